@@ -1,0 +1,31 @@
+# modelferry: the DAG at a glance. What to export stands in config.yaml, all work is done by `modelferry …` commands.
+#
+# (demo events → demo training →) checkpoint ┐
+#                                            ├→ export ─→ validate ─┐
+# architecture × format → template ──────────┘        └→ benchmark ─┴→ report → gate
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/validate.smk"
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.targets(),
+
+
+onerror:
+    shell("modelferry report")

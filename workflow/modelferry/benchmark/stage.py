@@ -1,0 +1,191 @@
+"""Benchmark of one model: all its artifacts and the eager reference, in turn, at several batch and event sizes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from modelferry import paths
+from modelferry.benchmark.timing import Latency, time_in_turn
+from modelferry.contract import Arrays, Contract
+from modelferry.digests import sha256_of_file
+from modelferry.environment import describe
+from modelferry.families import Family, load_family
+from modelferry.formats import Runner, load_format
+from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
+from modelferry.validation.compare import within
+from modelferry.validation.reference import load_reference
+
+if TYPE_CHECKING:
+    from modelferry.plan import PlannedModel
+
+EAGER = "eager"
+SEED = 50
+LOOSE = 100.0
+"""Outputs are checked while timing within this many tolerances: enough to see another model, or none."""
+FIRST_CALL_EVENTS = 1
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is timed: an export of a model in a runtime, or the eager reference."""
+
+    export: str
+    runtime: str
+    layout: str
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What it takes until the first result, in a process of its own; the framework is imported already."""
+
+    load_ms: float
+    first_call_ms: float
+    peak_memory_mb: float
+
+
+def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
+    """Time all artifacts of a model that run in Python beside its eager reference, and write a record for each."""
+    model, settings = planned.model, planned.model.benchmark
+    family = load_family(model.family)
+    subjects = list(subjects_of(planned, family))
+    manifests = {s.export: Manifest.read(paths.manifest(model.id, s.export)) for s in subjects if s.export != EAGER}
+    cold = {subject: cold_start(planned, subject) for subject in subjects}
+    runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
+    rows: dict[Subject, list[BenchmarkRow]] = {subject: [] for subject in subjects}
+    contract = family.contract(planned.hyperparameters, family.reference_layout)
+    for batch, size in points(settings.batches, settings.sizes, family, contract):
+        latencies = time_point(family, contract, runners, batch, size, settings.seconds)
+        eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
+        for subject, latency in latencies.items():
+            rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
+    baseline = next(tuple(value) for subject, value in rows.items() if subject.export == EAGER)
+    records = []
+    for subject in subjects:
+        if subject.export == EAGER:
+            continue
+        manifest = manifests[subject.export]
+        record = Benchmark(
+            model=model.id,
+            format=manifest.format,
+            layout=subject.layout,
+            runtime=subject.runtime,
+            artifact_sha256=sha256_of_file(manifest.artifact.path),
+            rows=tuple(rows[subject]),
+            baseline=baseline,
+            environment=describe(),
+        )
+        record.write(paths.benchmark(model.id, subject.export, subject.runtime))
+        records.append(record)
+    return records
+
+
+def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
+    """Yield the eager reference, then every export of the model in each of its runtimes."""
+    yield Subject(EAGER, "pytorch", family.reference_layout)
+    for export in planned.model.exports:
+        for runtime in load_format(export.format).runtimes:
+            yield Subject(export.name, runtime, family.layout(export.layout))
+
+
+def load_subject(planned: PlannedModel, family: Family, subject: Subject, threads: int) -> Runner:
+    """Load what is to be timed."""
+    if subject.export != EAGER:
+        target = load_format(planned.model.export(subject.export).format)
+        return target.load(Path(planned.artifact(subject.export)), threads)
+    torch.set_num_threads(threads)
+    network = load_reference(planned, family)
+    contract = family.contract(planned.hyperparameters, family.reference_layout)
+
+    def run(inputs: Arrays) -> Arrays:
+        with torch.inference_mode():
+            result = network(*(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
+        values = result if isinstance(result, tuple) else (result,)
+        return {tensor.name: value.numpy() for tensor, value in zip(contract.outputs, values, strict=True)}
+
+    return run
+
+
+def points(
+    batches: tuple[int, ...], sizes: tuple[int, ...], family: Family, contract: Contract
+) -> Iterator[tuple[int, int | None]]:
+    """Yield the (batch, size) points: every size for single events, then every batch at the largest size."""
+    if family.size is None:
+        yield from ((batch, None) for batch in batches)
+        return
+    limit = contract.dimension(family.size).maximum
+    allowed = [size for size in sizes if size <= limit] or [limit]
+    yield from ((1, size) for size in allowed)
+    yield from ((batch, allowed[-1]) for batch in batches if batch != 1)
+
+
+def time_point(
+    family: Family, contract: Contract, runners: dict[Subject, Runner], batch: int, size: int | None, seconds: float
+) -> dict[Subject, Latency]:
+    """Time all runners on the same events."""
+    events = family.sample({family.batch: batch, **({family.size: size} if family.size and size else {})}, SEED)
+    output = contract.outputs[0].name
+    inputs = {subject: family.collate(events, subject.layout) for subject in runners}
+    truth = next(run(inputs[subject])[output] for subject, run in runners.items() if subject.export == EAGER)
+
+    def call(subject: Subject) -> np.ndarray:
+        return runners[subject](inputs[subject])[output]
+
+    timed = time_in_turn(
+        {subject.export + "/" + subject.runtime: (lambda s=subject: call(s)) for subject in runners},  # type: ignore[misc]
+        lambda value: bool(within(value, truth, Tolerance(), LOOSE).all()),
+        seconds,
+    )
+    return {subject: timed[subject.export + "/" + subject.runtime] for subject in runners}
+
+
+def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
+    """Load and call once in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_cold_start, (planned, subject))
+
+
+def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
+    family = load_family(planned.model.family)
+    contract = family.contract(planned.hyperparameters, family.reference_layout)
+    sizes = {family.batch: FIRST_CALL_EVENTS}
+    if family.size is not None:
+        sizes[family.size] = contract.dimension(family.size).typical
+    inputs = family.collate(family.sample(sizes, SEED), subject.layout)
+    if subject.export == EAGER:
+        family.reference(planned.hyperparameters)  # its library is imported here, before the clock starts
+    started = time.perf_counter()
+    run = load_subject(planned, family, subject, planned.model.benchmark.threads)
+    loaded = time.perf_counter()
+    run(inputs)
+    called = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)
+
+
+def _row(latency: Latency, eager: Latency, cold: ColdStart, threads: int, batch: int, size: int | None) -> BenchmarkRow:
+    return BenchmarkRow(
+        threads=threads,
+        batch=batch,
+        particles=size,
+        samples=latency.samples,
+        p50_ms=latency.p50,
+        p50_low_ms=latency.low,
+        p50_high_ms=latency.high,
+        p90_ms=latency.p90,
+        p99_ms=latency.p99,
+        baseline_p50_ms=eager.p50,
+        cold_load_ms=cold.load_ms,
+        first_call_ms=cold.first_call_ms,
+        peak_memory_mb=cold.peak_memory_mb,
+        outputs_correct=latency.correct,
+    )

@@ -1,0 +1,127 @@
+"""Trained weights from any of the files people keep them in, always without running code from the file."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from modelferry.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model", "net", "weights")
+PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
+SAFETENSORS = ".safetensors"
+COUNTER = "num_batches_tracked"
+SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and point the config at that"
+
+
+def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint by name, on the CPU.
+
+    Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``, and
+    safetensors. Prefixes that wrappers add (``module.``, ``mod.``, …) are kept; `fit` removes them.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, no checkpoint, or would have to run code to be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}", "put it there or mend the pattern in the config")
+    if path.suffix == SAFETENSORS:
+        return _load_safetensors(path)
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
+        if name is None:
+            raise CheckpointError(f"{path} is no checkpoint that torch can read", SAFE_WAYS) from error
+        message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
+        raise CheckpointError(message, SAFE_WAYS) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
+    return state_dict_in(content, path, torch.Tensor)
+
+
+def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}", "is it complete?") from error
+
+
+def state_dict_in(content: Any, path: Path | str, kind: type[T]) -> dict[str, T]:
+    """Return the state dict that `content` is or holds; its values are of type `kind`."""
+    holders = [content]
+    if isinstance(content, Mapping):
+        holders += [content[key] for key in STATE_DICT_KEYS if key in content]
+    for holder in holders:
+        if isinstance(holder, Mapping) and holder and all(isinstance(value, kind) for value in holder.values()):
+            return {str(key): value for key, value in holder.items()}
+    found = sorted(map(str, content))[:8] if isinstance(content, Mapping) else type(content).__name__
+    wanted = ", ".join(STATE_DICT_KEYS[:2])
+    raise CheckpointError(f"{path} holds no state dict (found: {found})", f"expected one, or a dict with {wanted}")
+
+
+def without_prefixes(state: Mapping[str, T]) -> Iterator[dict[str, T]]:
+    """Yield the state dict as it is, then with each prefix removed that all its keys share."""
+    current = dict(state)
+    while True:
+        yield current
+        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in current)), None)
+        if prefix is None or not current:
+            return
+        current = {key.removeprefix(prefix): value for key, value in current.items()}
+
+
+def fit(state: Mapping[str, torch.Tensor], network: torch.nn.Module, path: Path | str) -> dict[str, torch.Tensor]:
+    """Return `state` with the keys and shapes of `network`, exactly.
+
+    A missing ``num_batches_tracked`` is filled in: old files lack it and evaluation ignores it.
+
+    Raises
+    ------
+    CheckpointError
+        With the keys and shapes that differ, or the tensors that hold NaN or infinity.
+    """
+    wanted = network.state_dict()
+    best = max(without_prefixes(state), key=lambda candidate: len(candidate.keys() & wanted.keys()))
+    counters = {key: value for key, value in wanted.items() if key.endswith(COUNTER) and key not in best}
+    best = {**best, **counters}
+    problems = [
+        *_some("missing", [key for key in wanted if key not in best]),
+        *_some("not expected", [key for key in best if key not in wanted]),
+        *_some(
+            "of other shape",
+            [
+                f"{key} {tuple(best[key].shape)} instead of {tuple(value.shape)}"
+                for key, value in wanted.items()
+                if key in best and best[key].shape != value.shape
+            ],
+        ),
+    ]
+    if problems:
+        expected = f"{type(network).__name__} has {len(wanted)} tensors"
+        raise CheckpointError(f"{path} does not fit: {'; '.join(problems)}", f"{expected}: is it another network's?")
+    broken = [key for key in wanted if best[key].is_floating_point() and not best[key].isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path}: {', '.join(broken[:5])} not finite", "train again; NaN cannot be exported")
+    return {key: best[key].to(value.dtype) for key, value in wanted.items()}
+
+
+def _some(what: str, names: list[str]) -> list[str]:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return [f"{what}: {', '.join(names[:4])}{more}"] if names else []

@@ -1,0 +1,122 @@
+"""The command line: parse, call, write. The workflow's rules call the same commands with the same arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from modelferry import commands
+from modelferry.config_file import read_config
+from modelferry.errors import ConfigError, ModelferryError, did_you_mean
+from modelferry.version import __version__
+
+DEFAULT_LOG = "logs/modelferry.log"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that suggests the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with one line; for an unknown option with the nearest known one."""
+        if message.startswith("unrecognized arguments: "):
+            word = message.split()[2]
+            message = f"unknown argument '{word}'; {did_you_mean(word, self._option_string_actions)}"
+        raise ConfigError(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 0, 1 if something fell short, 2 for a mistake in the call."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser(arguments).parse_args(arguments)
+    except ModelferryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        return int(options.run(options))
+    except ModelferryError as error:
+        _log(options.log)
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+    except OSError as error:
+        _log(options.log)
+        print(f"error: {error.strerror or error}: {error.filename}; is it there, and may you write it?", file=sys.stderr)
+    except Exception as error:
+        _log(options.log)
+        line = str(error).strip().splitlines()[:1]
+        message = f"{type(error).__name__}: {line[0] if line else ''}"
+        print(f"error: unexpected {message}; the traceback is in {options.log}", file=sys.stderr)
+    return 1
+
+
+def _log(path: str) -> None:
+    """Append the traceback to the log; a log that cannot be written must not hide the error."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("a") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        traceback.print_exc()
+
+
+def _parser(arguments: Sequence[str]) -> Parser:
+    common = Parser(add_help=False)
+    common.add_argument("--config", help="config file (default: config.yaml)")
+    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
+    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
+    chosen = Parser(add_help=False, parents=[common])
+    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
+    chosen.add_argument("--all", action="store_true", help="all models")
+    for axis in _axes(config):
+        chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
+    chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
+
+    parser = Parser(prog="modelferry", description=commands.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, run: commands.Command, *parents: Parser) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or "").splitlines()[0]
+        added = subparsers.add_parser(name, help=summary, description=run.__doc__, parents=parents, allow_abbrev=False)
+        added.set_defaults(run=run)
+        return added
+
+    add("models", commands.models, common)
+    add("export", commands.export, chosen)
+    validate = add("validate", commands.validate, chosen)
+    validate.add_argument("artifact", nargs="*", help="paths of artifacts, instead of models")
+    validate.add_argument("--runtime", help="in this runtime only")
+    validate.add_argument("--rtol", type=float, help="relative tolerance instead of the config's")
+    validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
+    validate.add_argument("--events", type=int, help="number of events instead of the config's")
+    validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
+    add("benchmark", commands.benchmark, chosen)
+    add("report", commands.report, common)
+    add("doctor", commands.doctor, common)
+    add("template", commands.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
+    add("reference", commands.reference, chosen)
+    add("gate", commands.gate, common)
+    events = add("demo-events", commands.demo_events, common)
+    events.add_argument("family", help="family whose toy events are made")
+    events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
+    add("demo-train", commands.demo_train, chosen)
+    add("schemas", commands.schemas, common).add_argument("folder", help="where to write the JSON schemas")
+    return parser
+
+
+def _axes(config: str | None) -> list[str]:
+    """Return the axes of all campaigns, for their options; none if there is no config to read."""
+    if not Path(config or os.environ.get("MODELFERRY_CONFIG", "config.yaml")).is_file():
+        return []
+    campaigns = read_config(config).campaigns.values()
+    return list(dict.fromkeys(axis for campaign in campaigns for axis in campaign.axes))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,282 @@
+"""Carry trained PyTorch models to where they run, and prove that they arrive unchanged."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelferry import paths
+from modelferry.config import Model
+from modelferry.config_file import read_config
+from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean
+from modelferry.formats import load_format
+from modelferry.plan import Plan, PlannedModel, TemplateSpec
+from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
+from modelferry.selection import select
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def models(options: argparse.Namespace) -> int:
+    """List all models with their state."""
+    from modelferry.report.collect import collect
+
+    summary, _ = collect(_plan(options))
+    width = max(len(model.id) for model in summary.models)
+    for model in summary.models:
+        print(f"{model.id:<{width}}  {model.status:<8}{model.reason}".rstrip())
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Export models: fill their templates with their weights; templates that are missing are built first."""
+    from modelferry.export import export_model
+
+    plan = _plan(options)
+    jobs = list(_exports(_chosen(plan, options), options.format))
+
+    def run(planned: PlannedModel, name: str) -> None:
+        spec = planned.template(name)
+        if not Path(spec.record).is_file():
+            _build(spec)
+        with _reported("export", planned.id, name):
+            manifest = export_model(planned, name)
+        print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
+
+    return _for_each(jobs, run)
+
+
+def template(options: argparse.Namespace) -> int:
+    """Build a template: compile an architecture to a format, weights left blank."""
+    known = _plan(options).templates
+    if options.key not in known:
+        raise ConfigError(f"there is no template '{options.key}'", did_you_mean(options.key, known))
+    _build(known[options.key])
+    return 0
+
+
+def reference(options: argparse.Namespace) -> int:
+    """Record probes and the outputs of the network as trained, in float64 and float32."""
+    from modelferry.validation.reference import record_reference
+
+    def run(planned: PlannedModel) -> None:
+        with _reported("reference", planned.id):
+            record_reference(planned).write(paths.reference(planned.id))
+
+    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Compare artifacts with the network as trained.
+
+    With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
+    """
+    plan = _plan(options)
+    jobs = list(_artifacts(plan, options.artifact) if options.artifact else _exports(_chosen(plan, options), options.format))
+    failed: list[str] = []
+
+    def run(planned: PlannedModel, name: str) -> None:
+        for runtime in load_format(planned.model.export(name).format).runtimes:
+            if options.runtime in (None, runtime):
+                record = _validate(planned, name, runtime, options)
+                _print_verdict(record)
+                if record.status == "failed":
+                    failed.append(planned.id)
+
+    code = _for_each(jobs, run)
+    return code or (1 if failed and not options.exit_zero else 0)
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Time artifacts beside the eager reference."""
+    from modelferry.benchmark.stage import benchmark_model
+
+    def run(planned: PlannedModel) -> None:
+        with _reported("benchmark", planned.id):
+            records = benchmark_model(planned)
+        for record in records:
+            row = record.rows[0]
+            size = "" if row.particles is None else f", {row.particles} particles"
+            ratio = row.baseline_p50_ms / row.p50_ms
+            print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
+
+    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report on whatever is there."""
+    from modelferry.report.collect import collect
+    from modelferry.report.history import previous_report
+    from modelferry.report.stage import write_report
+
+    Path(paths.COMPLETE).unlink(missing_ok=True)
+    summary, contracts = collect(_plan(options))
+    with previous_report(summary, Path(paths.PREVIOUS)) as previous:
+        write_report(summary, contracts, previous, Path(paths.REPORTS))
+    print(f"{paths.REPORT}: {summary.verdict}")
+    return 0
+
+
+def gate(options: argparse.Namespace) -> int:
+    """Fail if the report's verdict is not `passed`."""
+    summary = Summary.read(paths.SUMMARY)
+    if summary.verdict == "passed":
+        write_text(paths.GATE, f"{summary.generated}\n")
+        return 0
+    for model in summary.models:
+        if model.status != "passed":
+            print(f"error: {model.id}: {model.reason}", file=sys.stderr)
+    for control in summary.controls:
+        if not control.detected:
+            print(f"error: the validator did not see this control: {control.name}", file=sys.stderr)
+    raise ModelferryError(f"the verdict is {summary.verdict}", f"see {paths.REPORT}")
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Show what this machine can do, and what to install for the rest."""
+    from modelferry.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok ' if finding.fine else '-- '} {finding.what:<22} {finding.detail}")
+    return 0 if all(finding.fine or finding.optional for finding in findings) else 1
+
+
+def demo_events(options: argparse.Namespace) -> int:
+    """Make a group of toy events."""
+    from modelferry.demo import demo_for
+
+    demo = demo_for(options.family)
+    if demo is None:
+        raise ConfigError(f"family '{options.family}' has no demo", "give a checkpoint path in the config")
+    demo.make_events(options.group, Path(paths.demo_events(options.family)) / options.group)
+    return 0
+
+
+def demo_train(options: argparse.Namespace) -> int:
+    """Train demo models on toy events."""
+    from modelferry.demo import demo_for
+
+    def run(planned: PlannedModel) -> None:
+        model = planned.model
+        demo = demo_for(model.family)
+        if demo is None or not model.demo:
+            raise ConfigError(f"{model.id} is no demo model", "only `checkpoint: demo` is trained here")
+        events = Path(paths.demo_events(model.family))
+        with _reported("demo", planned.id):
+            record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))
+            record.write(paths.training(model.checkpoint))
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in record.test_auc.items())
+        print(f"{model.id}: {record.seconds:.1f} s, test AUC {scores}")
+
+    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def schemas(options: argparse.Namespace) -> int:
+    """Write the JSON schemas of the config and of every record."""
+    from modelferry.schemas import all_schemas
+
+    for name, text in all_schemas().items():
+        write_text(Path(options.folder) / name, text)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(read_config(options.config))
+
+
+def _chosen(plan: Plan, options: argparse.Namespace) -> list[PlannedModel]:
+    given = {name.removeprefix("axis_"): value for name, value in vars(options).items() if name.startswith("axis_")}
+    axes = {axis: value for axis, value in given.items() if value is not None}
+    return select(plan.models.values(), options.model, axes, options.all)
+
+
+def _exports(chosen: Iterable[PlannedModel], names: list[str]) -> Iterator[tuple[PlannedModel, str]]:
+    for planned in chosen:
+        for name in names or [export.name for export in planned.model.exports]:
+            yield planned, planned.model.export(name).name
+
+
+def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str]]:
+    for file in files:
+        path = Path(file)
+        if not path.is_file():
+            raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
+        manifest = Manifest.read(path.parent / "manifest.json")
+        yield plan.model(manifest.model), manifest.export
+
+
+def _build(spec: TemplateSpec) -> None:
+    from modelferry.templates import build_template
+
+    with _reported("template", f"{spec.architecture}/{spec.variant}"):
+        record = build_template(spec)
+    print(f"{record.file.path}  built in {record.seconds:.1f} s")
+
+
+def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace) -> Validation:
+    from modelferry.validation.recording import Recording
+    from modelferry.validation.reference import record_reference
+    from modelferry.validation.stage import validate_artifact
+
+    asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
+    settings = planned.model.validation.model_copy(update=asked)
+    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
+    with _reported("validate", planned.id, name):
+        if options.events is not None:
+            model: Model = dataclasses.replace(planned.model, validation=settings)
+            recording = record_reference(dataclasses.replace(planned, model=model))
+        elif not Path(paths.reference(planned.id)).is_file():
+            recording = record_reference(planned)
+            recording.write(paths.reference(planned.id))
+        else:
+            recording = Recording.read(paths.reference(planned.id))
+        record = validate_artifact(planned, name, runtime, tolerance, recording)
+        if not asked:
+            record.write(paths.validation(planned.id, name, runtime))
+    return record
+
+
+def _print_verdict(record: Validation) -> None:
+    numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
+    limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}"
+    ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
+    print(f"{record.status} {record.model} {record.format} in {record.runtime}: {numbers}, {limits}, {ratio}")
+    if record.reason:
+        print(f"  {record.reason}")
+
+
+def _for_each(jobs: Iterable[tuple], run: Callable[..., None]) -> int:  # type: ignore[type-arg]
+    """Run all jobs, so that one broken model hides no other; raise the error of a single one, else print each."""
+    todo = list(jobs)
+    failed = 0
+    for job in todo:
+        try:
+            run(*job)
+        except ModelferryError as error:
+            if len(todo) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+@contextmanager
+def _reported(stage: str, model: str, name: str = "") -> Iterator[None]:
+    """Leave the reason of a failure where the report finds it, and name the model in the error."""
+    path = Path(paths.failure(stage, model, name))
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, ModelferryError) else f"{type(error).__name__}: {error}"
+        reason = reason.removeprefix(f"{model}: ")
+        place = f"{stage} {name}".strip()
+        Failure(model=model, stage=stage, export=name, reason=f"{place}: {reason}").write(path)
+        if isinstance(error, ModelferryError):
+            raise type(error)(f"{model}: {reason}") from error
+        raise

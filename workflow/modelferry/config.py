@@ -1,0 +1,281 @@
+"""`config.yaml` → campaigns → models: typed, strict, and free of torch, since every Snakemake start reads it."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import re
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.formats import format_names
+from modelferry.records import Tolerance
+
+DEMO = "demo"
+RESERVED_CAMPAIGNS = {"templates", "demo"}
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+AxisValue = str | int | float
+Axes = dict[str, AxisValue]
+
+
+class Strict(BaseModel):
+    """A section of the config: an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}'; {did_you_mean(str(key), cls.model_fields)}")
+        return data
+
+
+class Export(Strict):
+    """One entry of `formats`: a format's name alone, or with a layout and options."""
+
+    format: str = Field(description="name of the format")
+    layout: str | None = Field(default=None, description="input layout of the network; default: the family's first")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the format, e.g. {method: script}")
+    name: str = Field(default="", description="folder of the artifact below the model's; default: from the above")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"format": data}
+        if isinstance(data, dict) and data.get("format") in format_names() and not data.get("name"):
+            extras = [data.get("layout"), *(str(value) for value in (data.get("options") or {}).values())]
+            data = {**data, "name": "-".join([data["format"], *(extra for extra in extras if extra)])}
+        return data
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in format_names():
+            raise ValueError(f"unknown format '{value}'; {did_you_mean(value, format_names())}")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, value: str) -> str:
+        return _safe(value, "name of an export")
+
+
+class Validation(Strict):
+    """How artifacts are compared with the reference."""
+
+    events: int = Field(default=1000, ge=1, description="how many events are compared, at least")
+    rtol: float = Field(default=Tolerance().rtol, ge=0, description="relative tolerance")
+    atol: float = Field(default=Tolerance().atol, ge=0, description="absolute tolerance")
+    seed: int = Field(default=1, ge=0, description="seed of the synthetic events")
+
+
+class Benchmark(Strict):
+    """How artifacts are timed."""
+
+    threads: int = Field(default=1, ge=1, description="intra-op threads")
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 8, 32), description="events a call")
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10, 20), description="particles an event")
+    seconds: float = Field(default=0.4, gt=0, description="time spent on each format at each point")
+
+
+class Override(Strict):
+    """Settings of the models that `where` selects."""
+
+    where: dict[str, AxisValue] = Field(description="axis values that select the models")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="merged over the campaign's")
+    checkpoint: str | None = Field(default=None, description="instead of the campaign's pattern")
+
+
+class Campaign(Strict):
+    """A model family fanned out over its axes."""
+
+    family: str = Field(description="name of a family, or `package.module:Class` of one's own")
+    axes: dict[str, list[AxisValue]] = Field(description="the product of these is the campaign's models")
+    checkpoint: str = Field(description="path pattern over the axes, glob allowed; or `demo`")
+    formats: list[Export] = Field(description="what to export to")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
+    overrides: list[Override] = Field(default_factory=list)
+    events: str | None = Field(default=None, description="path pattern of real events for validation, glob allowed")
+    validation: Validation = Validation()
+    benchmark: Benchmark = Benchmark()
+
+    @field_validator("axes")
+    @classmethod
+    def _axes_filled(cls, axes: dict[str, list[AxisValue]]) -> dict[str, list[AxisValue]]:
+        if not axes:
+            raise ValueError("no axes; give at least one, e.g. {fold: [0]}")
+        for axis, values in axes.items():
+            if not axis.isidentifier():
+                raise ValueError(f"axis '{axis}' is no plain name; use letters, digits and underscores")
+            if not values:
+                raise ValueError(f"axis '{axis}' is empty; give at least one value or remove the campaign")
+            for value in values:
+                _safe(str(value), f"value of axis '{axis}'")
+        return axes
+
+    @field_validator("formats")
+    @classmethod
+    def _formats_differ(cls, formats: list[Export]) -> list[Export]:
+        if not formats:
+            raise ValueError("no formats; give at least one, e.g. [torchscript]")
+        names = [export.name for export in formats]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two exports are called '{twice}'; give one of them another `name`")
+        return formats
+
+    @model_validator(mode="after")
+    def _known_axes(self) -> Campaign:
+        for pattern in (self.checkpoint, self.events or "", *(item.checkpoint or "" for item in self.overrides)):
+            for field in _fields(pattern):
+                if field not in self.axes:
+                    raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
+        for override in self.overrides:
+            for axis, value in override.where.items():
+                if axis not in self.axes:
+                    raise ValueError(f"overrides: unknown axis '{axis}'; {did_you_mean(axis, self.axes)}")
+                if value not in self.axes[axis]:
+                    known = did_you_mean(str(value), map(str, self.axes[axis]))
+                    raise ValueError(f"overrides: axis '{axis}' has no value '{value}'; {known}")
+        return self
+
+
+class Config(Strict):
+    """The whole of `config.yaml`."""
+
+    model_config = ConfigDict(
+        title="modelferry config",
+        json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema", "additionalProperties": False},
+    )
+
+    campaigns: dict[str, Campaign] = Field(description="what to export")
+
+    @field_validator("campaigns")
+    @classmethod
+    def _campaigns_named(cls, campaigns: dict[str, Campaign]) -> dict[str, Campaign]:
+        if not campaigns:
+            raise ValueError("no campaigns; give at least one")
+        for name in campaigns:
+            _safe(name, "name of a campaign")
+            if name in RESERVED_CAMPAIGNS:
+                raise ValueError(f"a campaign cannot be called '{name}': results/{name} is taken; choose another")
+        return campaigns
+
+    def models(self) -> tuple[Model, ...]:
+        """Return all models, in the order of the config; raise `ConfigError` if two have one id."""
+        models = tuple(model for name, campaign in self.campaigns.items() for model in _expand(name, campaign))
+        seen: set[str] = set()
+        for model in models:
+            if model.id in seen:
+                raise ConfigError(f"two models are called '{model.id}'", "remove the repeated value from its axes")
+            seen.add(model.id)
+        return models
+
+
+@dataclass(frozen=True)
+class Model:
+    """One point of a campaign.
+
+    Attributes
+    ----------
+    checkpoint
+        Path of the trained weights; empty if there is none, and then `missing` says why.
+    hyperparameters
+        As configured; what is read off the checkpoint is not in here.
+    """
+
+    id: str
+    campaign: str
+    family: str
+    axes: Axes
+    checkpoint: str
+    demo: bool
+    missing: str
+    hyperparameters: dict[str, Any]
+    exports: tuple[Export, ...]
+    events: tuple[str, ...]
+    validation: Validation
+    benchmark: Benchmark
+
+    def export(self, name: str) -> Export:
+        """Return the export called `name`; raise `ConfigError` if the campaign has none."""
+        names = [export.name for export in self.exports]
+        if name not in names:
+            raise ConfigError(f"{self.id} is not exported to '{name}'", did_you_mean(name, names))
+        return self.exports[names.index(name)]
+
+
+def _expand(name: str, campaign: Campaign) -> Iterator[Model]:
+    for values in itertools.product(*campaign.axes.values()):
+        axes: Axes = dict(zip(campaign.axes, values, strict=True))
+        hyperparameters, pattern = dict(campaign.hyperparameters), campaign.checkpoint
+        for override in campaign.overrides:
+            if override.where.items() <= axes.items():
+                hyperparameters |= override.hyperparameters
+                pattern = override.checkpoint or pattern
+        model_id = "/".join([name, *(path_segment(axis, value) for axis, value in axes.items())])
+        demo = pattern == DEMO
+        path, missing = (demo_checkpoint(campaign.family, model_id), "") if demo else _resolve(pattern, axes)
+        yield Model(
+            id=model_id,
+            campaign=name,
+            family=campaign.family,
+            axes=axes,
+            checkpoint=path,
+            demo=demo,
+            missing=missing,
+            hyperparameters=hyperparameters,
+            exports=tuple(campaign.formats),
+            events=tuple(_matches(campaign.events, axes)) if campaign.events else (),
+            validation=campaign.validation,
+            benchmark=campaign.benchmark,
+        )
+
+
+def path_segment(axis: str, value: AxisValue) -> str:
+    """Return a model id's segment: a word stands for itself, a number needs its axis (``fold-3``)."""
+    return value if isinstance(value, str) else f"{axis}-{value}"
+
+
+def demo_checkpoint(family: str, model_id: str) -> str:
+    """Return where the demo checkpoint of a model is made."""
+    return f"results/demo/{family}/checkpoints/{model_id}/model.pt"
+
+
+def _fields(pattern: str) -> list[str]:
+    try:
+        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"'{pattern}': {error}") from None
+
+
+def _matches(pattern: str, axes: Axes) -> list[str]:
+    escaped = {axis: glob.escape(str(value)) for axis, value in axes.items()}
+    return sorted(glob.glob(str(Path(pattern.format(**escaped)).expanduser()), recursive=True))  # noqa: PTH207
+
+
+def _resolve(pattern: str, axes: Axes) -> tuple[str, str]:
+    found = _matches(pattern, axes)
+    wanted = pattern.format(**axes)
+    if len(found) == 1:
+        return found[0], ""
+    if not found:
+        return "", f"no checkpoint at {wanted}; put it there or mend the pattern in the config"
+    return "", f"{len(found)} checkpoints match {wanted}; narrow the pattern to one"
+
+
+def _safe(value: str, what: str) -> str:
+    if not SAFE.fullmatch(value):
+        raise ValueError(f"{what} '{value}' cannot be part of a path; use letters, digits and . _ + -")
+    return value
+

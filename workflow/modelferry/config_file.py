@@ -1,0 +1,72 @@
+"""Reading `config.yaml`: pydantic's findings become one line each, with file, line and the nearest right word."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from modelferry.config import Config
+from modelferry.errors import ConfigError
+
+ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
+
+
+def read_config(path: Path | str | None = None) -> Config:
+    """Read and check a config file.
+
+    Parameters
+    ----------
+    path
+        The file; by default what ``$MODELFERRY_CONFIG`` names (the workflow sets it), else ``config.yaml``.
+    """
+    path = Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "mend it") from None
+    return parse_config(data, path)
+
+
+def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
+    """Check a config that was read already; `source` is searched for the line of what is wrong."""
+    try:
+        return Config.model_validate(data or {})
+    except ValidationError as error:
+        findings = [_finding(item["loc"], item, Path(source)) for item in error.errors()]
+        raise ConfigError("; ".join(findings)) from None
+
+
+def _finding(location: Sequence[int | str], item: Mapping[str, Any], source: Path) -> str:
+    message = item["msg"].removeprefix("Value error, ")
+    line = _line(source, location)
+    place = f"{source}:{line}" if line else str(source)
+    address = ".".join(str(part) for part in location)
+    if item["type"] == "missing":
+        message = "is missing"
+    elif item["type"] != "value_error":
+        message = f"{message} (found: {item['input']!r})"
+    return f"{place}: {address}: {message}" if address else f"{place}: {message}"
+
+
+def _line(source: Path, location: Sequence[int | str]) -> int | None:
+    try:
+        node = yaml.compose(source.read_text())
+    except (OSError, yaml.YAMLError):
+        return None
+    for part in location:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            child = next((value for key, value in node.value if key.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+        if child is None:
+            break
+        node = child
+    return node.start_mark.line + 1 if node is not None else None

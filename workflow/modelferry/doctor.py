@@ -1,0 +1,42 @@
+"""What this machine can do: versions, compilers, runtimes, and what to install for the rest."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from modelferry.environment import describe, installed
+
+REQUIRED = ("torch", "torch_geometric", "numpy", "uproot", "pydantic", "matplotlib", "scikit-learn")
+OPTIONAL = {"snakemake": "pip install 'snakemake>=9.27,<9.28' to run the workflow"}
+TOOLS = {"g++": "needed by later formats and the C++ runtime: apt install g++", "make": "apt install make"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for."""
+
+    what: str
+    fine: bool
+    optional: bool
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look for everything that some part of modelferry needs."""
+    machine = describe()
+    findings = [
+        Finding("machine", True, True, f"{machine.cpu}, {machine.isa}, {machine.cores} cores, {machine.platform}"),
+        Finding("python", True, False, machine.python),
+    ]
+    versions = installed([*REQUIRED, *OPTIONAL])
+    for package in REQUIRED:
+        found = versions.get(package)
+        findings.append(Finding(package, found is not None, False, found or f"missing: pip install {package}"))
+    for package, remedy in OPTIONAL.items():
+        found = versions.get(package)
+        findings.append(Finding(package, found is not None, True, found or f"missing: {remedy}"))
+    for tool, remedy in TOOLS.items():
+        where = shutil.which(tool)
+        findings.append(Finding(tool, where is not None, True, where or f"missing: {remedy}"))
+    return findings

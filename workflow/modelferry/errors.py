@@ -1,0 +1,48 @@
+"""Errors that are the user's to mend: each names the thing, the place and the remedy, on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ModelferryError(Exception):
+    """A mistake in the input or the surroundings; shown as one line, without a traceback.
+
+    Parameters
+    ----------
+    message
+        What is wrong, naming the file, key or model.
+    remedy
+        What to do about it.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message if not remedy else f"{message}; {remedy}")
+
+
+class ConfigError(ModelferryError):
+    """`config.yaml` or a command-line option asks for something that does not exist."""
+
+
+class CheckpointError(ModelferryError):
+    """A checkpoint is missing, unsafe, unreadable, or does not fit the network."""
+
+
+class EventFileError(ModelferryError):
+    """A file of events is truncated or lacks a tree or branch."""
+
+
+class ArtifactError(ModelferryError):
+    """An artifact or template is missing, altered, or made for other surroundings."""
+
+
+class ContractError(ModelferryError):
+    """Inputs break the input contract: name, dtype, shape or range."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the nearest known word, else the list of all known words."""
+    options = sorted(known)
+    near = get_close_matches(word, options, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(options) or 'none'}"

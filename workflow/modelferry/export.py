@@ -1,0 +1,89 @@
+"""Export: a template filled with one model's weights, and the manifest beside it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry import paths
+from modelferry.checkpoints import fit, load_state_dict
+from modelferry.digests import sha256_of_file
+from modelferry.environment import describe
+from modelferry.errors import ArtifactError, CheckpointError
+from modelferry.families import Family, load_family
+from modelferry.formats import load_format
+from modelferry.records import FileFacts, Manifest, Template, temporary_name
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.plan import PlannedModel
+
+
+def export_model(planned: PlannedModel, export: str) -> Manifest:
+    """Fill the template of `export` with a model's weights, write artifact and manifest, and return the manifest.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is missing, unsafe, unreadable or another network's.
+    ArtifactError
+        If the template is missing or was altered since it was built.
+    """
+    started = time.perf_counter()
+    model, spec = planned.model, planned.template(export)
+    family, target = load_family(spec.family), load_format(spec.format)
+    if model.missing:
+        raise CheckpointError(f"{model.id}: {model.missing}")
+    weights = trained_weights(planned, family)
+    template = Template.read(spec.record)
+    if sha256_of_file(template.file.path) != template.file.sha256:
+        raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
+    out = Path(planned.artifact(export))
+    temporary = temporary_name(out)
+    converted = family.convert(weights, spec.hyperparameters, spec.layout)
+    target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
+    temporary.replace(out)
+    manifest = Manifest(
+        model=model.id,
+        campaign=model.campaign,
+        family=model.family,
+        axes=model.axes,
+        hyperparameters=spec.hyperparameters,
+        architecture=spec.architecture,
+        parameters=count_parameters(planned, family),
+        export=export,
+        format=spec.format,
+        layout=spec.layout,
+        options=spec.options,
+        exactness=target.exactness,
+        artifact=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
+        checkpoint=FileFacts(
+            path=model.checkpoint,
+            bytes=Path(model.checkpoint).stat().st_size,
+            sha256=sha256_of_file(model.checkpoint),
+        ),
+        demo=model.demo,
+        template_sha256=template.file.sha256,
+        contract=template.contract,
+        seconds=round(time.perf_counter() - started, 3),
+        environment=describe(),
+    )
+    manifest.write(paths.manifest(model.id, export))
+    return manifest
+
+
+def trained_weights(planned: PlannedModel, family: Family) -> dict[str, torch.Tensor]:
+    """Return a model's weights under the names of its deployable as trained; raise `CheckpointError` if they don't fit.
+
+    The reference is not needed for it: its library may take seconds to import.
+    """
+    trained = family.deployable(planned.hyperparameters, family.reference_layout)
+    return fit(load_state_dict(planned.model.checkpoint), trained, planned.model.checkpoint)
+
+
+def count_parameters(planned: PlannedModel, family: Family) -> int:
+    """Return the number of trained values; batch-norm statistics do not count."""
+    network = family.deployable(planned.hyperparameters, family.reference_layout)
+    return sum(parameter.numel() for parameter in network.parameters())

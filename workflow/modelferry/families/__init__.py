@@ -1,0 +1,154 @@
+"""Families: how a checkpoint becomes a network. One file each; this is the protocol that they follow."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.events import EventSet
+
+if TYPE_CHECKING:
+    import torch
+
+    StateDict = Mapping[str, torch.Tensor]
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shapes of a checkpoint's tensors by name."""
+
+
+class Family(ABC):
+    """A network architecture with its weights, its input contract, its sample inputs and its event reader.
+
+    An *event* is what one output row belongs to: named arrays without a batch axis. `collate` joins events to the
+    inputs of one call. A family imports torch inside its methods only: Snakemake reads it at every start.
+    """
+
+    name: ClassVar[str]
+    layouts: ClassVar[tuple[str, ...]]
+    """Input layouts of the deployable; the first is the default."""
+    reference_layout: ClassVar[str]
+    """Input layout of the reference."""
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    """Distributions whose version matters for the reference."""
+    hyperparameters: ClassVar[Mapping[str, Any]] = {}
+    """All hyperparameters with their defaults."""
+    size: ClassVar[str | None] = None
+    """The contract's dimension that is the number of particles of one event, if events differ in size."""
+    batch: ClassVar[str] = "events"
+    """The contract's dimension that counts the events of a call."""
+    graph_neighbours: ClassVar[int] = 0
+    """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
+
+    def infer(self, shapes: Shapes) -> dict[str, Any]:
+        """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
+        return {}
+
+    @abstractmethod
+    def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
+        """Return what the deployable takes and gives in `layout`."""
+
+    @abstractmethod
+    def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
+        """Return the network as it was trained, with the checkpoint's keys."""
+
+    @abstractmethod
+    def deployable(self, hyperparameters: Mapping[str, Any], layout: str) -> torch.nn.Module:
+        """Return the network as it is exported: pure PyTorch operators, dynamic sizes."""
+
+    def convert(self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str) -> StateDict:
+        """Return the deployable's weights for a checkpoint's, exactly."""
+        return state_dict
+
+    def double(self, reference: torch.nn.Module) -> torch.nn.Module:
+        """Return the reference in float64; a family whose definition includes float32 arithmetic overrides this."""
+        return reference.double()
+
+    @abstractmethod
+    def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
+        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles."""
+
+    def special(self, seed: int) -> dict[str, list[Arrays]]:
+        """Return awkward events within the contract, by what is awkward about them."""
+        return {}
+
+    @abstractmethod
+    def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
+        """Return the inputs of one call on `events`."""
+
+    def read_events(self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int) -> EventSet:
+        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
+        raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
+
+    def broken_inputs(self) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
+        """Return mistakes in preparing inputs that the validator must see, by name."""
+        return {}
+
+    def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all hyperparameters: as given, else as read off the checkpoint, else the default.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown hyperparameter, or one that contradicts the checkpoint.
+        """
+        for key, value in given.items():
+            if key not in self.hyperparameters:
+                known = did_you_mean(key, self.hyperparameters)
+                raise ConfigError(f"family {self.name} has no hyperparameter '{key}'", known)
+            if key in inferred and inferred[key] != value:
+                raise ConfigError(f"{key} is {value} in the config but {inferred[key]} in the checkpoint", "drop it")
+        return {**self.hyperparameters, **inferred, **given}
+
+    def layout(self, wanted: str | None) -> str:
+        """Return the layout to export; raise `ConfigError` if there is none of that name."""
+        if wanted is None:
+            return self.layouts[0]
+        if wanted not in self.layouts:
+            raise ConfigError(f"family {self.name} has no layout '{wanted}'", did_you_mean(wanted, self.layouts))
+        return wanted
+
+
+@cache
+def family_names() -> tuple[str, ...]:
+    """Return the names of the families that come with modelferry: the modules of this package."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def family_module(name: str) -> str:
+    """Return the module that defines a family; raise `ConfigError` for an unknown name."""
+    if ":" in name:
+        return name.partition(":")[0]
+    if name not in family_names():
+        raise ConfigError(f"unknown family '{name}'", did_you_mean(name, family_names()))
+    return f"{__name__}.{name}"
+
+
+@cache
+def load_family(name: str) -> Family:
+    """Return the family called `name`, or the instance of the user's ``package.module:Class``."""
+    module_name = family_module(name)
+    if ":" not in name:
+        found: Family = importlib.import_module(module_name).FAMILY
+        return found
+    attribute = name.partition(":")[2]
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        remedy = "install it, or start in the folder that holds it"
+        raise ConfigError(f"family '{name}': {error}", remedy) from error
+    if not hasattr(module, attribute):
+        raise ConfigError(f"family '{name}': {module_name} has no '{attribute}'", did_you_mean(attribute, dir(module)))
+    family = getattr(module, attribute)()
+    if not isinstance(family, Family):
+        raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
+    return family

@@ -1,0 +1,79 @@
+"""Formats: what a deployable is exported to. One file each; this is the protocol that they follow."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.records import Exactness
+
+if TYPE_CHECKING:
+    import torch
+
+Runner = Callable[[Arrays], Arrays]
+"""A loaded artifact: inputs by name to outputs by name."""
+
+
+class Format(ABC):
+    """A deployment format.
+
+    A format module imports nothing heavy at its top, since Snakemake reads these facts at every start.
+    """
+
+    name: ClassVar[str]
+    extension: ClassVar[str]
+    runtimes: ClassVar[tuple[str, ...]]
+    packages: ClassVar[tuple[str, ...]]
+    exactness: ClassVar[Exactness] = "exact"
+    bitwise: ClassVar[bool] = False
+    """Whether the artifact must equal its deployable in eager mode bit for bit."""
+    options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Options of an export, each with its allowed values; the first is the default."""
+
+    @abstractmethod
+    def build_template(
+        self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
+    ) -> None:
+        """Compile a deployable, weights left blank, and write it to `out`; `example` are inputs within the contract."""
+
+    @abstractmethod
+    def fill(
+        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
+    ) -> None:
+        """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
+
+    @abstractmethod
+    def load(self, path: Path, threads: int) -> Runner:
+        """Load an artifact in the runtime that will execute it."""
+
+    def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options with their values; raise `ConfigError` for an unknown option or value."""
+        for option, value in given.items():
+            if option not in self.options:
+                known = did_you_mean(option, self.options)
+                raise ConfigError(f"format {self.name} has no option '{option}'", known)
+            if value not in self.options[option]:
+                known = did_you_mean(str(value), map(str, self.options[option]))
+                raise ConfigError(f"option '{option}' of format {self.name} cannot be '{value}'", known)
+        return {option: given.get(option, values[0]) for option, values in self.options.items()}
+
+
+@cache
+def format_names() -> tuple[str, ...]:
+    """Return the names of all formats: the modules of this package."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def load_format(name: str) -> Format:
+    """Return the format called `name`; raise `ConfigError` if there is none."""
+    if name not in format_names():
+        raise ConfigError(f"unknown format '{name}'", did_you_mean(name, format_names()))
+    found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
+    return found

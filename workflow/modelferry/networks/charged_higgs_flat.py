@@ -1,0 +1,126 @@
+"""The charged-Higgs ParticleNet as it is exported, flat layout: pure PyTorch operators, every size dynamic.
+
+State-dict keys are those of the trained network. The k-NN graph has a fixed number of neighbour slots a node with a
+mask, so that no size depends on the data: it traces, scripts and exports.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from modelferry.networks.charged_higgs_sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
+
+
+def sum_by(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Return the sums of the rows of `values` that share an index, (size, F)."""
+    return torch.zeros(size, values.size(1), dtype=values.dtype, device=values.device).index_add(0, index, values)
+
+
+def mean_by(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Return the means of the rows of `values` that share an index, (size, F); 0 where there is no row."""
+    ones = torch.ones(index.size(0), 1, dtype=values.dtype, device=values.device)
+    return sum_by(values, index, size) / sum_by(ones, index, size).clamp(min=1.0)
+
+
+def nearest(x: Tensor, k: int, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the `k` nearest neighbours of each node within its event, self excluded.
+
+    Parameters
+    ----------
+    x
+        Coordinates, (ΣN, F).
+    k
+        Neighbour slots.
+    batch
+        Event of each node, (ΣN,).
+
+    Returns
+    -------
+    index, valid
+        Neighbours (ΣN, k) int64 in ascending distance, and which of the slots are filled, (ΣN, k) bool. An unfilled
+        slot points to node 0.
+    """
+    distance = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(-1)
+    number = torch.arange(x.size(0), device=x.device)
+    excluded = (batch.unsqueeze(1) != batch.unsqueeze(0)) | (number.unsqueeze(1) == number.unsqueeze(0))
+    distance = distance.masked_fill(excluded, float("inf"))
+    padding = torch.full((x.size(0), k), float("inf"), dtype=x.dtype, device=x.device)
+    value, index = torch.cat([distance, padding], dim=1).topk(k, dim=1, largest=False)
+    valid = torch.isfinite(value)
+    return index.masked_fill(~valid, 0), valid
+
+
+class GraphNorm(nn.Module):
+    """Graph normalisation of each event for itself (PyTorch Geometric's ``GraphNorm``)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.mean_scale = nn.Parameter(torch.ones(features))
+
+    def forward(self, x: Tensor, batch: Tensor, events: int) -> Tensor:
+        """Return normalised nodes, (ΣN, F)."""
+        centred = x - mean_by(x, batch, events).index_select(0, batch) * self.mean_scale
+        variance = mean_by(centred.square(), batch, events)
+        return self.weight * centred / (variance + 1e-5).sqrt().index_select(0, batch) + self.bias
+
+
+class EdgeConvolution(nn.Module):
+    """Edge convolution with a residual shortcut: mean over incoming edges of MLP([x_i, x_j − x_i])."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in (2 * inputs, outputs, outputs):
+            layers += [nn.Linear(width, outputs), nn.LeakyReLU(), nn.BatchNorm1d(outputs), nn.Dropout()]
+        self.mlp = nn.Sequential(*layers)
+        self.shortcut = nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.Dropout())
+
+    def along_edges(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Return (ΣN, outputs) for given edges (2, E), row 0 = source, row 1 = target."""
+        source, target = edge_index[0], edge_index[1]
+        centre = x.index_select(0, target)
+        message = self.mlp(torch.cat([centre, x.index_select(0, source) - centre], dim=1))
+        return mean_by(message, target, x.size(0)) + self.shortcut(x)
+
+    def forward(self, x: Tensor, k: int, batch: Tensor) -> Tensor:
+        """Return (ΣN, outputs) with each node's `k` nearest neighbours in `x` as sources."""
+        index, valid = nearest(x, k, batch)
+        centre = x.unsqueeze(1).expand(-1, k, -1)
+        neighbour = x.index_select(0, index.flatten()).view(-1, k, x.size(1))
+        edges = torch.cat([centre, neighbour - centre], dim=2).flatten(0, 1)
+        message = self.mlp(edges).view(-1, k, self.mlp[0].out_features)
+        message = message.masked_fill(~valid.unsqueeze(2), 0.0)
+        return message.sum(1) / valid.sum(1, keepdim=True).clamp(min=1) + self.shortcut(x)
+
+
+class FlatParticleNet(nn.Module):
+    """The deployable in the flat layout; see `charged_higgs_reference.ParticleNet` for the arguments and shapes."""
+
+    def __init__(self, hidden: int = 128) -> None:
+        super().__init__()
+        self.gn0 = GraphNorm(NODE_FEATURES)
+        self.conv1 = EdgeConvolution(NODE_FEATURES, hidden)
+        self.conv2 = EdgeConvolution(hidden, hidden)
+        self.conv3 = EdgeConvolution(hidden, hidden)
+        self.bn0 = nn.BatchNorm1d(3 * hidden + GRAPH_FEATURES)
+        self.dense1 = nn.Linear(3 * hidden + GRAPH_FEATURES, hidden)
+        self.bn1 = nn.BatchNorm1d(hidden)
+        self.dense2 = nn.Linear(hidden, hidden)
+        self.bn2 = nn.BatchNorm1d(hidden)
+        self.output = nn.Linear(hidden, CLASSES)
+
+    def forward(self, x: Tensor, edge_index: Tensor, graph_input: Tensor, batch: Tensor) -> Tensor:
+        """Return logits (B, 4)."""
+        events = graph_input.size(0)
+        x = self.gn0(x, batch, events)
+        first = self.conv1.along_edges(x, edge_index)
+        second = self.conv2(first, NEIGHBOURS, batch)
+        third = self.conv3(second, NEIGHBOURS, batch)
+        pooled = mean_by(torch.cat([first, second, third], dim=1), batch, events)
+        y = self.bn0(torch.cat([pooled, graph_input], dim=1))
+        y = self.bn1(nn.functional.leaky_relu(self.dense1(y)))
+        y = self.bn2(nn.functional.leaky_relu(self.dense2(y)))
+        return self.output(y)

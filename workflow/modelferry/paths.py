@@ -1,0 +1,54 @@
+"""Where the workflow keeps its files, relative to the folder that it runs in."""
+
+from __future__ import annotations
+
+RESULTS = "results"
+TEMPLATES = f"{RESULTS}/templates"
+REPORTS = "reports"
+SUMMARY = f"{REPORTS}/summary.json"
+REPORT = f"{REPORTS}/summary.md"
+COMPLETE = f"{REPORTS}/report.complete"
+"""Made by the workflow when the report is of a whole run; absent beside one that was written after a failure."""
+GATE = f"{REPORTS}/gate.passed"
+PREVIOUS = f"{RESULTS}/.previous-reports.json"
+FAILURES = "logs/failures"
+
+
+def artifact(model: str, export: str, extension: str) -> str:
+    """Return the path of the file that ships."""
+    return f"{RESULTS}/{model}/{export}/model.{extension}"
+
+
+def manifest(model: str, export: str) -> str:
+    """Return the path of the manifest beside an artifact."""
+    return f"{RESULTS}/{model}/{export}/manifest.json"
+
+
+def reference(model: str) -> str:
+    """Return the path of the recorded inputs of a model and the outputs of its reference."""
+    return f"{RESULTS}/{model}/reference.npz"
+
+
+def validation(model: str, export: str, runtime: str) -> str:
+    """Return the path of an artifact's validation in one runtime."""
+    return f"{RESULTS}/{model}/{export}/validation.{runtime}.json"
+
+
+def benchmark(model: str, export: str, runtime: str) -> str:
+    """Return the path of an artifact's benchmark in one runtime."""
+    return f"{RESULTS}/{model}/{export}/benchmark.{runtime}.json"
+
+
+def training(checkpoint: str) -> str:
+    """Return the path of the record beside a demo checkpoint."""
+    return checkpoint.rpartition("/")[0] + "/training.json"
+
+
+def demo_events(family: str) -> str:
+    """Return the folder of a demo's generated events."""
+    return f"{RESULTS}/demo/{family}/events"
+
+
+def failure(stage: str, model: str, export: str = "") -> str:
+    """Return where a stage leaves the reason for its failure."""
+    return "/".join(part for part in (FAILURES, stage, model, export) if part) + ".json"

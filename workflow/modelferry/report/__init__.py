@@ -1,0 +1,1 @@
+"""The report: what the summary says, as Markdown pages, figures and a JSON file."""

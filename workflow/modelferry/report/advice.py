@@ -1,0 +1,75 @@
+"""Which artifact to ship, and why: a sentence that follows from the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelferry.records import SummaryArtifact, SummaryModel
+from modelferry.report.cells import code, decimal, plural
+from modelferry.report.latency import EAGER, Latency, at_working_point, working_point
+from modelferry.report.loading import legacy
+from modelferry.report.names import artifact_of, exports
+
+
+def advice(models: Sequence[SummaryModel]) -> str:
+    """Return which export of one campaign to ship: exact, passed in every runtime, and the fastest of those."""
+    ready = _ready(models)
+    if not ready:
+        return "Nothing is ready to ship: no exact artifact passed in every runtime that it was validated in."
+    times = _fastest(models, ready)
+    ranked = sorted(ready, key=lambda export: (times[export].p50 if export in times else float("inf"), export))
+    best = ranked[0]
+    formats = {artifact.export: artifact.format for model in models for artifact in model.artifacts}
+    sentences = [f"Ship {code(best)}: {_why(models, best, ready[best])}{_speed(models, times.get(best), len(ranked))}."]
+    if legacy(formats[best]):
+        sentences.append(f"{legacy(formats[best])}.")
+        modern = [export for export in ranked if not legacy(formats[export])]
+        if modern:
+            time = times.get(modern[0])
+            speed = f" (p50 {decimal(time.p50)} ms)" if time else ""
+            sentences.append(f"The best of the others is {code(modern[0])}{speed}.")
+    return " ".join(sentences)
+
+
+def _ready(models: Sequence[SummaryModel]) -> dict[str, int]:
+    """Return export → how many models it is ready for, of the exports that are ready for most models."""
+    counts = {
+        export: sum(_passed(artifact_of(model, export)) for model in models) for export in exports(models)
+    }
+    most = max(counts.values(), default=0)
+    return {export: number for export, number in counts.items() if number == most and most > 0}
+
+
+def _passed(artifact: SummaryArtifact | None) -> bool:
+    return (
+        artifact is not None
+        and artifact.exactness == "exact"
+        and bool(artifact.validation)
+        and all(validation.status == "passed" for validation in artifact.validation)
+    )
+
+
+def _fastest(models: Sequence[SummaryModel], ready: dict[str, int]) -> dict[str, Latency]:
+    """Return export → its latency in its fastest runtime."""
+    times: dict[str, Latency] = {}
+    for row in at_working_point(models):
+        if row.export != EAGER and row.export in ready:
+            times.setdefault(row.export, row)
+    return times
+
+
+def _why(models: Sequence[SummaryModel], export: str, number: int) -> str:
+    found = [artifact_of(model, export) for model in models]
+    runtimes = dict.fromkeys(v.runtime for artifact in found if artifact for v in artifact.validation)
+    of = "all models" if number == len(models) else f"{number:,} of {plural(len(models), 'model')}"
+    return f"exact, and passed for {of} in {' and '.join(runtimes)}"
+
+
+def _speed(models: Sequence[SummaryModel], time: Latency | None, candidates: int) -> str:
+    if time is None:
+        return "; no latency was measured"
+    rank = ", the fastest of those that did" if candidates > 1 else ""
+    ratio = f"{decimal(time.speedup, 2)} times as fast as eager" if time.speedup >= 1 else (
+        f"{decimal(1 / time.speedup, 2)} times slower than eager"
+    )  # fmt: skip
+    return f"{rank}, with a p50 of {decimal(time.p50)} ms for {working_point(models)}: {ratio}"

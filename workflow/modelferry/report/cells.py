@@ -1,0 +1,113 @@
+"""What stands in a table: numbers with as many digits as they deserve, escaped text, and the table itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+NOTHING = "–"
+SHORT_DIGEST = 12
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
+    """Return a GitHub Markdown table.
+
+    Parameters
+    ----------
+    header
+        Column titles, with the unit where there is one.
+    rows
+        Cells as text; pipes and line breaks in them are escaped here.
+    align
+        One letter a column, ``l``, ``r`` or ``c``; columns beyond its end are right-aligned.
+    """
+    rules = {"l": ":--", "r": "--:", "c": ":-:"}
+    marks = [rules[letter] for letter in align.ljust(len(header), "r")]
+    lines = [[_cell(title) for title in header], marks, *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|") or " "
+
+
+def prose(text: str) -> str:
+    """Return free text with the characters escaped that Markdown or HTML would act upon."""
+    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("*", "\\*"), ("`", "\\`")):
+        text = text.replace(sign, escaped)
+    return " ".join(text.split())
+
+
+def code(text: object) -> str:
+    """Return `text` as inline code."""
+    return f"`{' '.join(str(text).replace('`', chr(39)).split())}`"
+
+
+def scientific(value: float | None, digits: int = 2) -> str:
+    """Return a small number with `digits` significant digits (``1.2e-7``)."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}e{int(exponent)}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Return a number of ordinary size with `digits` significant digits (``0.591``, ``1.6``, ``6,412``)."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}" if places < 7 else scientific(value, digits)
+
+
+def count(value: int | None) -> str:
+    """Return an integer with thousands separated."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def megabytes(size: float) -> str:
+    """Return a number of bytes in MB (10⁶ bytes), without the unit."""
+    return decimal(size / 1e6)
+
+
+def span(values: Sequence[float], scale: float = 1.0) -> str:
+    """Return ``lowest to highest``, or the one value if all look the same, in three significant digits."""
+    if not values:
+        return NOTHING
+    low, high = decimal(min(values) / scale), decimal(max(values) / scale)
+    return low if low == high else f"{low} to {high}"
+
+
+def digest(sha256: str) -> str:
+    """Return the first digits of a digest, as code."""
+    return code(sha256[:SHORT_DIGEST]) if sha256 else NOTHING
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 model``, ``6 models``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def some(items: Sequence[str], limit: int = 3) -> str:
+    """Return the first `limit` items, then ``and N more``."""
+    listed = ", ".join(items[:limit])
+    left = len(items) - limit
+    return f"{listed} and {left:,} more" if left > 0 else listed
+
+
+def pairs(values: Mapping[str, object]) -> str:
+    """Return ``name = value`` for each entry, as code."""
+    return ", ".join(code(f"{name} = {value}") for name, value in values.items()) or NOTHING
+
+
+def details(title: str, body: str) -> str:
+    """Return `body` folded away under `title`."""
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"

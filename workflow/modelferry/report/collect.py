@@ -1,0 +1,210 @@
+"""From the JSON files of the workflow to one summary, whatever is there and whatever failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from modelferry import paths
+from modelferry.contract import Contract
+from modelferry.environment import describe
+from modelferry.errors import ArtifactError
+from modelferry.formats import load_format
+from modelferry.records import (
+    Benchmark,
+    BenchmarkRow,
+    DemoTraining,
+    Failure,
+    Manifest,
+    Record,
+    Summary,
+    SummaryArtifact,
+    SummaryBenchmark,
+    SummaryCheckpoint,
+    SummaryControl,
+    SummaryModel,
+    SummaryTemplate,
+    SummaryValidation,
+    Template,
+    Validation,
+)
+
+if TYPE_CHECKING:
+    from modelferry.plan import Plan, PlannedModel
+
+R = TypeVar("R", bound=Record)
+
+STAGES = ("demo", "template", "export", "reference", "validate", "benchmark")
+"""Stages that can leave a failure, in the order in which they run."""
+
+
+def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
+    """Return the summary of all models of a plan, and the contracts of their exports by ``campaign/layout``.
+
+    What belongs to other bytes than those that are there now (a validation of an earlier artifact, say) does not count.
+    """
+    contracts: dict[str, Contract] = {}
+    models = tuple(_model(planned, contracts) for planned in plan.models.values())
+    validations = [record for planned in plan.runnable.values() for record in _validations(planned)]
+    controls = _controls(validations)
+    complete = all(model.status == "passed" for model in models) and all(control.detected for control in controls)
+    summary = Summary(
+        verdict="passed" if complete and models else "failed",
+        generated=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=describe(),
+        templates=tuple(_templates(plan)),
+        controls=controls,
+        models=models,
+    )
+    return summary, contracts
+
+
+def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryModel:
+    model = planned.model
+    artifacts, problems, parameters, baseline = [], list(_failures(planned)), None, ()
+    checkpoint = SummaryCheckpoint(path=model.checkpoint, sha256="")
+    for export in model.exports if not model.missing else ():
+        manifest = _read(Manifest, paths.manifest(model.id, export.name))
+        if manifest is None or not Path(manifest.artifact.path).is_file():
+            problems = problems or [f"{export.name}: was not exported"]
+            continue
+        contracts[f"{model.campaign}/{manifest.layout}"] = manifest.contract
+        parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
+            path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
+        )  # fmt: skip
+        artifact, found = _artifact(manifest, load_format(export.format).runtimes)
+        artifacts.append(artifact)
+        problems += [f"{export.name}: {problem}" for problem in found]
+        baseline = baseline or _baseline(manifest, load_format(export.format).runtimes)
+    reason = model.missing or "; ".join(dict.fromkeys(problems))
+    training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
+    return SummaryModel(
+        id=model.id,
+        campaign=model.campaign,
+        family=model.family,
+        axes=model.axes,
+        status="missing" if model.missing else "failed" if problems else "passed",
+        reason=reason,
+        demo=model.demo,
+        checkpoint=checkpoint,
+        architecture=planned.architecture,
+        parameters=parameters,
+        hyperparameters=planned.hyperparameters,
+        training_auc=training.test_auc if training else {},
+        baseline=baseline,
+        artifacts=tuple(artifacts),
+    )
+
+
+def _failures(planned: PlannedModel) -> Iterator[str]:
+    """Yield the reasons that failed stages left, the first stage first."""
+    exports = ["", *(export.name for export in planned.model.exports)]
+    for stage in STAGES:
+        for export in exports:
+            failure = _read(Failure, paths.failure(stage, planned.id, export))
+            if failure is not None:
+                yield failure.reason
+    for export in exports[1:]:
+        spec = planned.template(export)
+        failure = _read(Failure, paths.failure("template", f"{spec.architecture}/{spec.variant}"))
+        if failure is not None:
+            yield failure.reason
+
+
+def _artifact(manifest: Manifest, runtimes: tuple[str, ...]) -> tuple[SummaryArtifact, list[str]]:
+    validations, benchmarks, problems = [], [], []
+    for runtime in runtimes:
+        validation = _of(manifest, _read(Validation, paths.validation(manifest.model, manifest.export, runtime)))
+        if validation is None:
+            problems.append(f"was not validated in {runtime}")
+        else:
+            validations.append(validation)
+            problems += [validation.reason] if validation.status == "failed" else []
+        benchmark = _of(manifest, _read(Benchmark, paths.benchmark(manifest.model, manifest.export, runtime)))
+        if benchmark is None:
+            problems.append(f"was not benchmarked in {runtime}")
+            continue
+        benchmarks += [_row(row, runtime) for row in benchmark.rows]
+        if not all(row.outputs_correct for row in benchmark.rows):
+            problems.append(f"gave wrong outputs while being timed in {runtime}")
+    artifact = SummaryArtifact(
+        format=manifest.format,
+        export=manifest.export,
+        layout=manifest.layout,
+        path=manifest.artifact.path,
+        bytes=manifest.artifact.bytes,
+        sha256=manifest.artifact.sha256,
+        exactness=manifest.exactness,
+        transforms=manifest.transforms,
+        validation=tuple(_validation(record) for record in validations),
+        benchmark=tuple(benchmarks),
+    )
+    return artifact, problems
+
+
+def _baseline(manifest: Manifest, runtimes: tuple[str, ...]) -> tuple[SummaryBenchmark, ...]:
+    for runtime in runtimes:
+        benchmark = _of(manifest, _read(Benchmark, paths.benchmark(manifest.model, manifest.export, runtime)))
+        if benchmark is not None:
+            return tuple(_row(row, "pytorch") for row in benchmark.baseline)
+    return ()
+
+
+def _of(manifest: Manifest, record: R | None) -> R | None:
+    """Return the record if it is about the bytes that the manifest describes."""
+    return record if record is not None and getattr(record, "artifact_sha256", "") == manifest.artifact.sha256 else None
+
+
+def _validation(record: Validation) -> SummaryValidation:
+    return SummaryValidation(**{name: getattr(record, name) for name in SummaryValidation.model_fields})
+
+
+def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
+    values = {name: getattr(row, name) for name in SummaryBenchmark.model_fields if name != "runtime"}
+    return SummaryBenchmark(runtime=runtime, **values)
+
+
+def _validations(planned: PlannedModel) -> Iterator[Validation]:
+    for export in planned.model.exports:
+        manifest = _read(Manifest, paths.manifest(planned.id, export.name))
+        for runtime in load_format(export.format).runtimes if manifest else ():
+            record = _read(Validation, paths.validation(planned.id, export.name, runtime))
+            if manifest and (current := _of(manifest, record)):
+                yield current
+
+
+def _controls(validations: list[Validation]) -> tuple[SummaryControl, ...]:
+    """Return each control once; it counts as detected if every validation detected it."""
+    detected: dict[str, bool] = {}
+    for record in validations:
+        for control in record.controls:
+            detected[control.name] = detected.get(control.name, True) and control.detected
+    return tuple(SummaryControl(name=name, detected=seen) for name, seen in detected.items())
+
+
+def _templates(plan: Plan) -> Iterator[SummaryTemplate]:
+    served = Counter(
+        f"{spec.architecture}/{spec.variant}"
+        for planned in plan.runnable.values()
+        for spec in (planned.template(export.name) for export in planned.model.exports)
+    )
+    for key, spec in plan.templates.items():
+        record = _read(Template, spec.record)
+        if record is not None:
+            yield SummaryTemplate(
+                architecture=record.architecture,
+                format=record.format,
+                layout=record.layout,
+                seconds=record.seconds,
+                models=served[key],
+            )
+
+
+def _read(kind: type[R], path: str) -> R | None:
+    try:
+        return kind.read(path)
+    except ArtifactError:
+        return None

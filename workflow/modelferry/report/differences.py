@@ -1,0 +1,64 @@
+"""Numerical differences grouped for a figure: one row a model where there are few, one a campaign where many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelferry.records import SummaryModel, SummaryValidation
+from modelferry.report.names import export_title, short_names
+from modelferry.report.tables import validations
+
+ROWS = 24
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest differences of one or more models, for one export in one runtime.
+
+    `differences` are those of the artifact from the float32 reference, `reference_errors` those of that reference from
+    float64; `atol` is the smallest absolute tolerance.
+    """
+
+    label: str
+    differences: tuple[float, ...]
+    reference_errors: tuple[float, ...]
+    atol: float
+    passed: bool
+
+
+def differences(groups: Sequence[tuple[str, Sequence[SummaryModel]]]) -> list[Difference]:
+    """Return the rows of the figure, of single models if there are at most `ROWS` of those, else of campaigns.
+
+    The passed and the failed of a campaign are rows apart, and no more than `ROWS` rows are returned: the worst ones.
+    """
+    singles = _grouped(groups, by_model=True)
+    if len(singles) <= ROWS:
+        return singles
+    rows = _grouped(groups, by_model=False)
+    worst = sorted(rows, key=lambda row: (row.passed, -max(row.differences)))[:ROWS]
+    return [row for row in rows if row in worst]
+
+
+def _grouped(groups: Sequence[tuple[str, Sequence[SummaryModel]]], by_model: bool) -> list[Difference]:
+    found: dict[tuple[str, ...], list[SummaryValidation]] = {}
+    for campaign, models in groups:
+        names = short_names(models)
+        for model, artifact, validation in validations(models):
+            name = names[model.id] if by_model else campaign
+            whose = (campaign, name) if by_model and len(groups) > 1 else (name,)
+            key = (*whose, export_title(artifact), validation.runtime, validation.status)
+            found.setdefault(key, []).append(validation)
+    return [_row(key, of) for key, of in found.items()]
+
+
+def _row(key: tuple[str, ...], of: Sequence[SummaryValidation]) -> Difference:
+    *name, export, runtime, status = key
+    many = f" ({len(of)} {status})" if len(of) > 1 else ""
+    return Difference(
+        label=f"{' / '.join(name)}, {export} in {runtime}{many}",
+        differences=tuple(v.max_abs_diff for v in of),
+        reference_errors=tuple(v.reference_error_float64 for v in of),
+        atol=min(v.tolerance.atol for v in of),
+        passed=status == "passed",
+    )

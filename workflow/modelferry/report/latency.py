@@ -1,0 +1,125 @@
+"""Latencies of a campaign's models, put together for tables and figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from modelferry.records import SummaryBenchmark, SummaryModel
+
+EAGER = "eager"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One export in one runtime at one size: the median over models.
+
+    The interval is that of p50 for one model (95 %), and from the lowest to the highest interval for several.
+    Times in ms a call, memory in MB; `speedup` is the eager p50 over this one.
+    """
+
+    export: str
+    runtime: str
+    threads: int
+    batch: int
+    particles: int | None
+    models: int
+    p50: float
+    low: float
+    high: float
+    p90: float
+    p99: float | None
+    speedup: float
+    cold_load: float
+    first_call: float
+    memory: float
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """What the latency is of: export and runtime."""
+        return self.export, self.runtime
+
+    @property
+    def throughput(self) -> float:
+        """Events a second."""
+        return 1e3 * self.batch / self.p50
+
+
+@dataclass(frozen=True)
+class Point:
+    """The size at which exports are compared."""
+
+    threads: int
+    batch: int
+    particles: int | None
+
+    def __str__(self) -> str:
+        events = "one event" if self.batch == 1 else f"{self.batch} events"
+        size = "" if self.particles is None else f" of {self.particles} particles"
+        return f"{events}{size}, {'one thread' if self.threads == 1 else f'{self.threads} threads'}"
+
+
+def measured(models: Sequence[SummaryModel]) -> Iterator[tuple[str, SummaryBenchmark]]:
+    """Yield (export, measurement) for all models; the reference counts as the export `EAGER`."""
+    for model in models:
+        yield from ((EAGER, row) for row in model.baseline)
+        for artifact in model.artifacts:
+            yield from ((artifact.export, row) for row in artifact.benchmark)
+
+
+def latencies(models: Sequence[SummaryModel]) -> list[Latency]:
+    """Return one latency per export, runtime, threads, batch size and number of particles."""
+    groups: dict[tuple[str, str, int, int, int | None], list[SummaryBenchmark]] = {}
+    for export, row in measured(models):
+        key = (export, row.runtime, row.threads, row.batch, row.particles)
+        groups.setdefault(key, []).append(row)
+    return [_together(*key, rows) for key, rows in groups.items()]
+
+
+def _together(
+    export: str, runtime: str, threads: int, batch: int, particles: int | None, rows: list[SummaryBenchmark]
+) -> Latency:
+    tails = [row.p99_ms for row in rows if row.p99_ms is not None]
+    return Latency(
+        export=export,
+        runtime=runtime,
+        threads=threads,
+        batch=batch,
+        particles=particles,
+        models=len(rows),
+        p50=median(row.p50_ms for row in rows),
+        low=min(row.p50_low_ms for row in rows),
+        high=max(row.p50_high_ms for row in rows),
+        p90=median(row.p90_ms for row in rows),
+        p99=median(tails) if tails else None,
+        speedup=1.0 if export == EAGER else median(row.baseline_p50_ms / row.p50_ms for row in rows),
+        cold_load=median(row.cold_load_ms for row in rows),
+        first_call=median(row.first_call_ms for row in rows),
+        memory=median(row.peak_memory_mb for row in rows),
+    )
+
+
+def working_point(models: Sequence[SummaryModel]) -> Point | None:
+    """Return the size at which to compare: fewest threads, smallest batch, typical number of particles.
+
+    Typical is the number of particles at which most batch sizes were measured; the largest of them if several.
+    """
+    rows = [row for _, row in measured(models)]
+    if not rows:
+        return None
+    threads = min(row.threads for row in rows)
+    batch = min(row.batch for row in rows if row.threads == threads)
+    sizes = {(row.particles, row.batch) for row in rows if row.threads == threads}
+    at_smallest = {particles for particles, size in sizes if size == batch}
+    sweeps = Counter(particles for particles, _ in sizes if particles in at_smallest)
+    particles = max(sweeps, key=lambda number: (sweeps[number], -1 if number is None else number))
+    return Point(threads, batch, particles)
+
+
+def at_working_point(models: Sequence[SummaryModel]) -> list[Latency]:
+    """Return the latencies at the working point: eager first, then the fastest first."""
+    point = working_point(models)
+    here = [row for row in latencies(models) if Point(row.threads, row.batch, row.particles) == point]
+    return sorted(here, key=lambda row: (row.export != EAGER, row.p50, row.export, row.runtime))

@@ -1,0 +1,75 @@
+"""How the report groups and names models: by campaign, in short, and on which page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from modelferry.records import SummaryArtifact, SummaryModel
+
+LARGE = 20
+"""Above so many models a campaign has a page of its own, and only worst and median stand on the first page."""
+
+FIRST_PAGE = "summary.md"
+_TAKEN = {"summary", "readme"}
+
+
+def by_campaign(models: Sequence[SummaryModel]) -> dict[str, list[SummaryModel]]:
+    """Return the models of each campaign, in the order of their first appearance."""
+    groups: dict[str, list[SummaryModel]] = {}
+    for model in models:
+        groups.setdefault(model.campaign, []).append(model)
+    return groups
+
+
+def pages(models: Sequence[SummaryModel]) -> dict[str, str]:
+    """Return campaign → page for the campaigns that would not fit on the first page.
+
+    Those are the campaigns with more than `LARGE` models; and all, where the others together are more than that.
+    """
+    sizes = {campaign: len(group) for campaign, group in by_campaign(models).items()}
+    crowded = sum(size for size in sizes.values() if size <= LARGE) > LARGE
+    return {campaign: page_name(campaign) for campaign, size in sizes.items() if crowded or size > LARGE}
+
+
+def page_name(campaign: str) -> str:
+    """Return the file name of a campaign's page."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", campaign).strip(".-") or "campaign"
+    return f"campaign-{stem}.md" if stem.lower() in _TAKEN else f"{stem}.md"
+
+
+def short_names(models: Sequence[SummaryModel]) -> dict[str, str]:
+    """Return id → a name without the parts of the id that all of these models share.
+
+    A single model keeps the last part of its id.
+    """
+    parts = {model.id: model.id.split("/") for model in models}
+    if len({len(part) for part in parts.values()}) > 1:
+        return {identity: identity for identity in parts}
+    columns = list(zip(*parts.values(), strict=True))
+    telling = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+    telling = telling or [len(columns) - 1]
+    return {identity: " / ".join(part[place] for place in telling) for identity, part in parts.items()}
+
+
+def channel(model: SummaryModel) -> str:
+    """Return the model's value on its first axis, by convention the channel."""
+    return str(next(iter(model.axes.values()), model.campaign))
+
+
+def exports(models: Sequence[SummaryModel]) -> list[str]:
+    """Return the names of all exports of these models, in the order of their first appearance."""
+    return list(dict.fromkeys(artifact.export for model in models for artifact in model.artifacts))
+
+
+def export_title(artifact: SummaryArtifact) -> str:
+    """Return the export's name, with its format where the name doesn't say it, and a label if it only approximates."""
+    title = artifact.export
+    if artifact.format not in artifact.export:
+        title += f" ({artifact.format})"
+    return title if artifact.exactness == "exact" else f"{title}, approximation"
+
+
+def artifact_of(model: SummaryModel, export: str) -> SummaryArtifact | None:
+    """Return the model's artifact of this export, if there is one."""
+    return next((artifact for artifact in model.artifacts if artifact.export == export), None)

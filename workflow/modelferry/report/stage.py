@@ -1,0 +1,49 @@
+"""Writes the report: figures, pages, and the JSON summary last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelferry.contract import Contract
+from modelferry.records import Summary, write_text
+from modelferry.report import figures
+from modelferry.report.changes import changes
+from modelferry.report.markdown import MARK, render
+
+FIGURES = "figures"
+
+
+def write_report(
+    summary: Summary, contracts: Mapping[str, Contract], previous: Summary | None, folder: Path
+) -> list[Path]:
+    """Write the report into `folder` and remove pages and figures that an earlier report left; return what was written.
+
+    Parameters
+    ----------
+    summary
+        All facts.
+    contracts
+        The input contracts by ``campaign/layout``.
+    previous
+        The summary of the report before, or None if this is the first.
+    folder
+        Where the report goes; made if need be.
+    """
+    drawn = figures.draw(summary, folder / FIGURES)
+    relative = [path.relative_to(folder) for path in drawn]
+    pages = render(summary, contracts, changes(previous, summary), relative)
+    for name, text in pages.items():
+        write_text(folder / name, text)
+    summary.write(folder / Summary.FILE)
+    written = [*drawn, *(folder / name for name in pages), folder / Summary.FILE]
+    for path in _stale(folder):
+        if path not in written:
+            path.unlink(missing_ok=True)
+    return written
+
+
+def _stale(folder: Path) -> list[Path]:
+    """Return the pages and figures in the folder that a report wrote; nothing else may ever be removed."""
+    pages = [path for path in folder.glob("*.md") if path.read_text(errors="replace").startswith(MARK)]
+    return [*pages, *(folder / FIGURES / name for name in figures.TITLES)]

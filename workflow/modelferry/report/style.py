@@ -1,0 +1,81 @@
+"""How the figures look: a colour-blind safe palette, no chart junk, and the same bytes from the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelferry.records import temporary_name
+
+WIDTH = 8.0
+DPI = 150
+PANELS = 4
+INK = "#333333"
+FAINT = "#9a9a9a"
+EAGER_COLOUR = "#555555"
+
+# Okabe and Ito, https://jfly.uni-koeln.de/color/ (without yellow, too faint on white)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+_SETTINGS = {
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Apply the style, whatever the user's own matplotlib settings are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def panels(heights: Sequence[float], share_x: bool = False) -> tuple[Any, list[Any]]:
+    """Return a figure and one panel below the other, of these heights in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, layout="constrained")
+    grid = figure.subplots(
+        len(heights), 1, squeeze=False, sharex=share_x, gridspec_kw={"height_ratios": list(heights)}
+    )
+    return figure, [row[0] for row in grid]
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, atomically and without a date or a version in it."""
+    temporary = temporary_name(path)
+    figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    temporary.replace(path)
+
+
+def colours(exports: Sequence[str]) -> dict[str, str]:
+    """Return one colour for each export, the same in every figure."""
+    return {export: PALETTE[place % len(PALETTE)] for place, export in enumerate(exports)}
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return the places moved apart, so that labels at them are at least `gap` from each other, in the same order."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    moved = list(places)
+    for lower, upper in zip(order, order[1:], strict=False):
+        moved[upper] = max(moved[upper], moved[lower] + gap)
+    shift = sum(a - b for a, b in zip(moved, places, strict=True)) / len(places) if places else 0.0
+    return [place - shift for place in moved]

@@ -1,0 +1,52 @@
+"""Building a template: an architecture compiled to a format, once, with its weights left blank."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Contract
+from modelferry.digests import sha256_of_file
+from modelferry.environment import describe
+from modelferry.families import Family, load_family
+from modelferry.formats import load_format
+from modelferry.records import FileFacts, Template, temporary_name
+
+if TYPE_CHECKING:
+    from modelferry.plan import TemplateSpec
+
+EXAMPLE_SEED = 20
+
+
+def build_template(spec: TemplateSpec) -> Template:
+    """Compile `spec` to its place below ``results/templates`` and return the record written beside it."""
+    started = time.perf_counter()
+    family, target = load_family(spec.family), load_format(spec.format)
+    contract = family.contract(spec.hyperparameters, spec.layout)
+    deployable = family.deployable(spec.hyperparameters, spec.layout).eval()
+    example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
+    out = Path(spec.file)
+    temporary = temporary_name(out)
+    target.build_template(deployable, contract, example, spec.options, temporary)
+    temporary.replace(out)
+    record = Template(
+        architecture=spec.architecture,
+        family=spec.family,
+        hyperparameters=spec.hyperparameters,
+        format=spec.format,
+        layout=spec.layout,
+        options=spec.options,
+        contract=contract,
+        file=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
+        seconds=round(time.perf_counter() - started, 3),
+        environment=describe(),
+    )
+    record.write(spec.record)
+    return record
+
+
+def typical_sizes(family: Family, contract: Contract) -> dict[str, int]:
+    """Return the typical number of events of a call and, where events differ in size, of particles."""
+    names = [family.batch, *([family.size] if family.size else [])]
+    return {name: contract.dimension(name).typical for name in names}

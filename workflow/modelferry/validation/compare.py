@@ -1,0 +1,111 @@
+"""Comparison of outputs: pure functions on arrays with one row an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelferry.records import Tolerance
+
+ILL_CONDITIONED = 10.0
+"""An event is ill-conditioned if the float32 reference is off the float64 one by this many tolerances."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One output of reference (float64 and float32) and artifact, (events, values) each."""
+
+    float64: np.ndarray
+    float32: np.ndarray
+    artifact: np.ndarray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an artifact is from the reference.
+
+    Attributes
+    ----------
+    max_abs, max_rel, max_ulps
+        Largest difference from the float32 reference: absolute, relative to it, in units in the last place.
+    error, reference_error
+        Largest difference of artifact and float32 reference from the float64 reference.
+    smallest_rtol, smallest_atol
+        With the other one as it is, the smallest tolerance that would pass.
+    """
+
+    max_abs: float
+    max_rel: float
+    max_ulps: int
+    error: float
+    reference_error: float
+    smallest_rtol: float
+    smallest_atol: float
+
+    @property
+    def error_ratio(self) -> float:
+        """The artifact's error over the float32 reference's own; 0 if both are exact."""
+        if self.reference_error == 0:
+            return 0.0 if self.error == 0 else float("inf")
+        return self.error / self.reference_error
+
+
+def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: float = 1.0) -> np.ndarray:
+    """Return which events agree in all their values, (events,); NaN agrees with nothing."""
+    allowed = factor * (tolerance.atol + tolerance.rtol * np.abs(truth))
+    return np.all(np.abs(value - truth) <= allowed, axis=1)
+
+
+def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    """Return which events are near a tie: their float32 reference departs from the float64 one, (events,)."""
+    return ~within(outputs.float32, outputs.float64, tolerance, ILL_CONDITIONED)
+
+
+def difference(outputs: Outputs, tolerance: Tolerance) -> Difference:
+    """Return the largest differences over all events."""
+    apart = np.abs(outputs.artifact.astype(np.float64) - outputs.float32)
+    size = np.abs(outputs.float32.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(apart == 0, 0.0, apart / size)
+        needed_rtol = np.where(apart <= tolerance.atol, 0.0, (apart - tolerance.atol) / size)
+    return Difference(
+        max_abs=_largest(apart),
+        max_rel=_largest(relative),
+        max_ulps=ulps(outputs.artifact, outputs.float32),
+        error=_largest(np.abs(outputs.artifact - outputs.float64)),
+        reference_error=_largest(np.abs(outputs.float32 - outputs.float64)),
+        smallest_rtol=_largest(needed_rtol),
+        smallest_atol=_largest(apart - tolerance.rtol * size),
+    )
+
+
+def ulps(value: np.ndarray, truth: np.ndarray) -> int:
+    """Return the largest distance in units in the last place of float32; -1 if a value is not finite."""
+    value, truth = value.astype(np.float32), truth.astype(np.float32)
+    if not (np.isfinite(value).all() and np.isfinite(truth).all()):
+        return -1
+    return int(np.abs(_ordered(value) - _ordered(truth)).max(initial=0))
+
+
+def _ordered(value: np.ndarray) -> np.ndarray:
+    """Map floats to integers that count the representable numbers between them (Bruce Dawson's construction)."""
+    bits = np.ascontiguousarray(value).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return class scores of logits, (events, classes), in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    scores: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return scores
+
+
+def argmax_flips(outputs: Outputs) -> int:
+    """Return in how many events the artifact decides for another class than the float32 reference."""
+    return int((outputs.artifact.argmax(axis=1) != outputs.float32.argmax(axis=1)).sum())
+
+
+def _largest(values: np.ndarray) -> float:
+    """Return the largest value, at least 0; NaN counts as infinite."""
+    return float(np.nan_to_num(values, nan=np.inf, posinf=np.inf).max(initial=0.0))

@@ -1,0 +1,99 @@
+"""The recorded inputs of a model and the outputs of its reference, in one file that every runtime is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelferry.contract import Arrays
+from modelferry.errors import ArtifactError
+from modelferry.records import temporary_name
+from modelferry.validation.probes import Probe
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Probes with the outputs of the reference.
+
+    Attributes
+    ----------
+    float32, float64
+        Outputs of the reference by name, one row an event, in the order of the probes.
+    classes, weights
+        Class of each event (-1: unknown) and its weight.
+    checkpoint_sha256
+        The weights that the reference had.
+    """
+
+    probes: tuple[Probe, ...]
+    float32: Arrays
+    float64: Arrays
+    classes: np.ndarray
+    weights: np.ndarray
+    checkpoint_sha256: str
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The group of each event, (events,)."""
+        return np.repeat([probe.label for probe in self.probes], [len(probe.events) for probe in self.probes])
+
+    @property
+    def sources(self) -> np.ndarray:
+        """Where each event comes from, (events,)."""
+        return np.repeat([probe.source for probe in self.probes], [len(probe.events) for probe in self.probes])
+
+    def write(self, path: Path | str) -> None:
+        """Write everything as one ``.npz``, atomically: no pickles, ragged events as one array and their lengths."""
+        events = [event for probe in self.probes for event in probe.events]
+        arrays: Arrays = {
+            "checkpoint_sha256": np.array(self.checkpoint_sha256),
+            "probe.label": np.array([probe.label for probe in self.probes]),
+            "probe.source": np.array([probe.source for probe in self.probes]),
+            "probe.events": np.array([len(probe.events) for probe in self.probes]),
+            "classes": self.classes,
+            "weights": self.weights,
+        }
+        for name in events[0]:
+            column = [np.atleast_1d(event[name]) for event in events]
+            arrays[f"event.{name}"] = np.concatenate(column)
+            arrays[f"length.{name}"] = np.array([len(array) for array in column])
+        arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
+        arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
+        temporary = temporary_name(path)
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        temporary.replace(path)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Recording:
+        """Read what `write` wrote; raise `ArtifactError` if it is missing or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = dict(archive.items())
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} is missing", "run `modelferry reference` for this model") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise ArtifactError(f"{path} is damaged: {error}", "delete it and run again") from error
+        events = _events({name[6:]: value for name, value in arrays.items() if name.startswith("event.")}, arrays)
+        ends = np.cumsum(arrays["probe.events"])
+        starts = ends - arrays["probe.events"]
+        probes = zip(arrays["probe.label"], arrays["probe.source"], starts, ends, strict=True)
+        return cls(
+            probes=tuple(Probe(str(label), str(source), tuple(events[a:b])) for label, source, a, b in probes),
+            float32={name[8:]: value for name, value in arrays.items() if name.startswith("float32.")},
+            float64={name[8:]: value for name, value in arrays.items() if name.startswith("float64.")},
+            classes=arrays["classes"],
+            weights=arrays["weights"],
+            checkpoint_sha256=str(arrays["checkpoint_sha256"]),
+        )
+
+
+def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:
+    split = {
+        name: np.split(column, np.cumsum(arrays[f"length.{name}"])[:-1]) for name, column in columns.items()
+    }
+    names = list(split)
+    return [dict(zip(names, values, strict=True)) for values in zip(*split.values(), strict=True)]

@@ -1,0 +1,201 @@
+"""Validation of one artifact in one runtime: the bytes that ship, loaded by a process that did not make them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from modelferry import paths
+from modelferry.contract import Arrays, Contract
+from modelferry.digests import sha256_of_file
+from modelferry.environment import describe
+from modelferry.errors import ArtifactError
+from modelferry.export import trained_weights
+from modelferry.families import Family, load_family
+from modelferry.formats import Format, Runner, load_format
+from modelferry.records import (
+    Control,
+    IllConditioned,
+    Manifest,
+    ShapePoint,
+    Template,
+    Tolerance,
+    Validation,
+)
+from modelferry.validation.compare import Outputs, argmax_flips, softmax, within
+from modelferry.validation.controls import broken_runners
+from modelferry.validation.probes import Probe
+from modelferry.validation.recording import Recording
+from modelferry.validation.reference import evaluate
+from modelferry.validation.verdict import Judgement, judge, with_bitwise, with_controls
+
+if TYPE_CHECKING:
+    from modelferry.plan import PlannedModel
+
+LISTED = 20
+"""Ill-conditioned events that are written out."""
+
+
+def validate_artifact(
+    planned: PlannedModel, export: str, runtime: str, tolerance: Tolerance, recording: Recording
+) -> Validation:
+    """Compare an artifact with the recorded outputs of its reference, controls included.
+
+    Raises
+    ------
+    ArtifactError
+        If the artifact was altered after its export, or the recording is of other weights.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)
+    model, spec = planned.model, planned.template(export)
+    family, target = load_family(spec.family), load_format(spec.format)
+    manifest = Manifest.read(paths.manifest(model.id, export))
+    path = Path(manifest.artifact.path)
+    _check_origin(path, manifest, recording)
+    contract = manifest.contract
+    probes = recording.probes
+    output = contract.outputs[0].name
+    artifact = run_probes(target.load(path, threads=1), family, contract, probes)
+    judgement = judge_outputs(recording, artifact, tolerance, contract)
+    weights = family.convert(trained_weights(planned, family), spec.hyperparameters, spec.layout)
+    eager = evaluate(_deployable(family, planned, spec.layout, weights), family, contract, probes)
+    apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
+    template = Path(Template.read(spec.record).file.path)
+    controls = run_controls(family, target, contract, template, weights, recording, tolerance)
+    verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
+    outputs = Outputs(recording.float64[output], recording.float32[output], artifact[output])
+    before, after = auc(recording, recording.float32[output]), auc(recording, artifact[output])
+    difference = judgement.regular
+    return Validation(
+        model=model.id,
+        format=spec.format,
+        layout=spec.layout,
+        runtime=runtime,
+        artifact_sha256=manifest.artifact.sha256,
+        status=verdict.status,
+        reason=verdict.reason,
+        tolerance=tolerance,
+        events=len(recording.labels),
+        max_abs_diff=difference.max_abs,
+        max_rel_diff=difference.max_rel,
+        max_ulps=difference.max_ulps,
+        error_float64=difference.error,
+        reference_error_float64=difference.reference_error,
+        error_ratio_float64=difference.error_ratio,
+        smallest_rtol=difference.smallest_rtol,
+        smallest_atol=difference.smallest_atol,
+        deployable_max_abs_diff=apart,
+        shapes=shape_points(outputs, recording, judgement, tolerance),
+        argmax_flips=argmax_flips(outputs),
+        max_score_shift=float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0)),
+        delta_auc=max((abs(after[name] - before[name]) for name in before), default=None),
+        auc=after,
+        ill_conditioned=int(judgement.near_tie.sum()),
+        ill_conditioned_events=near_ties(outputs, recording, judgement),
+        controls=controls,
+        seconds=round(time.perf_counter() - started, 3),
+        environment=describe(),
+    )
+
+
+def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence[Probe]) -> Arrays:
+    """Return the outputs of a loaded artifact on all probes by name, one row an event."""
+    rows = [run(family.collate(probe.events, contract.layout)) for probe in probes]
+    return {tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs}
+
+
+def judge_outputs(recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract) -> Judgement:
+    """Judge all outputs, and return the judgement of the first that fails, or else of the first output."""
+    judgements = []
+    for tensor in contract.outputs:
+        name = tensor.name
+        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name])
+        judgements.append(judge(outputs, recording.labels, tolerance))
+    return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
+
+
+def run_controls(
+    family: Family,
+    target: Format,
+    contract: Contract,
+    template: Path,
+    weights: dict[str, torch.Tensor],
+    recording: Recording,
+    tolerance: Tolerance,
+) -> tuple[Control, ...]:
+    """Feed broken artifacts to the same judgement as the whole one."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
+        for name, run in broken_runners(family, target, contract, template, weights, Path(folder)):
+            artifact = run_probes(run, family, contract, recording.probes)
+            judgement = judge_outputs(recording, artifact, tolerance, contract)
+            largest = judgement.regular.max_abs
+            found.append(Control(name=name, detected=not judgement.verdict.passed, max_abs_diff=largest))
+    return tuple(found)
+
+
+def shape_points(
+    outputs: Outputs, recording: Recording, judgement: Judgement, tolerance: Tolerance
+) -> tuple[ShapePoint, ...]:
+    """Return the result of each group of probes; within a group only the tolerance or the overall verdict count."""
+    labels, regular = recording.labels, ~judgement.near_tie
+    agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie
+    points = []
+    for label in dict.fromkeys(labels.tolist()):
+        members = labels == label
+        apart = np.abs(outputs.artifact - outputs.float32)[members & regular]
+        passed = judgement.verdict.passed or agree[members].all()
+        largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0))
+        points.append(
+            ShapePoint(
+                label=label, events=int(members.sum()), max_abs_diff=largest, status="passed" if passed else "failed"
+            )
+        )
+    return tuple(points)
+
+
+def near_ties(outputs: Outputs, recording: Recording, judgement: Judgement) -> tuple[IllConditioned, ...]:
+    """Return the ill-conditioned events, so that one can look at them."""
+    return tuple(
+        IllConditioned(
+            event=int(event),
+            source=f"{recording.sources[event]}, {recording.labels[event]}",
+            reference_float32=tuple(map(float, outputs.float32[event])),
+            reference_float64=tuple(map(float, outputs.float64[event])),
+            artifact=tuple(map(float, outputs.artifact[event])),
+        )
+        for event in np.flatnonzero(judgement.near_tie)[:LISTED]
+    )
+
+
+def auc(recording: Recording, logits: np.ndarray) -> dict[str, float]:
+    """Return the area under the ROC curve of each pair of classes among the labelled events, by ``a/b``."""
+    scores, found = softmax(logits), {}
+    present = sorted(set(recording.classes.tolist()) - {-1})
+    for position, first in enumerate(present):
+        for second in present[position + 1 :]:
+            chosen = np.isin(recording.classes, (first, second))
+            share = scores[chosen, first] / (scores[chosen, first] + scores[chosen, second])
+            found[f"{first}/{second}"] = float(roc_auc_score(recording.classes[chosen] == first, share))
+    return found
+
+
+def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
+    if not path.is_file() or sha256_of_file(path) != manifest.artifact.sha256:
+        raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
+    if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
+        raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
+
+
+def _deployable(family: Family, planned: PlannedModel, layout: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+    deployable = family.deployable(planned.hyperparameters, layout)
+    deployable.load_state_dict(weights)
+    return deployable.eval()

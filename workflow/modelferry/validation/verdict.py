@@ -1,0 +1,86 @@
+"""The verdict on an artifact: which rule it passed or failed, in words that a report can show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelferry.records import Control, Status, Tolerance
+from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, within
+
+ERROR_RATIO = 2.0
+"""How much larger than the float32 reference's own error the artifact's may be."""
+ILL_CONDITIONED_SHARE = 1e-3
+"""The largest share of ill-conditioned events."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an artifact computes the trained function, and if not, why."""
+
+    status: Status
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it does."""
+        return self.status == "passed"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The comparison of one output, near-ties set apart."""
+
+    verdict: Verdict
+    regular: Difference
+    near_tie: np.ndarray
+    """Which events are ill-conditioned, (events,)."""
+
+
+def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance) -> Judgement:
+    """Compare all events, (events,) labels naming the group of each.
+
+    Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
+    against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are near-ties.
+    """
+    near_tie = ill_conditioned(outputs, tolerance)
+    regular = Outputs(outputs.float64[~near_tie], outputs.float32[~near_tie], outputs.artifact[~near_tie])
+    found = difference(regular, tolerance)
+    if not np.isfinite(outputs.artifact).all():
+        count = int((~np.isfinite(outputs.artifact)).any(axis=1).sum())
+        return Judgement(Verdict("failed", f"{count} events have outputs that are not finite"), found, near_tie)
+    if near_tie.sum() > ILL_CONDITIONED_SHARE * len(near_tie):
+        share = f"{near_tie.sum()} of {len(near_tie)} events are ill-conditioned"
+        reason = f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
+        return Judgement(Verdict("failed", reason), found, near_tie)
+    agree = within(regular.artifact, regular.float32, tolerance)
+    if agree.all() or found.error_ratio <= ERROR_RATIO:
+        return Judgement(Verdict("passed", ""), found, near_tie)
+    return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
+
+
+def _describe(agree: np.ndarray, labels: np.ndarray, found: Difference, tolerance: Tolerance) -> str:
+    groups = sorted(set(labels[~agree].tolist()))
+    some = ", ".join(groups[:3]) + (", …" if len(groups) > 3 else "")
+    return (
+        f"{(~agree).sum()} of {len(agree)} events differ from the reference by up to {found.max_abs:.2g} ({some}); "
+        f"the smallest rtol that would pass is {found.smallest_rtol:.2g} (asked: {tolerance.rtol:.2g}), "
+        f"the error against float64 is {found.error_ratio:.2g} times the reference's own (at most {ERROR_RATIO:g})"
+    )
+
+
+def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
+    """Fail if a deliberately broken artifact went unseen: then nothing that the validator says counts."""
+    unseen = [control.name for control in controls if not control.detected]
+    if unseen:
+        return Verdict("failed", f"the validator is broken: it did not see {', '.join(unseen)}")
+    return verdict
+
+
+def with_bitwise(verdict: Verdict, required: bool, largest: float) -> Verdict:
+    """Fail if an artifact that must equal its deployable in eager mode bit for bit does not."""
+    if verdict.passed and required and largest != 0:
+        return Verdict("failed", f"differs from its deployable in eager mode by {largest:.2g}; it must not at all")
+    return verdict

@@ -1,0 +1,64 @@
+"""What a Snakemake start does before the rules are read: check the config, pass it on, keep other runs out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from modelferry.config_file import ENVIRONMENT_VARIABLE, parse_config
+from modelferry.digests import digest_of
+from modelferry.errors import ModelferryError
+from modelferry.plan import Plan
+from modelferry.records import write_text
+
+STATE = Path(".snakemake/modelferry")
+LOCK = STATE / "lock"
+
+_held: list[int] = []
+"""Locks of this process; the kernel lets go of them when it ends, however it ends."""
+
+
+def begin(workflow: Any, config: dict[str, Any]) -> Plan:
+    """Return the plan for a Snakemake config; a mistake in it ends the start with one line.
+
+    The commands that the rules call read the same config, ``--config`` and ``--configfile`` included, from a file named
+    by its content.
+    """
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
+    try:
+        plan = Plan(parse_config(config, source))
+        plan.models  # noqa: B018 - finds all mistakes now
+        text = json.dumps(config)  # in the order of the config: the ids of models follow that of the axes
+        path = STATE / f"config-{digest_of(text, 16)}.json"
+        if not path.exists():
+            write_text(path, text)
+        os.environ[ENVIRONMENT_VARIABLE] = str(path)
+        if workflow.is_main_process and not workflow.dryrun:
+            keep_others_out()
+    except (ModelferryError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    return plan
+
+
+def keep_others_out() -> None:
+    """Take the folder's lock, or raise `ModelferryError`.
+
+    Snakemake's own lock outlives a killed run and then needs ``--unlock``; this one goes with the process.
+    """
+    STATE.mkdir(parents=True, exist_ok=True)
+    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 32).decode().strip() or "unknown"
+        os.close(handle)
+        raise ModelferryError(f"process {holder} is at work in {Path.cwd()}", "wait for it, or stop it") from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    _held.append(handle)

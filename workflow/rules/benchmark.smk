@@ -1,0 +1,22 @@
+# All artifacts of a model are timed in turn by one job, which has the machine to itself.
+
+for campaign in PLAN.campaigns_with_models:
+
+    rule:
+        name:
+            f"benchmark_{campaign}"
+        input:
+            lambda wildcards: RUNNABLE[wildcards.model].benchmark_inputs(),
+        output:
+            PLAN.benchmark_outputs(campaign),
+        wildcard_constraints:
+            model=rf"{campaign}/.+",
+        params:
+            because=lambda wildcards: PLAN.benchmark_params(RUNNABLE[wildcards.model]),
+        threads: workflow.cores
+        log:
+            "logs/benchmark/{model}.log",
+        conda:
+            "../../envs/modelferry.yaml"
+        shell:
+            "modelferry benchmark --log {log} --model {wildcards.model}"

@@ -1,0 +1,12 @@
+# The plan that all rules read, and the one run at a time that may act on it.
+
+from modelferry import paths, workflow_start
+
+PLAN = workflow_start.begin(workflow, config)
+RUNNABLE = PLAN.runnable
+
+
+wildcard_constraints:
+    model=rf"(?:{'|'.join(PLAN.config.campaigns)})/.+",
+    export=r"[^/]+",
+    runtime=r"[^/.]+",

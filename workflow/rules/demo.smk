@@ -1,0 +1,37 @@
+# Toy events and networks trained on them, for campaigns with `checkpoint: demo`.
+
+from modelferry.demo import demo_for
+
+for family in {planned.model.family for planned in RUNNABLE.values() if planned.model.demo}:
+
+    rule:
+        name:
+            f"demo_events_{family}"
+        output:
+            [f"{paths.demo_events(family)}/{{group}}/{member}" for member in demo_for(family).members],
+        params:
+            because=PLAN.demo_event_params(family),
+            family=family,
+        log:
+            f"logs/demo_events/{family}/{{group}}.log",
+        conda:
+            "../../envs/modelferry.yaml"
+        shell:
+            "modelferry demo-events --log {log} {params.family} {wildcards.group}"
+
+    rule:
+        name:
+            f"demo_train_{family}"
+        input:
+            lambda wildcards: PLAN.demo_event_files(RUNNABLE[wildcards.model]),
+        output:
+            f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/model.pt",
+            f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/training.json",
+        params:
+            because=lambda wildcards: PLAN.demo_params(RUNNABLE[wildcards.model]),
+        log:
+            f"logs/demo_train/{family}/{{model}}.log",
+        conda:
+            "../../envs/modelferry.yaml"
+        shell:
+            "modelferry demo-train --log {log} --model {wildcards.model}"

@@ -1,0 +1,32 @@
+# The report reads JSON only; the gate fails the run if any model fell short.
+
+
+rule report:
+    input:
+        PLAN.report_inputs(),
+    output:
+        paths.REPORT,
+        paths.SUMMARY,
+        touch(paths.COMPLETE),
+    params:
+        because=PLAN.report_params(),
+    log:
+        "logs/report.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    shell:
+        "modelferry report --log {log}"
+
+
+rule gate:
+    input:
+        paths.SUMMARY,
+        paths.COMPLETE,
+    output:
+        paths.GATE,
+    log:
+        "logs/gate.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    shell:
+        "modelferry gate --log {log}"

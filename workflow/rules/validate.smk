@@ -1,0 +1,32 @@
+# The truth is recorded once per model; each artifact is compared with it in each of its runtimes.
+
+
+rule reference:
+    input:
+        lambda wildcards: PLAN.reference_inputs(RUNNABLE[wildcards.model]),
+    output:
+        f"{paths.RESULTS}/{{model}}/reference.npz",
+    params:
+        because=lambda wildcards: PLAN.reference_params(RUNNABLE[wildcards.model]),
+    log:
+        "logs/reference/{model}.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    shell:
+        "modelferry reference --log {log} --model {wildcards.model}"
+
+
+rule validate:
+    input:
+        f"{paths.RESULTS}/{{model}}/reference.npz",
+        lambda wildcards: RUNNABLE[wildcards.model].validate_inputs(wildcards.export),
+    output:
+        f"{paths.RESULTS}/{{model}}/{{export}}/validation.{{runtime}}.json",
+    params:
+        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export),
+    log:
+        "logs/validate/{model}/{export}.{runtime}.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    shell:
+        "modelferry validate --log {log} --exit-zero --model {wildcards.model} --format {wildcards.export} --runtime {wildcards.runtime}"
