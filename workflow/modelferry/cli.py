@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: interrupted", file=sys.stderr)
     except OSError as error:
         _log(options.log)
-        print(f"error: {error.strerror or error}: {error.filename}; is it there, and may you write it?", file=sys.stderr)
+        print(
+            f"error: {error.strerror or error}: {error.filename}; is it there, and may you write it?", file=sys.stderr
+        )
     except Exception as error:
         _log(options.log)
         line = str(error).strip().splitlines()[:1]
@@ -98,6 +100,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
     add("benchmark", commands.benchmark, chosen)
     add("report", commands.report, common)
+    add("verdict", commands.verdict, common)
     add("doctor", commands.doctor, common)
     add("template", commands.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
     add("reference", commands.reference, chosen)

@@ -76,7 +76,9 @@ def validate(options: argparse.Namespace) -> int:
     With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
     """
     plan = _plan(options)
-    jobs = list(_artifacts(plan, options.artifact) if options.artifact else _exports(_chosen(plan, options), options.format))
+    jobs = list(
+        _artifacts(plan, options.artifact) if options.artifact else _exports(_chosen(plan, options), options.format)
+    )
     failed: list[str] = []
 
     def run(planned: PlannedModel, name: str) -> None:
@@ -117,8 +119,15 @@ def report(options: argparse.Namespace) -> int:
     summary, contracts = collect(_plan(options))
     with previous_report(summary, Path(paths.PREVIOUS)) as previous:
         write_report(summary, contracts, previous, Path(paths.REPORTS))
-    print(f"{paths.REPORT}: {summary.verdict}")
     return 0
+
+
+def verdict(options: argparse.Namespace) -> int:
+    """Say where the report is and what its verdict is."""
+    summary = Summary.read(paths.SUMMARY)
+    passed = sum(model.status == "passed" for model in summary.models)
+    print(f"{paths.REPORT}: {summary.verdict}, {passed} of {len(summary.models)} models")
+    return 0 if summary.verdict == "passed" else 1
 
 
 def gate(options: argparse.Namespace) -> int:
@@ -250,7 +259,7 @@ def _print_verdict(record: Validation) -> None:
         print(f"  {record.reason}")
 
 
-def _for_each(jobs: Iterable[tuple], run: Callable[..., None]) -> int:  # type: ignore[type-arg]
+def _for_each(jobs: Iterable[tuple], run: Callable[..., None]) -> int:
     """Run all jobs, so that one broken model hides no other; raise the error of a single one, else print each."""
     todo = list(jobs)
     failed = 0

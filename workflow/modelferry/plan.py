@@ -104,7 +104,9 @@ class PlannedModel:
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
-        return [paths.validation(self.id, e.name, r) for e in self.model.exports for r in load_format(e.format).runtimes]
+        return [
+            paths.validation(self.id, e.name, r) for e in self.model.exports for r in load_format(e.format).runtimes
+        ]
 
     def benchmarks(self) -> list[str]:
         """Return the paths of all benchmarks of this model."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+from pydantic import BaseModel
 
 from modelferry.config import Config
 from modelferry.records import WRITTEN
@@ -12,9 +15,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def all_schemas() -> dict[str, str]:
     """Return the text of each schema by file name."""
-    named = {"config": Config, **{model.__name__.lower(): model for model in WRITTEN}}
+    named: dict[str, type[BaseModel]] = {
+        "config": Config,
+        **{model.__name__.lower(): model for model in WRITTEN},
+    }
     return {f"{name}.schema.json": _text(model.model_json_schema()) for name, model in named.items()}
 
 
-def _text(schema: dict[str, object]) -> str:
+def _text(schema: dict[str, Any]) -> str:
     return json.dumps({"$schema": DIALECT, **schema}, indent=1, ensure_ascii=False) + "\n"

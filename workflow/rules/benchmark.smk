@@ -9,14 +9,14 @@ for campaign in PLAN.campaigns_with_models:
             lambda wildcards: RUNNABLE[wildcards.model].benchmark_inputs(),
         output:
             PLAN.benchmark_outputs(campaign),
-        wildcard_constraints:
-            model=rf"{campaign}/.+",
-        params:
-            because=lambda wildcards: PLAN.benchmark_params(RUNNABLE[wildcards.model]),
-        threads: workflow.cores
         log:
             "logs/benchmark/{model}.log",
+        wildcard_constraints:
+            model=rf"{campaign}/.+",
         conda:
             "../../envs/modelferry.yaml"
+        threads: workflow.cores
+        params:
+            because=lambda wildcards: PLAN.benchmark_params(RUNNABLE[wildcards.model]),
         shell:
             "modelferry benchmark --log {log} --model {wildcards.model}"

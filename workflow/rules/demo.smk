@@ -9,13 +9,13 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
             f"demo_events_{family}"
         output:
             [f"{paths.demo_events(family)}/{{group}}/{member}" for member in demo_for(family).members],
-        params:
-            because=PLAN.demo_event_params(family),
-            family=family,
         log:
             f"logs/demo_events/{family}/{{group}}.log",
         conda:
             "../../envs/modelferry.yaml"
+        params:
+            because=PLAN.demo_event_params(family),
+            family=family,
         shell:
             "modelferry demo-events --log {log} {params.family} {wildcards.group}"
 
@@ -27,11 +27,11 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
         output:
             f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/model.pt",
             f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/training.json",
-        params:
-            because=lambda wildcards: PLAN.demo_params(RUNNABLE[wildcards.model]),
         log:
             f"logs/demo_train/{family}/{{model}}.log",
         conda:
             "../../envs/modelferry.yaml"
+        params:
+            because=lambda wildcards: PLAN.demo_params(RUNNABLE[wildcards.model]),
         shell:
             "modelferry demo-train --log {log} --model {wildcards.model}"

@@ -10,14 +10,14 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         output:
             f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.{load_format(format).extension}",
             f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.json",
-        wildcard_constraints:
-            variant=rf"{format}-[0-9a-f]+",
-        params:
-            because=lambda wildcards: PLAN.template_params(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
         log:
             "logs/template/{architecture}/{variant}.log",
+        wildcard_constraints:
+            variant=rf"{format}-[0-9a-f]+",
         conda:
             "../../envs/modelferry.yaml"
+        params:
+            because=lambda wildcards: PLAN.template_params(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
         shell:
             "modelferry template --log {log} {wildcards.architecture}/{wildcards.variant}"
 
@@ -29,13 +29,13 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         output:
             f"{paths.RESULTS}/{{model}}/{{export}}/model.{load_format(format).extension}",
             f"{paths.RESULTS}/{{model}}/{{export}}/manifest.json",
-        wildcard_constraints:
-            export=PLAN.export_names(format),
-        params:
-            because=lambda wildcards: PLAN.export_params(RUNNABLE[wildcards.model], wildcards.export),
         log:
             "logs/export/{model}/{export}.log",
+        wildcard_constraints:
+            export=PLAN.export_names(format),
         conda:
             "../../envs/modelferry.yaml"
+        params:
+            because=lambda wildcards: PLAN.export_params(RUNNABLE[wildcards.model], wildcards.export),
         shell:
             "modelferry export --log {log} --model {wildcards.model} --format {wildcards.export}"

@@ -8,12 +8,12 @@ rule report:
         paths.REPORT,
         paths.SUMMARY,
         touch(paths.COMPLETE),
-    params:
-        because=PLAN.report_params(),
     log:
         "logs/report.log",
     conda:
         "../../envs/modelferry.yaml"
+    params:
+        because=PLAN.report_params(),
     shell:
         "modelferry report --log {log}"
 

@@ -6,12 +6,12 @@ rule reference:
         lambda wildcards: PLAN.reference_inputs(RUNNABLE[wildcards.model]),
     output:
         f"{paths.RESULTS}/{{model}}/reference.npz",
-    params:
-        because=lambda wildcards: PLAN.reference_params(RUNNABLE[wildcards.model]),
     log:
         "logs/reference/{model}.log",
     conda:
         "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: PLAN.reference_params(RUNNABLE[wildcards.model]),
     shell:
         "modelferry reference --log {log} --model {wildcards.model}"
 
@@ -22,11 +22,11 @@ rule validate:
         lambda wildcards: RUNNABLE[wildcards.model].validate_inputs(wildcards.export),
     output:
         f"{paths.RESULTS}/{{model}}/{{export}}/validation.{{runtime}}.json",
-    params:
-        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export),
     log:
         "logs/validate/{model}/{export}.{runtime}.log",
     conda:
         "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export),
     shell:
         "modelferry validate --log {log} --exit-zero --model {wildcards.model} --format {wildcards.export} --runtime {wildcards.runtime}"

@@ -46,7 +46,7 @@ def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool],
     check
         Whether an output is right; asked now and then, outside the timed region.
     seconds
-        Time to spend on samples of each call.
+        Time to spend on samples of each call; up to three times as long if p99 would lack samples.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     correct = dict.fromkeys(calls, True)
@@ -88,7 +88,8 @@ def summarise(milliseconds: np.ndarray, correct: bool = True) -> Latency:
 
 
 def _wants_more(times: list[float], seconds: float) -> bool:
-    return len(times) < MINIMUM_SAMPLES or sum(times) < seconds
+    spent = sum(times)
+    return len(times) < MINIMUM_SAMPLES or spent < seconds or (len(times) < SAMPLES_FOR_P99 and spent < 3 * seconds)
 
 
 @contextmanager

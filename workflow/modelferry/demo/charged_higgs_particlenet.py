@@ -86,17 +86,13 @@ def _point(axes: Axes) -> tuple[str, str, int]:
     """Return channel, signal and fold; raise `ConfigError` if one is missing or makes no sense."""
     for name in ("channel", "signal", "fold"):
         if name not in axes:
-            remedy = (
-                f"add '{name}' to the campaign's axes in config.yaml (its axes: {', '.join(axes) or 'none'})"
-            )
+            remedy = f"add '{name}' to the campaign's axes in config.yaml (its axes: {', '.join(axes) or 'none'})"
             raise ConfigError(f"the charged_higgs_particlenet demo needs the axis '{name}'", remedy)
     channel, signal, fold = str(axes["channel"]), str(axes["signal"]), str(axes["fold"])
     if channel not in toys.CHANNELS:
         raise ConfigError(f"channel '{channel}' has no toy events", did_you_mean(channel, toys.CHANNELS))
     if not toys.SIGNAL.fullmatch(signal):
-        raise ConfigError(
-            f"signal '{signal}' has no masses", "name it TTToHcToWAToMuMu-MHc{X}_MA{Y}, masses in GeV"
-        )
+        raise ConfigError(f"signal '{signal}' has no masses", "name it TTToHcToWAToMuMu-MHc{X}_MA{Y}, masses in GeV")
     toys.process_of(signal)
     number = fold.removeprefix("fold-")
     if not number.isdecimal() or int(number) >= FOLDS:

@@ -46,16 +46,12 @@ def detect(rng: np.random.Generator, partons: Partons, extra: str) -> Collection
     leptons = partons.leptons * smear[..., None]
     jets = partons.quarks * np.abs(rng.normal(1, RESOLUTION["jet"], partons.is_b.shape))[..., None]
     tagged = rng.random(jets.shape[:2]) < np.where(partons.is_b, BTAG_EFFICIENCY, BTAG_MISTAG)
-    score = np.where(
-        tagged, rng.uniform(BTAG_MEDIUM, 1, tagged.shape), rng.uniform(0, BTAG_MEDIUM, tagged.shape)
-    )
+    score = np.where(tagged, rng.uniform(BTAG_MEDIUM, 1, tagged.shape), rng.uniform(0, BTAG_MEDIUM, tagged.shape))
     met = partons.invisible[:, 1:3] + rng.normal(0, MET_NOISE, (n, 2))
 
     prompt = leptons[:, [i for i in range(3) if partons.prompt[i]]]
     good_jet = (kin.pt(jets) > 20) & (np.abs(kin.eta(jets)) < 2.4) & (_nearest(jets, prompt) > 0.4)
-    good = np.all((kin.pt(leptons) > 10) & (np.abs(kin.eta(leptons)) < 2.5), axis=1) & (
-        good_jet.sum(axis=1) >= 2
-    )
+    good = np.all((kin.pt(leptons) > 10) & (np.abs(kin.eta(leptons)) < 2.5), axis=1) & (good_jet.sum(axis=1) >= 2)
 
     def lepton_records(kind: str) -> ak.Array:
         chosen = np.array([k == kind for k in kinds])
@@ -86,9 +82,7 @@ def detect(rng: np.random.Generator, partons: Partons, extra: str) -> Collection
     )
 
 
-def _records(
-    p: np.ndarray, masses: np.ndarray, fields: dict[str, np.ndarray], chosen: np.ndarray
-) -> ak.Array:
+def _records(p: np.ndarray, masses: np.ndarray, fields: dict[str, np.ndarray], chosen: np.ndarray) -> ak.Array:
     """Return the `chosen` objects of each event, largest pt first."""
     values = {"pt": kin.pt(p), "eta": kin.eta(p), "phi": kin.phi(p), "mass": masses}
     regular = {name: value.astype(np.float32) for name, value in values.items()} | fields

@@ -35,9 +35,7 @@ def boost(p: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return np.concatenate([new_energy, new_momentum], axis=-1)
 
 
-def two_body(
-    rng: np.random.Generator, parent: np.ndarray, m1: float, m2: float
-) -> tuple[np.ndarray, np.ndarray]:
+def two_body(rng: np.random.Generator, parent: np.ndarray, m1: float, m2: float) -> tuple[np.ndarray, np.ndarray]:
     """Decay each `parent` (n, 4) isotropically into two particles of masses `m1` and `m2`, each (n, 4).
 
     Masses that do not fit into a parent are scaled down until they do.
@@ -60,9 +58,7 @@ def isotropic(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.column_stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine])
 
 
-def produced(
-    rng: np.random.Generator, n: int, m: float | np.ndarray, mean_pt: float, width_eta: float
-) -> np.ndarray:
+def produced(rng: np.random.Generator, n: int, m: float | np.ndarray, mean_pt: float, width_eta: float) -> np.ndarray:
     """Return `n` particles (n, 4) of mass `m` with exponential pt, normal rapidity and any azimuth."""
     transverse = rng.exponential(mean_pt, n)
     rapidity = rng.normal(0, width_eta, n)

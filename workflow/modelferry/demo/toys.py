@@ -153,10 +153,7 @@ def _with_isr(
 
 def _first(parts: list[Collections], n: int) -> Collections:
     return Collections(
-        **{
-            name: _join([getattr(part, name) for part in parts])[:n]
-            for name in Collections.__dataclass_fields__
-        }
+        **{name: _join([getattr(part, name) for part in parts])[:n] for name in Collections.__dataclass_fields__}
     )
 
 

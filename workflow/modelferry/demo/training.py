@@ -80,9 +80,7 @@ class Prepared:
         first = (sizes.cumsum(0) - sizes).tolist()
         return Batch(
             x=torch.cat([self.x[i] for i in chosen]),
-            edge_index=torch.cat(
-                [self.edges[i] + start for i, start in zip(chosen, first, strict=True)], dim=1
-            ),
+            edge_index=torch.cat([self.edges[i] + start for i, start in zip(chosen, first, strict=True)], dim=1),
             graph_input=self.graph_input[index],
             batch=torch.arange(len(chosen)).repeat_interleave(sizes),
             labels=self.labels[index],
@@ -204,9 +202,7 @@ def _batches(events: Prepared, size: int) -> Iterator[Batch]:
 def _loss(network: ParticleNet, events: Prepared, size: int) -> float:
     """Return Σ w·ce / Σ w over all events."""
     network.eval()
-    losses = [
-        (weighted_loss(_forward(network, b), b) * b.weights.sum()).item() for b in _batches(events, size)
-    ]
+    losses = [(weighted_loss(_forward(network, b), b) * b.weights.sum()).item() for b in _batches(events, size)]
     return sum(losses) / events.weights.sum().item()
 
 

@@ -103,9 +103,7 @@ def read(path: Path | str, max_events: int | None = None) -> Collections:
         raise
     except Exception as error:  # uproot has a dozen kinds for a damaged file, struct.error among them
         cause = " ".join(str(error).split())[:120] or type(error).__name__
-        raise EventFileError(
-            f"{path}: not a whole ROOT file ({cause})", "copy or produce it again"
-        ) from error
+        raise EventFileError(f"{path}: not a whole ROOT file ({cause})", "copy or produce it again") from error
 
 
 def write(path: Path | str, collections: Collections) -> None:
@@ -150,9 +148,7 @@ def _require_branches(tree: Any, path: Path) -> None:
     if missing:
         hints = [f"{name} ({did_you_mean(name, there)})" for name in missing[:1]] + missing[1:]
         what = "branch" if len(missing) == 1 else "branches"
-        raise EventFileError(
-            f"{path}: tree '{TREE}' lacks {what} {', '.join(hints)}", "produce the file with them"
-        )
+        raise EventFileError(f"{path}: tree '{TREE}' lacks {what} {', '.join(hints)}", "produce the file with them")
 
 
 def _collections(arrays: dict[str, Any]) -> Collections:

@@ -37,9 +37,7 @@ def fold_of(met_pt: np.ndarray, n_jets: np.ndarray) -> np.ndarray:
     seeds = np.atleast_1d(met_pt).astype(np.int64) + 1
     draws = np.atleast_1d(n_jets).astype(np.int64)
     if np.any(draws < 1):
-        raise EventFileError(
-            f"event {int(np.argmax(draws < 1))} has no jets", "folds are for events with two or more"
-        )
+        raise EventFileError(f"event {int(np.argmax(draws < 1))} has no jets", "folds are for events with two or more")
     folds = np.empty(len(seeds), np.int64)
     for seed in np.unique(seeds):
         mine = seeds == seed

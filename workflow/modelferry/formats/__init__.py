@@ -44,9 +44,7 @@ class Format(ABC):
         """Compile a deployable, weights left blank, and write it to `out`; `example` are inputs within the contract."""
 
     @abstractmethod
-    def fill(
-        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
-    ) -> None:
+    def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
 
     @abstractmethod

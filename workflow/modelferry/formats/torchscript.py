@@ -38,7 +38,7 @@ class TorchScript(Format):
         inputs = tuple(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            warnings.filterwarnings("error", category=torch.jit.TracerWarning)
+            warnings.filterwarnings("error", message=".*trace might not generalize.*")
             if options["method"] == "trace":
                 module = torch.jit.trace(deployable.eval(), inputs, check_trace=False)
             else:
@@ -47,9 +47,7 @@ class TorchScript(Format):
                 tensor.zero_()
             torch.jit.save(module, str(out), _extra_files={CONTRACT_FILE: contract.model_dump_json()})
 
-    def fill(
-        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
-    ) -> None:
+    def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Copy the weights into the template's tensors, by name, and save."""
         import torch
 
@@ -78,7 +76,9 @@ class TorchScript(Format):
                 warnings.filterwarnings("ignore", category=DeprecationWarning)
                 module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
         except (RuntimeError, ValueError) as error:
-            raise ArtifactError(f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again") from error
+            raise ArtifactError(
+                f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again"
+            ) from error
         contract = Contract.model_validate_json(extra[CONTRACT_FILE])
         names = [tensor.name for tensor in contract.inputs]
 

@@ -33,9 +33,7 @@ def advice(models: Sequence[SummaryModel]) -> str:
 
 def _ready(models: Sequence[SummaryModel]) -> dict[str, int]:
     """Return export → how many models it is ready for, of the exports that are ready for most models."""
-    counts = {
-        export: sum(_passed(artifact_of(model, export)) for model in models) for export in exports(models)
-    }
+    counts = {export: sum(_passed(artifact_of(model, export)) for model in models) for export in exports(models)}
     most = max(counts.values(), default=0)
     return {export: number for export, number in counts.items() if number == most and most > 0}
 

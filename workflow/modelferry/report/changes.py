@@ -66,9 +66,7 @@ def _statuses(before: Models, now: Models) -> list[str]:
 
 
 def _checkpoints(before: Models, now: Models) -> list[str]:
-    changed = _codes(
-        identity for identity in before.keys() & now.keys() if _retrained(before[identity], now[identity])
-    )
+    changed = _codes(identity for identity in before.keys() & now.keys() if _retrained(before[identity], now[identity]))
     return [f"New weights in the checkpoints of {plural(len(changed), 'model')}: {some(changed)}."] if changed else []
 
 

@@ -64,7 +64,9 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
 
 def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryModel:
     model = planned.model
-    artifacts, problems, parameters, baseline = [], list(_failures(planned)), None, ()
+    artifacts: list[SummaryArtifact] = []
+    baseline: tuple[SummaryBenchmark, ...] = ()
+    problems, parameters = list(_failures(planned)), None
     checkpoint = SummaryCheckpoint(path=model.checkpoint, sha256="")
     for export in model.exports if not model.missing else ():
         manifest = _read(Manifest, paths.manifest(model.id, export.name))

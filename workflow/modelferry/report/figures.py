@@ -242,9 +242,7 @@ def _strip(axis: Any, values: Sequence[float], place: int, floor: float, ceiling
     alpha = 1.0 if len(values) < 3 else max(0.15, 3 / len(values))
     size = 60 if look["marker"] == "|" else 30
     width = 1.6 if look["marker"] == "|" else 0
-    axis.scatter(
-        drawn, [place] * len(drawn), s=size, alpha=alpha, linewidths=width, zorder=3, clip_on=False, **look
-    )
+    axis.scatter(drawn, [place] * len(drawn), s=size, alpha=alpha, linewidths=width, zorder=3, clip_on=False, **look)
 
 
 def _legend(axis: Any, failed: bool) -> None:

@@ -200,7 +200,9 @@ def _latency(groups: Mapping[str, Sequence[SummaryModel]]) -> str:
     for campaign, models in list(groups.items())[:CAMPAIGNS]:
         point = working_point(models)
         if point is not None:
-            parts.append(_titled(campaign, f"{_sentence(models, str(point))}\n\n{tables.benchmark(models)}", len(groups)))
+            parts.append(
+                _titled(campaign, f"{_sentence(models, str(point))}\n\n{tables.benchmark(models)}", len(groups))
+            )
     return "\n\n".join(parts)
 
 
@@ -208,7 +210,11 @@ def _latencies(models: Sequence[SummaryModel]) -> str:
     point = working_point(models)
     if point is None:
         return ""
-    body = [_sentence(models, str(point)), tables.benchmark(models), details("All latencies", tables.all_latencies(models))]
+    body = [
+        _sentence(models, str(point)),
+        tables.benchmark(models),
+        details("All latencies", tables.all_latencies(models)),
+    ]
     return "\n\n".join(["## Latency", *body])
 
 
@@ -258,5 +264,3 @@ def _environment(summary: Summary) -> str:
     if summary.templates:
         texts.append(f"### Templates\n\n{tables.templates(summary.templates[: aggregates.ROWS])}")
     return "\n\n".join(texts)
-
-

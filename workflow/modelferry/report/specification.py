@@ -37,9 +37,7 @@ def _hyperparameters(models: Sequence[SummaryModel]) -> tuple[dict[str, str], di
     """Return the hyperparameters that all models share, and for the others the values they take."""
     known = [model.hyperparameters for model in models if model.hyperparameters]
     names = list(dict.fromkeys(name for values in known for name in values))
-    taken = {
-        name: list(dict.fromkeys(json.dumps(values.get(name), default=str) for values in known)) for name in names
-    }
+    taken = {name: list(dict.fromkeys(json.dumps(values.get(name), default=str) for values in known)) for name in names}
     common = {name: values[0] for name, values in taken.items() if len(values) == 1}
     return common, {name: some(values, 5) for name, values in taken.items() if len(values) > 1}
 

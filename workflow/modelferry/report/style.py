@@ -53,9 +53,7 @@ def panels(heights: Sequence[float], share_x: bool = False) -> tuple[Any, list[A
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, layout="constrained")
-    grid = figure.subplots(
-        len(heights), 1, squeeze=False, sharex=share_x, gridspec_kw={"height_ratios": list(heights)}
-    )
+    grid = figure.subplots(len(heights), 1, squeeze=False, sharex=share_x, gridspec_kw={"height_ratios": list(heights)})
     return figure, [row[0] for row in grid]
 
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modelferry.records import (
-    SummaryArtifact, SummaryControl, SummaryModel, SummaryTemplate, SummaryValidation,
+    SummaryArtifact,
+    SummaryControl,
+    SummaryModel,
+    SummaryTemplate,
+    SummaryValidation,
 )  # fmt: skip
 from modelferry.report.cells import (
-    NOTHING, code, count, decimal, digest, megabytes, prose, scientific, span, table,
+    NOTHING,
+    code,
+    count,
+    decimal,
+    digest,
+    megabytes,
+    prose,
+    scientific,
+    span,
+    table,
 )  # fmt: skip
 from modelferry.report.latency import EAGER, at_working_point, measured
 from modelferry.report.names import artifact_of, channel, export_title, exports, short_names
@@ -49,9 +62,7 @@ def training(models: Sequence[SummaryModel]) -> str:
     trained = [model for model in models if model.training_auc]
     classes = list(dict.fromkeys(name for model in trained for name in model.training_auc))
     names = short_names(models)
-    rows = [
-        [code(names[model.id]), *(decimal(model.training_auc.get(name)) for name in classes)] for model in trained
-    ]
+    rows = [[code(names[model.id]), *(decimal(model.training_auc.get(name)) for name in classes)] for model in trained]
     return table(["model", *classes], rows, "l") if rows else ""
 
 
@@ -205,8 +216,7 @@ def all_latencies(models: Sequence[SummaryModel]) -> str:
 def templates(compiled: Sequence[SummaryTemplate]) -> str:
     """Return the compilations: how long each took, and how many models it serves."""
     rows = [
-        [digest(row.architecture), row.format, row.layout, decimal(row.seconds), count(row.models)]
-        for row in compiled
+        [digest(row.architecture), row.format, row.layout, decimal(row.seconds), count(row.models)] for row in compiled
     ]
     return table(["architecture", "format", "layout", "compiled in [s]", "models served"], rows, "lll")
 

@@ -17,7 +17,12 @@ WEIGHT_FACTOR = 1.1
 
 
 def broken_runners(
-    family: Family, target: Format, contract: Contract, template: Path, weights: Mapping[str, torch.Tensor], folder: Path
+    family: Family,
+    target: Format,
+    contract: Contract,
+    template: Path,
+    weights: Mapping[str, torch.Tensor],
+    folder: Path,
 ) -> Iterator[tuple[str, Runner]]:
     """Yield broken artifacts by what is broken: refilled with a changed weight, or fed wrongly prepared inputs.
 
@@ -36,7 +41,7 @@ def broken_runners(
     run = target.load(whole, threads=1)
     for name, spoil in family.broken_inputs().items():
 
-        def spoiled(inputs: Arrays, spoil=spoil) -> Arrays:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        def spoiled(inputs: Arrays, spoil=spoil) -> Arrays:  # type: ignore[no-untyped-def]
             return run(spoil(inputs, contract))
 
         yield name, spoiled

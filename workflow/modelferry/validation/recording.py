@@ -64,7 +64,7 @@ class Recording:
         arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
         temporary = temporary_name(path)
         with temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         temporary.replace(path)
 
     @classmethod
@@ -92,8 +92,6 @@ class Recording:
 
 
 def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:
-    split = {
-        name: np.split(column, np.cumsum(arrays[f"length.{name}"])[:-1]) for name, column in columns.items()
-    }
+    split = {name: np.split(column, np.cumsum(arrays[f"length.{name}"])[:-1]) for name, column in columns.items()}
     names = list(split)
     return [dict(zip(names, values, strict=True)) for values in zip(*split.values(), strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,7 @@ def run_controls(
     target: Format,
     contract: Contract,
     template: Path,
-    weights: dict[str, torch.Tensor],
+    weights: Mapping[str, torch.Tensor],
     recording: Recording,
     tolerance: Tolerance,
 ) -> tuple[Control, ...]:
@@ -195,7 +195,9 @@ def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
         raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
 
 
-def _deployable(family: Family, planned: PlannedModel, layout: str, weights: dict[str, torch.Tensor]) -> torch.nn.Module:
+def _deployable(
+    family: Family, planned: PlannedModel, layout: str, weights: Mapping[str, torch.Tensor]
+) -> torch.nn.Module:
     deployable = family.deployable(planned.hyperparameters, layout)
     deployable.load_state_dict(weights)
     return deployable.eval()

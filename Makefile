@@ -1,0 +1,43 @@
+# The two commands: `make run` on a fresh clone, and `make test`. All other work is `.venv/bin/snakemake --cores N`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: run setup test lint types schemas lock clean
+
+run: setup
+	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
+
+setup: $(INSTALLED)
+
+$(INSTALLED): envs/constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,dev]'
+	@touch $@
+
+test: lint types
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+types: setup
+	$(BIN)/mypy
+
+schemas: setup
+	$(BIN)/modelferry schemas workflow/schemas
+
+lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,dev]'
+	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
+	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
+
+clean:
+	rm -rf .snakemake logs $(filter-out %/README.md,$(wildcard results/* reports/*)) results/.previous-reports.json
