@@ -19,21 +19,20 @@ DEFAULT_LOG = "logs/modelferry.log"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that suggests the nearest right word."""
+    """An argument parser whose errors are modelferry's."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with one line; for an unknown option with the nearest known one."""
-        if message.startswith("unrecognized arguments: "):
-            word = message.split()[2]
-            message = f"unknown argument '{word}'; {did_you_mean(word, self._option_string_actions)}"
-        raise ConfigError(message)
+        """Leave it to `main` to say so in one line."""
+        raise ConfigError(message, "see `modelferry --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 if something fell short, 2 for a mistake in the call."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser(arguments).parse_args(arguments)
+        options, unknown = _parser(arguments).parse_known_args(arguments)
+        if unknown:
+            raise ConfigError(f"unknown argument '{unknown[0]}'", did_you_mean(unknown[0], options.known))
     except ModelferryError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -110,6 +109,8 @@ def _parser(arguments: Sequence[str]) -> Parser:
     events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
     add("demo-train", commands.demo_train, chosen)
     add("schemas", commands.schemas, common).add_argument("folder", help="where to write the JSON schemas")
+    for added in subparsers.choices.values():
+        added.set_defaults(known=tuple(added._option_string_actions))
     return parser
 
 

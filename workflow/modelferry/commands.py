@@ -14,7 +14,7 @@ from modelferry.config import Model
 from modelferry.config_file import read_config
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean
 from modelferry.formats import load_format
-from modelferry.plan import Plan, PlannedModel, TemplateSpec
+from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
 from modelferry.selection import select
 
@@ -201,7 +201,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 def _chosen(plan: Plan, options: argparse.Namespace) -> list[PlannedModel]:
     given = {name.removeprefix("axis_"): value for name, value in vars(options).items() if name.startswith("axis_")}
     axes = {axis: value for axis, value in given.items() if value is not None}
-    return select(plan.models.values(), options.model, axes, options.all)
+    return [plan_model(model) for model in select(plan.config.models(), options.model, axes, options.all)]
 
 
 def _exports(chosen: Iterable[PlannedModel], names: list[str]) -> Iterator[tuple[PlannedModel, str]]:

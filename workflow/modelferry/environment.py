@@ -17,13 +17,8 @@ PACKAGES = ("torch", "torch_geometric", "numpy", "onnx", "onnxscript", "onnxrunt
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those `packages` that are installed, without importing them."""
-    found: dict[str, str] = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    versions = {package: _version(package) for package in packages}
+    return {package: found for package, found in versions.items() if found is not None}
 
 
 def describe() -> Environment:
@@ -50,6 +45,14 @@ def isa() -> str:
         if needed <= flags:
             return name
     return platform.machine()
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 @cache

@@ -6,10 +6,11 @@ torch. Snakemake compares parameters as a set of strings without names, hence a 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,13 @@ class PlannedModel:
 
 def template_spec(family_name: str, hyperparameters: dict[str, Any], export: Export) -> TemplateSpec:
     """Return the template of a family with these hyperparameters for an export."""
+    return _template_spec(family_name, canonical_json(hyperparameters), export.model_dump_json())
+
+
+@cache
+def _template_spec(family_name: str, hyperparameters_json: str, export_json: str) -> TemplateSpec:
+    """Return the same object for the same words: hundreds of models share a few templates."""
+    hyperparameters, export = json.loads(hyperparameters_json), Export.model_validate_json(export_json)
     family, target = load_family(family_name), load_format(export.format)
     layout, options = family.layout(export.layout), target.resolve_options(export.options)
     contract = family.contract(hyperparameters, layout).model_dump(mode="json")

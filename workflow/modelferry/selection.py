@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from modelferry.config import Model
 from modelferry.errors import ConfigError, did_you_mean
-from modelferry.plan import PlannedModel
 
 
-def select(
-    models: Iterable[PlannedModel], ids: Sequence[str], axes: Mapping[str, str], everything: bool
-) -> list[PlannedModel]:
+def select(models: Iterable[Model], ids: Sequence[str], axes: Mapping[str, str], everything: bool) -> list[Model]:
     """Return the chosen models.
 
     Parameters
@@ -30,21 +28,21 @@ def select(
     known = list(models)
     if not (ids or axes or everything):
         raise ConfigError("no model chosen", "give --all, --model ID, or values of axes such as --fold 3")
-    by_id = {planned.id: planned for planned in known}
+    by_id = {model.id: model for model in known}
     for wanted in ids:
         if wanted not in by_id:
             raise ConfigError(f"there is no model '{wanted}'", did_you_mean(wanted, by_id))
     if ids:
         known = [by_id[wanted] for wanted in ids]
     for axis, value in axes.items():
-        matching = [planned for planned in known if _matches(planned, axis, value)]
+        matching = [model for model in known if _matches(model, axis, value)]
         if not matching:
-            present = {str(planned.model.axes[axis]) for planned in known if axis in planned.model.axes}
+            present = {str(model.axes[axis]) for model in known if axis in model.axes}
             raise ConfigError(f"no model has {axis} '{value}'", did_you_mean(value, present))
         known = matching
     return known
 
 
-def _matches(planned: PlannedModel, axis: str, wanted: str) -> bool:
-    value = str(planned.model.axes.get(axis, ""))
+def _matches(model: Model, axis: str, wanted: str) -> bool:
+    value = str(model.axes.get(axis, ""))
     return value == wanted or value.endswith((f"-{wanted}", f"_{wanted}"))
