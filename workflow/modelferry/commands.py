@@ -85,7 +85,7 @@ def validate(options: argparse.Namespace) -> int:
         for runtime in load_format(planned.model.export(name).format).runtimes:
             if options.runtime in (None, runtime):
                 record = _validate(planned, name, runtime, options)
-                _print_verdict(record)
+                _print_verdict(record, name)
                 if record.status == "failed":
                     failed.append(planned.id)
 
@@ -119,6 +119,8 @@ def report(options: argparse.Namespace) -> int:
     summary, contracts = collect(_plan(options))
     with previous_report(summary, Path(paths.PREVIOUS)) as previous:
         write_report(summary, contracts, previous, Path(paths.REPORTS))
+    if summary.verdict == "failed":
+        Path(paths.GATE).unlink(missing_ok=True)
     return 0
 
 
@@ -250,11 +252,11 @@ def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.
     return record
 
 
-def _print_verdict(record: Validation) -> None:
+def _print_verdict(record: Validation, name: str) -> None:
     numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
     limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}"
     ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
-    print(f"{record.status} {record.model} {record.format} in {record.runtime}: {numbers}, {limits}, {ratio}")
+    print(f"{record.status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
     if record.reason:
         print(f"  {record.reason}")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.formats import format_names
@@ -47,6 +48,11 @@ class Export(Strict):
     layout: str | None = Field(default=None, description="input layout of the network; default: the family's first")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the format, e.g. {method: script}")
     name: str = Field(default="", description="folder of the artifact below the model's; default: from the above")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Let the schema allow a format's name alone."""
+        return {"anyOf": [{"enum": list(format_names())}, handler.resolve_ref_schema(handler(core))]}
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from modelferry import paths
 from modelferry.config_file import ENVIRONMENT_VARIABLE, parse_config
 from modelferry.digests import digest_of
 from modelferry.errors import ModelferryError
@@ -40,6 +41,7 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
         if workflow.is_main_process and not workflow.dryrun:
             keep_others_out()
+            remove_unfinished()
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -62,3 +64,9 @@ def keep_others_out() -> None:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     _held.append(handle)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files that a killed run left."""
+    for path in Path(paths.RESULTS).rglob(".*.part"):
+        path.unlink(missing_ok=True)

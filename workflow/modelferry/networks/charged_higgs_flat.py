@@ -72,6 +72,7 @@ class EdgeConvolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.neighbours, self.outputs = NEIGHBOURS, outputs
         layers: list[nn.Module] = []
         for width in (2 * inputs, outputs, outputs):
             layers += [nn.Linear(width, outputs), nn.LeakyReLU(), nn.BatchNorm1d(outputs), nn.Dropout()]
@@ -85,13 +86,13 @@ class EdgeConvolution(nn.Module):
         message = self.mlp(torch.cat([centre, x.index_select(0, source) - centre], dim=1))
         return mean_by(message, target, x.size(0)) + self.shortcut(x)
 
-    def forward(self, x: Tensor, k: int, batch: Tensor) -> Tensor:
-        """Return (ΣN, outputs) with each node's `k` nearest neighbours in `x` as sources."""
-        index, valid = nearest(x, k, batch)
-        centre = x.unsqueeze(1).expand(-1, k, -1)
-        neighbour = x.index_select(0, index.flatten()).view(-1, k, x.size(1))
+    def forward(self, x: Tensor, batch: Tensor) -> Tensor:
+        """Return (ΣN, outputs) with each node's nearest neighbours in `x` as sources."""
+        index, valid = nearest(x, self.neighbours, batch)
+        centre = x.unsqueeze(1).expand(-1, self.neighbours, -1)
+        neighbour = x.index_select(0, index.flatten()).view(-1, self.neighbours, x.size(1))
         edges = torch.cat([centre, neighbour - centre], dim=2).flatten(0, 1)
-        message = self.mlp(edges).view(-1, k, self.mlp[0].out_features)
+        message = self.mlp(edges).view(-1, self.neighbours, self.outputs)
         message = message.masked_fill(~valid.unsqueeze(2), 0.0)
         return message.sum(1) / valid.sum(1, keepdim=True).clamp(min=1) + self.shortcut(x)
 
@@ -117,8 +118,8 @@ class FlatParticleNet(nn.Module):
         events = graph_input.size(0)
         x = self.gn0(x, batch, events)
         first = self.conv1.along_edges(x, edge_index)
-        second = self.conv2(first, NEIGHBOURS, batch)
-        third = self.conv3(second, NEIGHBOURS, batch)
+        second = self.conv2(first, batch)
+        third = self.conv3(second, batch)
         pooled = mean_by(torch.cat([first, second, third], dim=1), batch, events)
         y = self.bn0(torch.cat([pooled, graph_input], dim=1))
         y = self.bn1(nn.functional.leaky_relu(self.dense1(y)))

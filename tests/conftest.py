@@ -1,0 +1,1 @@
+"""Nothing but this file makes `tests` importable, so that all tests find the sample modules beside it."""
