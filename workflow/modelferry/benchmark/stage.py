@@ -62,8 +62,11 @@ def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
     runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
     rows: dict[Subject, list[BenchmarkRow]] = {subject: [] for subject in subjects}
     contract = family.contract(planned.hyperparameters, family.reference_layout)
+    contracts = {export: manifest.contract for export, manifest in manifests.items()}
+    output = contract.outputs[0].name
     for batch, size in points(settings.batches, settings.sizes, family, contract):
-        latencies = time_point(family, contract, runners, batch, size, settings.seconds)
+        chosen = {s: run for s, run in runners.items() if allowed(s, family, contracts, batch, size)}
+        latencies = time_point(family, output, chosen, batch, size, settings.seconds)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
@@ -122,17 +125,25 @@ def points(
         yield from ((batch, None) for batch in batches)
         return
     limit = contract.dimension(family.size).maximum
-    allowed = [size for size in sizes if size <= limit] or [limit]
-    yield from ((1, size) for size in allowed)
-    yield from ((batch, allowed[-1]) for batch in batches if batch != 1)
+    fitting = [size for size in sizes if size <= limit] or [limit]
+    yield from ((1, size) for size in fitting)
+    yield from ((batch, fitting[-1]) for batch in batches if batch != 1)
+
+
+def allowed(subject: Subject, family: Family, contracts: dict[str, Contract], batch: int, size: int | None) -> bool:
+    """Return whether a point is within the contract of an artifact; the reference takes any."""
+    if subject.export == EAGER:
+        return True
+    contract = contracts[subject.export]
+    fits = size is None or family.size is None or size <= contract.dimension(family.size).maximum
+    return fits and batch <= contract.dimension(family.batch).maximum
 
 
 def time_point(
-    family: Family, contract: Contract, runners: dict[Subject, Runner], batch: int, size: int | None, seconds: float
+    family: Family, output: str, runners: dict[Subject, Runner], batch: int, size: int | None, seconds: float
 ) -> dict[Subject, Latency]:
     """Time all runners on the same events."""
     events = family.sample({family.batch: batch, **({family.size: size} if family.size and size else {})}, SEED)
-    output = contract.outputs[0].name
     inputs = {subject: family.collate(events, subject.layout) for subject in runners}
     truth = next(run(inputs[subject])[output] for subject, run in runners.items() if subject.export == EAGER)
 

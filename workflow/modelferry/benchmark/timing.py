@@ -14,9 +14,11 @@ WINDOW = 7
 """Calls whose median is compared with that of the calls before, to see whether the time is steady."""
 STEADY = 1.05
 WARM_UP_SHARE = 0.5
-"""Warm-up takes at most this share of the time that is then spent on samples, but two windows at least."""
+"""Warm-up takes at most this share of the time that is then spent on samples, but two calls at least."""
+PATIENCE = 3.0
+"""Samples take at most this many times the time asked for, to reach the numbers below."""
+MINIMUM_SAMPLES = 5
 SAMPLES_FOR_P99 = 200
-MINIMUM_SAMPLES = 20
 RESAMPLES = 500
 CHECKED_EVERY = 10
 
@@ -71,9 +73,11 @@ def warm_up(call: Call, limit: float) -> int:
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
+        if len(times) >= 2 and time.perf_counter() - began > limit:
+            return len(times)
         if len(times) >= 2 * WINDOW:
             before, now = np.median(times[-2 * WINDOW : -WINDOW]), np.median(times[-WINDOW:])
-            if before <= STEADY * now or time.perf_counter() - began > limit:
+            if before <= STEADY * now:
                 return len(times)
 
 
@@ -89,7 +93,9 @@ def summarise(milliseconds: np.ndarray, correct: bool = True) -> Latency:
 
 def _wants_more(times: list[float], seconds: float) -> bool:
     spent = sum(times)
-    return len(times) < MINIMUM_SAMPLES or spent < seconds or (len(times) < SAMPLES_FOR_P99 and spent < 3 * seconds)
+    if len(times) < MINIMUM_SAMPLES or spent < seconds:
+        return True
+    return len(times) < SAMPLES_FOR_P99 and spent < PATIENCE * seconds
 
 
 @contextmanager
