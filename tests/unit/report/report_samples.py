@@ -94,9 +94,9 @@ def missing(found: SummaryModel, reason: str) -> SummaryModel:
     return found.model_copy(update=gone)
 
 
-def six(**options: object) -> list[SummaryModel]:
+def six(diff: float = 2.4e-7, **options: object) -> list[SummaryModel]:
     return [
-        model(channel, signal, diff=2.4e-7 * (1 + number), **options)  # type: ignore[arg-type]
+        model(channel, signal, diff=diff * (1 + number), **options)  # type: ignore[arg-type]
         for number, (channel, signal) in enumerate(
             (channel, signal)
             for channel in ("Run1E2Mu", "Run3Mu")

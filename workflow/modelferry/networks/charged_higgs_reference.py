@@ -6,6 +6,10 @@ activation, input edges that point from the centre to its neighbours) is part of
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GraphNorm, MessagePassing, global_mean_pool
@@ -92,6 +96,7 @@ class ParticleNet(nn.Module):
         self.bn2 = nn.BatchNorm1d(hidden)
         self.output = nn.Linear(hidden, CLASSES)
         self.dropout = nn.Dropout(dropout)
+        _remove_generated_source(self.conv1)
 
     def forward(self, x: Tensor, edge_index: Tensor, graph_input: Tensor, batch: Tensor) -> Tensor:
         """Return logits (B, 4) of particles (ΣN, 9), first-layer edges (2, E), eras (B, 4), event numbers (ΣN,)."""
@@ -104,3 +109,10 @@ class ParticleNet(nn.Module):
         y = self.dropout(self.bn1(nn.functional.leaky_relu(self.dense1(y))))
         y = self.dropout(self.bn2(nn.functional.leaky_relu(self.dense2(y))))
         return self.output(y)
+
+
+def _remove_generated_source(layer: MessagePassing) -> None:
+    """Remove the source that PyTorch Geometric generates for a layer in the machine's temporary folder, and leaves."""
+    source = getattr(sys.modules.get(type(layer).propagate.__module__), "__file__", None)
+    if source is not None and Path(source).is_relative_to(tempfile.gettempdir()):
+        Path(source).unlink(missing_ok=True)

@@ -49,14 +49,14 @@ def _grouped(groups: Sequence[tuple[str, Sequence[SummaryModel]]], by_model: boo
             whose = (campaign, name) if by_model and len(groups) > 1 else (name,)
             key = (*whose, export_title(artifact), validation.runtime, validation.status)
             found.setdefault(key, []).append(validation)
-    return [_row(key, of) for key, of in found.items()]
+    return [_row(key, of, len({key[-3:-1] for key in found}) > 1) for key, of in found.items()]
 
 
-def _row(key: tuple[str, ...], of: Sequence[SummaryValidation]) -> Difference:
+def _row(key: tuple[str, ...], of: Sequence[SummaryValidation], several: bool) -> Difference:
     *name, export, runtime, status = key
     many = f" ({len(of)} {status})" if len(of) > 1 else ""
     return Difference(
-        label=f"{' / '.join(name)}, {export} in {runtime}{many}",
+        label=f"{' / '.join(name)}{f', {export} in {runtime}' if several else ''}{many}",
         differences=tuple(v.max_abs_diff for v in of),
         reference_errors=tuple(v.reference_error_float64 for v in of),
         atol=min(v.tolerance.atol for v in of),

@@ -18,8 +18,8 @@ def section(summary: Summary) -> str:
     if blind:
         names = ", ".join(prose(name) for name in blind)
         texts.append(
-            f"**The validator did not see {plural(len(blind), 'deliberately broken artifact')} ({names}), so none of the "
-            "verdicts below can be trusted.**"
+            f"**The validator did not see {plural(len(blind), 'deliberately broken artifact')} ({names}), "
+            "so none of the verdicts below can be trusted.**"
         )
     if any(model.status != "passed" for model in summary.models):
         texts.append(_table(summary.models))

@@ -219,20 +219,20 @@ def _difference_panel(rows: Sequence[Difference], number: int) -> Any:
         axis.axvspan(floor / 2, allowed, color=style.FAINT, alpha=0.1, linewidth=0)
         axis.axvline(allowed, color=style.FAINT, linewidth=0.8)
         axis.annotate(
-            "atol ", (allowed, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom", color=style.INK,
-            fontsize=8,
+            "atol ", (allowed, 0), xycoords=("data", "axes fraction"), ha="right", va="bottom", color=style.INK,
+            fontsize=7,
         )  # fmt: skip
     axis.set_xscale("log")
     axis.set_xlim(floor / 2, ceiling)
     ticks = [10.0**power for power in range(round(math.log10(floor)), round(math.log10(ceiling)) + 1)]
     axis.set_xticks(ticks, ["0", *(f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks[1:])])
     axis.minorticks_off()
-    axis.set_yticks(range(len(rows)), [row.label for row in rows])
+    axis.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=7.5)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="both")
     axis.set_xlabel("largest absolute difference of an output (0: equal bit for bit)")
-    _legend(axis, any(not row.passed for row in rows))
+    _legend(figure, any(not row.passed for row in rows))
     return figure
 
 
@@ -245,7 +245,7 @@ def _strip(axis: Any, values: Sequence[float], place: int, floor: float, ceiling
     axis.scatter(drawn, [place] * len(drawn), s=size, alpha=alpha, linewidths=width, zorder=3, clip_on=False, **look)
 
 
-def _legend(axis: Any, failed: bool) -> None:
+def _legend(figure: Any, failed: bool) -> None:
     from matplotlib.lines import Line2D
 
     entries = [
@@ -257,10 +257,7 @@ def _legend(axis: Any, failed: bool) -> None:
         Line2D([], [], linestyle="", marker=marker, color=colour, label=label, markersize=6, markeredgewidth=1.5)
         for label, marker, colour in entries
     ]
-    axis.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, fontsize=8,
-        borderaxespad=0.2, handletextpad=0.2, columnspacing=1.2,
-    )  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8, handletextpad=0.2)
 
 
 _DRAWINGS: dict[str, Callable[[Groups], Any]] = {

@@ -17,9 +17,9 @@ from modelferry.report.specification import contracts_of, specification
 MARK = "<!-- Written by modelferry; changes to this file are lost. -->"
 MEANING = (
     "An artifact passes if every output agrees with the float32 network as trained within "
-    "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at most "
-    "twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as accurate as "
-    "what was trained; ULPs count the float32 numbers between the two outputs."
+    "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
+    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as accurate "
+    "as what was trained; ULPs count the float32 numbers between the two outputs."
 )
 CAMPAIGNS = 8
 """So many campaigns have their advice and their specification on the first page; others on their own pages."""
@@ -145,10 +145,12 @@ def headline(summary: Summary) -> str:
 
 
 def _page(blocks: Sequence[str]) -> str:
+    """Join what is not empty; a heading alone goes if nothing but the next heading follows it."""
+    filled = [block for block in blocks if block]
     kept = [
         block
-        for block, after in zip(blocks, [*blocks[1:], ""], strict=True)
-        if block and not (block.startswith("## ") and (not after or after.startswith("## ")))
+        for block, after in zip(filled, [*filled[1:], "## "], strict=True)
+        if not (block.startswith("## ") and "\n" not in block and after.startswith("## "))
     ]
     return "\n\n".join(kept) + "\n"
 
@@ -222,8 +224,8 @@ def _sentence(models: Sequence[SummaryModel], point: str) -> str:
     timed = sum(any(artifact.benchmark for artifact in model.artifacts) for model in models)
     if timed > 1:
         return (
-            f"For {point}: medians over {plural(timed, 'model')}. The interval goes from the lowest to the highest end of "
-            "the models' 95 % bootstrap intervals."
+            f"For {point}: medians over {plural(timed, 'model')}. The interval goes from the lowest to the highest "
+            "end of the models' 95 % bootstrap intervals."
         )
     return f"For {point}, with the 95 % bootstrap interval of the median."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     """Return the places moved apart, so that labels at them are at least `gap` from each other, in the same order."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     moved = list(places)
-    for lower, upper in zip(order, order[1:], strict=False):
+    for lower, upper in pairwise(order):
         moved[upper] = max(moved[upper], moved[lower] + gap)
     shift = sum(a - b for a, b in zip(moved, places, strict=True)) / len(places) if places else 0.0
     return [place - shift for place in moved]
