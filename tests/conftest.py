@@ -1,1 +1,15 @@
-"""Nothing but this file makes `tests` importable, so that all tests find the sample modules beside it."""
+"""Settings of all tests. Standing here makes pytest put this folder on the path, for the sample modules beside it."""
+
+import os
+
+from hypothesis import settings
+
+# CI machines are slow and shared: no test may fail for its time.
+settings.register_profile("modelferry", deadline=None)
+settings.load_profile("modelferry")
+
+# Small networks on many small tests: a second thread only gets in the way. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A config of the person who runs the tests must not reach them.
+os.environ.pop("MODELFERRY_CONFIG", None)

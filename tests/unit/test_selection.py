@@ -64,8 +64,8 @@ def test_unknown_model_names_the_nearest(models: list[Model]) -> None:
 
 
 def test_unknown_value_names_the_nearest(models: list[Model]) -> None:
-    with pytest.raises(ConfigError, match="no model has channel 'Run2Mu'; did you mean 'Run3Mu'"):
-        ids(models, everything=True, channel="Run2Mu")
+    with pytest.raises(ConfigError, match="no model has channel 'Run3Muu'; did you mean 'Run3Mu'"):
+        ids(models, everything=True, channel="Run3Muu")
 
 
 def test_nothing_asked_for_is_an_error_that_says_how_to_ask(models: list[Model]) -> None:

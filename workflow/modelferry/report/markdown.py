@@ -18,8 +18,8 @@ MARK = "<!-- Written by modelferry; changes to this file are lost. -->"
 MEANING = (
     "An artifact passes if every output agrees with the float32 network as trained within "
     "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
-    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as accurate "
-    "as what was trained; ULPs count the float32 numbers between the two outputs."
+    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
+    "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
 )
 CAMPAIGNS = 8
 """So many campaigns have their advice and their specification on the first page; others on their own pages."""
