@@ -14,6 +14,14 @@ from modelferry.version import __version__
 
 PACKAGES = ("torch", "torch_geometric", "numpy", "onnx", "onnxscript", "onnxruntime", "snakemake", "uproot")
 
+_AVX2 = frozenset({"avx2", "fma", "f16c", "bmi1", "bmi2", "movbe"})
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512vl", "avx512dq"}
+ISAS = {"avx512_vnni": _AVX512 | {"avx512_vnni"}, "avx512": _AVX512, "avx2": _AVX2}
+"""Vector instruction sets that PyTorch and its compiler know by name, widest first, with the CPU flags they need.
+
+They are the levels v4 and v3 of x86-64, as far as ``/proc/cpuinfo`` tells.
+"""
+
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those `packages` that are installed, without importing them."""
@@ -35,16 +43,13 @@ def describe() -> Environment:
 
 
 def isa() -> str:
-    """Return the widest vector instruction set of this CPU that PyTorch and its compiler know by name."""
-    flags = _cpu_flags()
-    for name, needed in (
-        ("avx512_vnni", {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}),
-        ("avx512", {"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
-        ("avx2", {"avx2", "fma"}),
-    ):
-        if needed <= flags:
-            return name
-    return platform.machine()
+    """Return the widest vector instruction set of this CPU, or its architecture if it has none of `ISAS`."""
+    return next((name for name in ISAS if runs(name)), platform.machine())
+
+
+def runs(isa: str) -> bool:
+    """Return whether this CPU runs code made for `isa`."""
+    return ISAS[isa] <= _cpu_flags() if isa in ISAS else isa == platform.machine()
 
 
 @cache

@@ -1,0 +1,93 @@
+"""PyTorch's `.pt2` archives: a zip of uncompressed entries below one top folder, aligned to 64 bytes.
+
+Exported programs and AOTInductor packages are both called `.pt2`; only what lies inside tells them apart.
+
+Source: ``caffe2/serialize/inline_container.h`` and ``torch/export/pt2_archive`` in PyTorch.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+from modelferry.errors import ArtifactError
+
+EXTRA = "extra/"
+"""Folder of what a user adds; ``torch.export.load`` returns it."""
+CONTRACT = f"{EXTRA}contract.json"
+WEIGHTS = f"{EXTRA}weights.json"
+CONTAINER_VERSION = 6
+_OF_THE_WRITER = (".data/", "byteorder", "version")
+
+
+class Kind(Enum):
+    """What an archive holds, by the folder that gives it away."""
+
+    PROGRAM = "models/"
+    PACKAGE = "data/aotinductor/"
+
+
+_CALLED = {
+    Kind.PROGRAM: ("an exported program", "torch_export"),
+    Kind.PACKAGE: ("an AOTInductor package", "aotinductor"),
+}
+
+
+def read_archive(path: Path, kind: Kind) -> dict[str, bytes]:
+    """Return all entries of an archive by their names below the top folder.
+
+    Raises
+    ------
+    ArtifactError
+        If `path` is missing, no archive, or one of another kind.
+    """
+    with _opened(path, kind) as (archive, names):
+        return {name: archive.read(entry) for name, entry in names.items()}
+
+
+def read_entries(path: Path, kind: Kind, *wanted: str) -> dict[str, bytes]:
+    """Return the entries called `wanted`; raise `ArtifactError` as `read_archive` does, and if one is not there."""
+    with _opened(path, kind) as (archive, names):
+        if missing := [name for name in wanted if name not in names]:
+            raise ArtifactError(f"{path} lacks {' and '.join(missing)}", "export it with modelferry")
+        return {name: archive.read(names[name]) for name in wanted}
+
+
+def write_archive(entries: Mapping[str, bytes], out: Path) -> None:
+    """Write `entries` as PyTorch does; equal entries give equal bytes."""
+    import torch
+
+    with out.open("wb") as file:
+        writer = torch._C.PyTorchFileWriter(file)
+        writer.set_min_version(CONTAINER_VERSION)
+        for name, data in entries.items():
+            if not name.startswith(_OF_THE_WRITER):
+                writer.write_record(name, data, len(data))
+        writer.write_end_of_file()
+
+
+@contextmanager
+def _opened(path: Path, kind: Kind) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2]: name for name in archive.namelist()}
+            _check_kind(path, kind, names)
+            yield archive, names
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing", "make it first") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ArtifactError(f"{path} is damaged, or not {_CALLED[kind][0]}: {error}", "make it again") from error
+
+
+def _check_kind(path: Path, wanted: Kind, names: Collection[str]) -> None:
+    found = next((kind for kind in Kind if any(name.startswith(kind.value) for name in names)), None)
+    called, _ = _CALLED[wanted]
+    if found is None:
+        raise ArtifactError(f"{path} is not {called}", "make it again")
+    if found is not wanted:
+        other, its_format = _CALLED[found]
+        raise ArtifactError(f"{path} is {other}, not {called}", f"load it as format '{its_format}'")

@@ -1,0 +1,82 @@
+"""Exporting a deployable with ``torch.export``: the start of every format but TorchScript."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+    DynamicShapes = dict[str, dict[int, torch.export.Dim]]
+
+
+def export_program(deployable: torch.nn.Module, contract: Contract, example: Arrays) -> ExportedProgram:
+    """Return the graph of a deployable, its sizes named and ranged as the contract says.
+
+    Parameters
+    ----------
+    deployable
+        The network in evaluation mode.
+    example
+        Inputs within the contract; every named size at least 2, since export takes 0 and 1 for constants.
+
+    Raises
+    ------
+    ArtifactError
+        If a size that the contract calls free is not, or the network changes its own buffers.
+    """
+    import torch
+    from torch._dynamo.exc import UserError
+
+    _check_example(contract, example)
+    inputs = tuple(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs)
+    # The keys of `dynamic_shapes` must be the names in `forward`; a tuple goes by position, as the contract does.
+    shapes = tuple(dynamic_shapes(contract).values())
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            program = torch.export.export(deployable, inputs, dynamic_shapes=shapes)
+    except UserError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"the deployable does not export with the contract's sizes: {reason}") from error
+    if changed := program.graph_signature.buffers_to_mutate:
+        names = ", ".join(sorted(changed.values()))
+        raise ArtifactError(f"the deployable changes its buffers when it runs: {names}", "make it a pure function")
+    return program
+
+
+def dynamic_shapes(contract: Contract) -> DynamicShapes:
+    """Return the free axes of each input, as the same `Dim` wherever the contract says the same name."""
+    from torch.export import Dim
+
+    dims = {d.name: Dim(d.name, min=d.minimum, max=d.maximum) for d in contract.dimensions if d.minimum < d.maximum}
+    return {
+        tensor.name: {axis: dims[size] for axis, size in enumerate(tensor.shape) if size in dims}
+        for tensor in contract.inputs
+    }
+
+
+def read_weights(program: ExportedProgram) -> frozenset[str]:
+    """Return the names of the state dict's tensors that the graph reads."""
+    from torch.export.graph_signature import InputKind
+
+    used = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    return frozenset(
+        spec.target
+        for spec in program.graph_signature.input_specs
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER)
+        and spec.arg.name in used
+        and spec.target in program.state_dict
+    )
+
+
+def _check_example(contract: Contract, example: Arrays) -> None:
+    for tensor in contract.inputs:
+        for size, name in zip(example[tensor.name].shape, tensor.shape, strict=True):
+            if isinstance(name, str) and size < 2 and contract.dimension(name).maximum >= 2:
+                raise ArtifactError(f"the example has '{name}' = {size}", "a free size needs an example of at least 2")

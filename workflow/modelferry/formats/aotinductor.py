@@ -1,0 +1,223 @@
+"""AOTInductor: a library compiled for one kind of CPU, to run in C++ and Python at the lowest latency.
+
+A package holds the library, the sources that it was compiled from, and the weights as one file, each at a multiple of
+64 bytes (``torch/csrc/inductor/aoti_runtime/model_base.h``). Filling replaces that file; nothing is compiled again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from modelferry import environment
+from modelferry.archives import CONTRACT, EXTRA, WEIGHTS, Kind, read_archive, read_entries, write_archive
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArtifactError
+from modelferry.formats import Format, Runner
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+OFFSETS = f"{EXTRA}offsets.json"
+TARGET = f"{EXTRA}target.json"
+ALIGNMENT = 64
+SETTINGS = {
+    # A constant of up to 8 elements would become a literal in the code and keep the template's value for ever.
+    "always_keep_tensor_constants": True,
+    "aot_inductor.package_constants_on_disk_format": "binary_blob",
+    # Loops without OpenMP: each takes microseconds, and the code must not depend on the cores of this machine.
+    "cpp.threads": 1,
+    # Line tables double the size of the library; a precompiled header pays from the second compilation on.
+    "aot_inductor.enable_line_tables": False,
+    "aot_inductor.precompile_headers": False,
+}
+"""Inductor's settings; higher optimisation levels and temporaries on the stack were tried and made nothing faster."""
+INSTRUCTIONS = {
+    "avx512_vnni": {"cpp.simdlen": 512, "cpp.march": "x86-64-v4"},
+    "avx512": {"cpp.simdlen": 512, "cpp.march": "x86-64-v4"},
+    "avx2": {"cpp.simdlen": 256, "cpp.march": "x86-64-v3"},
+}
+"""Settings by instruction set: no ``-march=native``, whose code runs on this very CPU and perhaps on no other."""
+
+
+class Target(BaseModel):
+    """What a package was compiled for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    isa: str
+    torch: str
+
+
+class AOTInductor(Format):
+    """An archive of ``torch._inductor.aoti_compile_and_package``.
+
+    The contract is its extra file `contract.json`, and `contract` of ``AOTIModelPackageLoader::get_metadata``.
+    """
+
+    name = "aotinductor"
+    extension = "aoti.pt2"
+    runtimes = ("pytorch",)
+    packages = ("torch",)
+    options = {"isa": ("native", "avx2")}
+
+    def build_template(
+        self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
+    ) -> None:
+        """Compile for ``options["isa"]``, native being what this CPU has, and write with all weights zero."""
+        _require_compiler()
+        from modelferry.exported import export_program, read_weights
+
+        program = export_program(distinct_copy(deployable), contract, example)
+        blanks = Blanks.of(program.state_dict, read_weights(program))
+        target = Target(isa=environment.isa() if options["isa"] == "native" else options["isa"], torch=_torch_version())
+        entries = _compiled(program, target.isa)
+        offsets = _offsets(entries, program, blanks)
+        blob = bytearray(entries[_blob(entries)])
+        for name, offset in offsets.items():
+            size = len(raw_bytes(program.state_dict[name]))
+            blob[offset : offset + size] = bytes(size)
+        entries[_blob(entries)] = bytes(blob)
+        facts = {"contract": contract.model_dump_json(), "isa": target.isa, "torch": target.torch}
+        for name in [name for name in entries if name.endswith("_metadata.json")]:
+            entries[name] = json.dumps({**json.loads(entries[name]), **facts}).encode()
+        extra = {
+            CONTRACT: contract.model_dump_json(),
+            WEIGHTS: blanks.model_dump_json(),
+            OFFSETS: json.dumps(offsets),
+            TARGET: target.model_dump_json(),
+        }
+        write_archive({**entries, **{name: text.encode() for name, text in extra.items()}}, out)
+
+    def fill(
+        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
+    ) -> None:
+        """Write the weights to their places in the package's weight file."""
+        entries = read_archive(template, Kind.PACKAGE)
+        blanks = Blanks.model_validate_json(entries[WEIGHTS])
+        blanks.check(weights, template)
+        offsets: dict[str, int] = json.loads(entries[OFFSETS])
+        if sorted(offsets) != sorted(blanks.read):
+            raise ArtifactError(f"{template} has no place for each weight", "build the template anew")
+        blob = bytearray(entries[_blob(entries)])
+        for name, offset in offsets.items():
+            data = raw_bytes(weights[name])
+            if offset + len(data) > len(blob):
+                raise ArtifactError(f"{template} has no place for '{name}'", "build the template anew")
+            blob[offset : offset + len(data)] = data
+        entries[_blob(entries)] = bytes(blob)
+        extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
+        write_archive({**entries, **extra}, out)
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Load with PyTorch's own loader, if the package was made for this CPU and this PyTorch.
+
+        The compiled loops run on one thread; `threads` is for matrix products.
+        """
+        entries = read_entries(path, Kind.PACKAGE, CONTRACT, TARGET)
+        contract = Contract.model_validate_json(entries[CONTRACT])
+        _check_target(path, Target.model_validate_json(entries[TARGET]))
+        import torch
+
+        from modelferry.running import on_tensors
+
+        torch.set_num_threads(threads)
+        try:
+            loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ArtifactError(f"{path} does not load: {reason}", "export it again") from error
+        return on_tensors(loader.boxed_run, contract)
+
+
+def _require_compiler() -> None:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise ArtifactError(f"format aotinductor needs a C++ compiler, and there is no '{compiler}'", "apt install g++")
+
+
+def _torch_version() -> str:
+    """Return the version without its build (``+cpu``), which does not matter on the CPU."""
+    return environment.installed(["torch"]).get("torch", "").partition("+")[0]
+
+
+def _check_target(path: Path, target: Target) -> None:
+    if not environment.runs(target.isa):
+        reason = f"{path} was compiled for {target.isa}, and this CPU has {environment.isa()}"
+        raise ArtifactError(reason, "build the template on this kind of machine, or with `isa: avx2`")
+    if target.torch != _torch_version():
+        reason = f"{path} was compiled with PyTorch {target.torch}, and this is {_torch_version()}"
+        raise ArtifactError(reason, "run with that version or build the template anew")
+
+
+def _compiled(program: ExportedProgram, isa: str) -> dict[str, bytes]:
+    """Compile in an empty cache, so that nothing of an earlier compilation is used again."""
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.exc import CppCompileError
+    from torch._inductor.utils import fresh_cache
+
+    settings = {**SETTINGS, **INSTRUCTIONS.get(isa, {})}
+    with tempfile.TemporaryDirectory(prefix="modelferry-aoti-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        package = Path(folder) / "model.pt2"
+        try:
+            with fresh_cache(dir=folder):
+                aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
+        except CppCompileError as error:
+            lines = str(error).splitlines()
+            reason = next((line for line in lines if "error:" in line), lines[0])
+            raise ArtifactError(f"the C++ compiler failed: {reason}", "see `modelferry doctor`") from error
+        return read_archive(package, Kind.PACKAGE)
+
+
+def _offsets(entries: Mapping[str, bytes], program: ExportedProgram, blanks: Blanks) -> dict[str, int]:
+    """Return where in the weight file each weight lies that the graph reads.
+
+    The compiled source lists the constants in the order of the file. The values there are compared with those that
+    were compiled in, all different: a weight that was folded, merged or reordered does not go unnoticed.
+    """
+    source = next(data for name, data in entries.items() if name.endswith(".wrapper.cpp")).decode()
+    blob = entries[_blob(entries)]
+    offsets: dict[str, int] = {}
+    end = 0
+    for constant in _constants(source):
+        name, offset = json.loads(constant["original_fqn"]), end
+        end += -(-int(constant["data_size"]) // ALIGNMENT) * ALIGNMENT
+        if name in program.constants and name not in blanks.root:
+            continue
+        value = raw_bytes(program.state_dict[name]) if name in blanks.read else b""
+        if not value or name in offsets or blob[offset : offset + len(value)] != value:
+            raise ArtifactError(f"the compiler changed the weight '{name or constant['name']}'", "report this architecture")
+        offsets[name] = offset
+    if missing := set(blanks.read) - offsets.keys():
+        raise ArtifactError(f"the compiler lost the weights {sorted(missing)[:5]}", "report this architecture")
+    if end != len(blob):
+        raise ArtifactError(f"the weight file has {len(blob)} bytes instead of {end}", "report this version of PyTorch")
+    return offsets
+
+
+def _constants(source: str) -> list[dict[str, str]]:
+    """Return the fields of each constant that the compiled source lists, in its order."""
+    fields: dict[int, dict[str, str]] = defaultdict(dict)
+    for number, field, value in re.findall(r"constants_info_\[(\d+)\]\.(\w+) = (.*);", source):
+        fields[int(number)][field] = value
+    return [fields[number] for number in sorted(fields)]
+
+
+def _blob(entries: Mapping[str, bytes]) -> str:
+    return next(name for name in entries if name.startswith(Kind.PACKAGE.value) and name.endswith("_weights.blob"))
+
+
+FORMAT = AOTInductor()

@@ -1,0 +1,188 @@
+"""ONNX: a graph of standard operators, to run in ONNX Runtime or anything else that reads it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArtifactError
+from modelferry.formats import Format, Runner
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
+
+if TYPE_CHECKING:
+    import onnx_ir
+    import torch
+    from onnx import ModelProto, TensorProto
+
+OPSET = 18
+"""The operator set that PyTorch's exporter is written in; ONNX Runtime runs it since 1.14."""
+CONTRACT_KEY = "contract"
+WEIGHTS_KEY = "weights"
+
+
+class Onnx(Format):
+    """An ONNX file from PyTorch's ``torch.export``-based exporter, each weight an initializer of its own name.
+
+    The contract is the metadata property `contract`.
+    """
+
+    name = "onnx"
+    extension = "onnx"
+    runtimes = ("onnxruntime",)
+    packages = ("torch", "onnx", "onnxscript", "onnxruntime")
+
+    def build_template(
+        self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
+    ) -> None:
+        """Export, simplify without looking at the weights, check, and write with all weights zero."""
+        import onnx
+
+        from modelferry.exported import dynamic_shapes, export_program, read_weights
+
+        program = export_program(distinct_copy(deployable), contract, example)
+        blanks = Blanks.of(program.state_dict, read_weights(program))
+        model = _converted(program, contract, dynamic_shapes(contract))
+        _simplify(model, blanks)
+        proto = _serialised(model)
+        for name, value in ((CONTRACT_KEY, contract.model_dump_json()), (WEIGHTS_KEY, blanks.model_dump_json())):
+            proto.metadata_props.add(key=name, value=value)
+        for name, initializer in _initializers(proto, blanks.read).items():
+            blank = blanks.root[name]
+            if tuple(initializer.dims) != blank.shape or _dtype(initializer) != blank.dtype:
+                raise ArtifactError(f"the ONNX exporter changed the weight '{name}'", "report this architecture")
+            initializer.raw_data = bytes(len(initializer.raw_data))
+        onnx.checker.check_model(proto, full_check=True)
+        out.write_bytes(proto.SerializeToString(deterministic=True))
+
+    def fill(
+        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
+    ) -> None:
+        """Replace the initializers' values."""
+        proto = _read(template)
+        properties = {entry.key: entry.value for entry in proto.metadata_props}
+        blanks = Blanks.model_validate_json(properties[WEIGHTS_KEY])
+        blanks.check(weights, template)
+        for name, initializer in _initializers(proto, blanks.read).items():
+            data = raw_bytes(weights[name])
+            if len(initializer.raw_data) != len(data):
+                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template anew")
+            initializer.raw_data = data
+        for key, value in metadata.items():
+            proto.metadata_props.add(key=key, value=value)
+        out.write_bytes(proto.SerializeToString(deterministic=True))
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
+        import onnxruntime as ort
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing", "export it")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        try:
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
+            reason = str(error).splitlines()[0]
+            raise ArtifactError(f"{path} is no ONNX model that this runtime loads: {reason}", "export it again") from error
+        properties = session.get_modelmeta().custom_metadata_map
+        if CONTRACT_KEY not in properties:
+            raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
+        contract = Contract.model_validate_json(properties[CONTRACT_KEY])
+        names = [tensor.name for tensor in contract.outputs]
+
+        def run(inputs: Arrays) -> Arrays:
+            contract.check(inputs)
+            return dict(zip(names, session.run(names, inputs), strict=True))
+
+        return run
+
+
+def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes: Any) -> onnx_ir.Model:
+    """Translate to ONNX, operator by operator; the exporter's own optimiser would fold weights into one another."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", message="# The axis name")
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[tensor.name for tensor in contract.inputs],
+            output_names=[tensor.name for tensor in contract.outputs],
+            dynamic_shapes=shapes,
+        )
+    assert exported is not None
+    return exported.model
+
+
+def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
+    """Fold constants and drop what is not needed, in place, with the weights disguised as inputs meanwhile."""
+    import onnxscript
+
+    graph = model.graph
+    weights = {name: graph.initializers.pop(name) for name in blanks.root if name in graph.initializers}
+    values = {name: weight.const_value for name, weight in weights.items()}
+    for weight in weights.values():
+        weight.const_value = None
+        graph.inputs.append(weight)
+    onnxscript.optimizer.optimize(model)
+    for name, weight in weights.items():
+        graph.inputs.remove(weight)
+        weight.const_value = values[name]
+        if name in blanks.read:
+            graph.initializers[name] = weight
+
+
+def _serialised(model: onnx_ir.Model) -> ModelProto:
+    """Return the file's content, without the stack traces of the exporting machine, for the oldest runtimes."""
+    import onnx
+    import onnx_ir
+
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for output in node.outputs:
+            output.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    proto = onnx_ir.to_proto(model)
+    proto.ir_version = onnx.helper.find_min_ir_version_for(list(proto.opset_import))
+    return proto
+
+
+def _initializers(proto: ModelProto, names: tuple[str, ...]) -> dict[str, TensorProto]:
+    found = [tensor for tensor in proto.graph.initializer if tensor.name in set(names)]
+    if sorted(tensor.name for tensor in found) != sorted(names):
+        odd = sorted(set(names) ^ {tensor.name for tensor in found})[:5]
+        raise ArtifactError(f"the ONNX graph does not hold each weight once: {odd}", "build the template anew")
+    return {tensor.name: tensor for tensor in found}
+
+
+def _read(path: Path) -> ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing", "build it") from None
+    except DecodeError as error:
+        raise ArtifactError(f"{path} is no ONNX model", "build it anew") from error
+
+
+def _dtype(initializer: TensorProto) -> str:
+    import onnx
+
+    return onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type).name
+
+
+FORMAT = Onnx()

@@ -1,0 +1,87 @@
+"""torch.export: the graph in PyTorch's own operators, to run in Python or to compile further."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelferry.archives import CONTRACT, EXTRA, WEIGHTS, Kind, read_archive, read_entries, write_archive
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArtifactError
+from modelferry.formats import Format, Runner
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FOLDER = "data/weights/"
+WEIGHTS_CONFIG = f"{WEIGHTS_FOLDER}model_weights_config.json"
+
+
+class TorchExport(Format):
+    """An exported program, ``torch.export.save``'s archive; the contract is its extra file `contract.json`."""
+
+    name = "torch_export"
+    extension = "exported.pt2"
+    runtimes = ("pytorch",)
+    packages = ("torch",)
+    bitwise = True
+
+    def build_template(
+        self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
+    ) -> None:
+        """Export the deployable and save it with all weights zero."""
+        import torch
+
+        from modelferry.exported import export_program, read_weights
+
+        program = export_program(distinct_copy(deployable), contract, example)
+        blanks = Blanks.of(program.state_dict, read_weights(program))
+        with torch.no_grad():
+            for tensor in program.state_dict.values():
+                tensor.zero_()
+        texts = {CONTRACT: contract.model_dump_json(), WEIGHTS: blanks.model_dump_json()}
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            extra = {name.removeprefix(EXTRA): text for name, text in texts.items()}
+            torch.export.save(program, buffer, extra_files=extra)
+        out.write_bytes(buffer.getvalue())
+
+    def fill(
+        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
+    ) -> None:
+        """Replace the archive's weight files; the graph is neither loaded nor changed."""
+        entries = read_archive(template, Kind.PROGRAM)
+        Blanks.model_validate_json(entries[WEIGHTS]).check(weights, template)
+        config = json.loads(entries[WEIGHTS_CONFIG])["config"]
+        files = {name: WEIGHTS_FOLDER + entry["path_name"] for name, entry in config.items()}
+        if len(set(files.values())) != len(files):
+            raise ArtifactError(f"{template}: two weights share a file", "build the template anew")
+        for name, tensor in weights.items():
+            data = raw_bytes(tensor)
+            if len(entries.get(files.get(name, ""), b"")) != len(data):
+                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template anew")
+            entries[files[name]] = data
+        extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
+        write_archive({**entries, **extra}, out)
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Load with ``torch.export.load``; outputs are named as the contract inside the archive says."""
+        contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
+        import torch
+
+        from modelferry.running import on_tensors
+
+        torch.set_num_threads(threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            module = torch.export.load(str(path)).module()
+        return on_tensors(lambda inputs: module(*inputs), contract)
+
+
+FORMAT = TorchExport()
