@@ -101,9 +101,7 @@ class AOTInductor(Format):
         }
         write_archive({**entries, **{name: text.encode() for name, text in extra.items()}}, out)
 
-    def fill(
-        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
-    ) -> None:
+    def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Write the weights to their places in the package's weight file."""
         entries = read_archive(template, Kind.PACKAGE)
         blanks = Blanks.model_validate_json(entries[WEIGHTS])
@@ -199,7 +197,7 @@ def _offsets(entries: Mapping[str, bytes], program: ExportedProgram, blanks: Bla
             continue
         value = raw_bytes(program.state_dict[name]) if name in blanks.read else b""
         if not value or name in offsets or blob[offset : offset + len(value)] != value:
-            raise ArtifactError(f"the compiler changed the weight '{name or constant['name']}'", "report this architecture")
+            raise ArtifactError(f"the compiler changed the weight '{name}'", "report this architecture")
         offsets[name] = offset
     if missing := set(blanks.read) - offsets.keys():
         raise ArtifactError(f"the compiler lost the weights {sorted(missing)[:5]}", "report this architecture")

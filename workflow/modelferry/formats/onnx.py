@@ -57,9 +57,7 @@ class Onnx(Format):
         onnx.checker.check_model(proto, full_check=True)
         out.write_bytes(proto.SerializeToString(deterministic=True))
 
-    def fill(
-        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
-    ) -> None:
+    def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Replace the initializers' values."""
         proto = _read(template)
         properties = {entry.key: entry.value for entry in proto.metadata_props}
@@ -89,7 +87,9 @@ class Onnx(Format):
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
             reason = str(error).splitlines()[0]
-            raise ArtifactError(f"{path} is no ONNX model that this runtime loads: {reason}", "export it again") from error
+            raise ArtifactError(
+                f"{path} is no ONNX model that this runtime loads: {reason}", "export it again"
+            ) from error
         properties = session.get_modelmeta().custom_metadata_map
         if CONTRACT_KEY not in properties:
             raise ArtifactError(f"{path} holds no contract", "export it with modelferry")

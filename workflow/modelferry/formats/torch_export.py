@@ -52,9 +52,7 @@ class TorchExport(Format):
             torch.export.save(program, buffer, extra_files=extra)
         out.write_bytes(buffer.getvalue())
 
-    def fill(
-        self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path
-    ) -> None:
+    def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Replace the archive's weight files; the graph is neither loaded nor changed."""
         entries = read_archive(template, Kind.PROGRAM)
         Blanks.model_validate_json(entries[WEIGHTS]).check(weights, template)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ArtifactError
 from modelferry.formats import Format, Runner
+from modelferry.weights import Blanks, distinct_copy
 
 if TYPE_CHECKING:
     import torch
 
 CONTRACT_FILE = "contract.json"
+WEIGHTS_FILE = "weights.json"
 
 
 class TorchScript(Format):
@@ -36,38 +37,41 @@ class TorchScript(Format):
         import torch
 
         inputs = tuple(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs)
+        network = distinct_copy(deployable)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             warnings.filterwarnings("error", message=".*trace might not generalize.*")
             if options["method"] == "trace":
-                module = torch.jit.trace(deployable.eval(), inputs, check_trace=False)
+                module = torch.jit.trace(network, inputs, check_trace=False)
             else:
-                module = torch.jit.script(deployable.eval())
-            for tensor in module.state_dict().values():
-                tensor.zero_()
-            torch.jit.save(module, str(out), _extra_files={CONTRACT_FILE: contract.model_dump_json()})
+                module = torch.jit.script(network)
+            tensors = module.state_dict()
+            weights = network.state_dict()
+            for name in weights:
+                tensors[name].zero_()
+            blanks = Blanks.of(weights, read=weights)
+            _save(module, {CONTRACT_FILE: contract.model_dump_json(), WEIGHTS_FILE: blanks.model_dump_json()}, out)
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Copy the weights into the template's tensors, by name, and save."""
         import torch
 
-        extra = {CONTRACT_FILE: ""}
+        extra = {CONTRACT_FILE: "", WEIGHTS_FILE: ""}
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             module = torch.jit.load(str(template), map_location="cpu", _extra_files=extra)
-            blanks = module.state_dict()
-            if blanks.keys() != weights.keys():
-                differ = sorted(blanks.keys() ^ weights.keys())
-                raise ArtifactError(f"{template} and the weights differ in {differ[:5]}", "build the template anew")
-            for name, blank in blanks.items():
-                if blank.shape != weights[name].shape or blank.dtype != weights[name].dtype:
-                    raise ArtifactError(f"{template}: '{name}' is {tuple(blank.shape)}", "build the template anew")
-                blank.copy_(weights[name])
-            torch.jit.save(module, str(out), _extra_files={**extra, **metadata})
+            Blanks.model_validate_json(extra[WEIGHTS_FILE]).check(weights, template)
+            # Buffers that are in no state dict are among a loaded module's tensors; they keep their values.
+            tensors = module.state_dict()
+            for name, weight in weights.items():
+                tensors[name].copy_(weight)
+            _save(module, {**extra, **metadata}, out)
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with ``torch.jit.load``; outputs are named as the contract inside the archive says."""
         import torch
+
+        from modelferry.running import on_tensors
 
         torch.set_num_threads(threads)
         extra = {CONTRACT_FILE: ""}
@@ -80,15 +84,16 @@ class TorchScript(Format):
                 f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again"
             ) from error
         contract = Contract.model_validate_json(extra[CONTRACT_FILE])
-        names = [tensor.name for tensor in contract.inputs]
+        return on_tensors(lambda inputs: module(*inputs), contract)
 
-        def run(inputs: Arrays) -> Arrays:
-            with torch.inference_mode():
-                result = module(*(torch.from_numpy(inputs[name]) for name in names))
-            values = result if isinstance(result, tuple) else (result,)
-            return {tensor.name: np.asarray(value) for tensor, value in zip(contract.outputs, values, strict=True)}
 
-        return run
+def _save(module: torch.jit.ScriptModule, extra: Mapping[str, str], out: Path) -> None:
+    """Save without the file's name, which PyTorch would write inside."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer, _extra_files=dict(extra))
+    out.write_bytes(buffer.getvalue())
 
 
 FORMAT = TorchScript()

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
+
+from modelferry import environment
+from modelferry.archives import Kind, read_archive, write_archive
+from modelferry.errors import ArtifactError
+from modelferry.formats import aotinductor, load_format
+from modelferry.weights import Blanks, raw_bytes
+
+AOTINDUCTOR = load_format("aotinductor")
+TORCH_EXPORT = load_format("torch_export")
+
+
+@pytest.fixture(scope="module")
+def package(template_of, tmp_path_factory):
+    out = tmp_path_factory.mktemp("aotinductor") / "model.aoti.pt2"
+    AOTINDUCTOR.fill(template_of("aotinductor"), random_weights(1), {}, out)
+    return out
+
+
+@pytest.fixture
+def no_loading(monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("the package was loaded")
+
+    monkeypatch.setattr(torch._C._aoti, "AOTIModelPackageLoader", fail)
+
+
+def with_target(package, folder, **changes):
+    entries = read_archive(package, Kind.PACKAGE)
+    target = {**json.loads(entries[aotinductor.TARGET]), **changes}
+    changed = folder / "changed.aoti.pt2"
+    write_archive({**entries, aotinductor.TARGET: json.dumps(target).encode()}, changed)
+    return changed
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_package_for_instructions_that_this_cpu_lacks_is_refused_unloaded(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "_cpu_flags", lambda: frozenset({"sse2"}))
+    with pytest.raises(ArtifactError, match=r"compiled for avx512, and this CPU has "):
+        AOTINDUCTOR.load(with_target(package, tmp_path, isa="avx512"), threads=1)
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_package_for_another_architecture_is_refused_unloaded(package, tmp_path):
+    with pytest.raises(ArtifactError, match="compiled for riscv128"):
+        AOTINDUCTOR.load(with_target(package, tmp_path, isa="riscv128"), threads=1)
+
+
+@pytest.mark.usefixtures("no_loading")
+def test_package_of_another_pytorch_is_refused_unloaded(package, tmp_path):
+    with pytest.raises(ArtifactError, match=r"compiled with PyTorch 2\.1\.0, and this is"):
+        AOTINDUCTOR.load(with_target(package, tmp_path, torch="2.1.0"), threads=1)
+
+
+def test_narrower_instructions_are_accepted(monkeypatch):
+    monkeypatch.setattr(environment, "_cpu_flags", lambda: environment.ISAS["avx512_vnni"])
+    assert [isa for isa in (*environment.ISAS, "s390x") if environment.runs(isa)] == ["avx512_vnni", "avx512", "avx2"]
+    assert environment.isa() == "avx512_vnni"
+
+
+def test_missing_compiler_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = AOTINDUCTOR.resolve_options({})
+    with pytest.raises(ArtifactError, match=r"apt install g\+\+") as caught:
+        AOTINDUCTOR.build_template(Awkward(), CONTRACT, event_inputs(2, 2), options, tmp_path / "template")
+    assert "\n" not in str(caught.value)
+
+
+def test_filling_needs_no_compiler(template_of, tmp_path, monkeypatch):
+    template = template_of("aotinductor")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    AOTINDUCTOR.fill(template, random_weights(2), {}, tmp_path / "model.aoti.pt2")
+
+
+def test_small_weights_lie_in_the_weight_file_like_all_others(package):
+    entries = read_archive(package, Kind.PACKAGE)
+    offsets = json.loads(entries[aotinductor.OFFSETS])
+    blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
+    weights = random_weights(1)
+    assert offsets.keys() == {name for name in weights if not name.endswith("num_batches_tracked")}
+    assert len(set(offsets.values())) == len(offsets)
+    for name, offset in offsets.items():
+        assert offset % 64 == 0
+        np.testing.assert_array_equal(
+            np.frombuffer(raw_bytes(weights[name]), np.uint8), list(blob[offset:])[: len(raw_bytes(weights[name]))]
+        )
+
+
+def test_contract_is_in_the_metadata_that_cpp_reads(package):
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(package), "model", False, 1, -1)
+    assert json.loads(loader.get_metadata()["contract"]) == json.loads(CONTRACT.model_dump_json())
+
+
+def test_exported_program_is_told_apart_from_a_package(package, template_of, tmp_path):
+    program = template_of("torch_export")
+    with pytest.raises(ArtifactError, match=r"is an exported program, not an AOTInductor package; .*'torch_export'"):
+        AOTINDUCTOR.load(program, threads=1)
+    with pytest.raises(ArtifactError, match=r"is an AOTInductor package, not an exported program; .*'aotinductor'"):
+        TORCH_EXPORT.load(package, threads=1)
+    with pytest.raises(ArtifactError, match="is an exported program"):
+        AOTINDUCTOR.fill(program, random_weights(1), {}, tmp_path / "out")
+
+
+def compiled(*constants: tuple[str, bytes]) -> dict[str, bytes]:
+    """Return the entries of a package as the compiler would write them."""
+    padded = [(name, value, -(-len(value) // 64) * 64) for name, value in constants]
+    lines = [
+        f'constants_info_[{number}].data_size = {size};\nconstants_info_[{number}].original_fqn = "{name}";'
+        for number, (name, _, size) in enumerate(padded)
+    ]
+    return {
+        f"{Kind.PACKAGE.value}model/x.wrapper.cpp": "\n".join(lines).encode(),
+        f"{Kind.PACKAGE.value}model/x_weights.blob": b"".join(value.ljust(size, b"\0") for _, value, size in padded),
+    }
+
+
+@pytest.fixture
+def program():
+    state_dict = {"a": torch.arange(1.0, 20.0), "b": torch.tensor([3.0]), "steps": torch.tensor(7)}
+    return SimpleNamespace(state_dict=state_dict, constants={"signs": torch.ones(2)})
+
+
+@pytest.fixture
+def blanks(program):
+    return Blanks.of(program.state_dict, read={"a", "b"})
+
+
+def test_offsets_count_constants_of_the_architecture_too(program, blanks):
+    a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
+    entries = compiled(("signs", bytes(8)), ("a", a), ("b", b))
+    assert aotinductor._offsets(entries, program, blanks) == {"a": 64, "b": 192}
+
+
+@pytest.mark.parametrize("spoil", ["folded", "merged", "derived", "reordered", "counter"])
+def test_weight_that_the_compiler_changed_is_refused(program, blanks, spoil):
+    a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
+    constants = {
+        "folded": [("a", a)],
+        "merged": [("a", a), ("a", a)],
+        "derived": [("a", a), ("b", b), ("", a)],
+        "reordered": [("a", a[4:] + a[:4]), ("b", b)],
+        "counter": [("a", a), ("b", b), ("steps", raw_bytes(program.state_dict["steps"]))],
+    }
+    with pytest.raises(ArtifactError, match="the compiler"):
+        aotinductor._offsets(compiled(*constants[spoil]), program, blanks)
