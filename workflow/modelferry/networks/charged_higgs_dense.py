@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
-from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
-from modelferry.networks.directions import delta_r_squared
+from modelferry.networks.directions import DeltaR
 from modelferry.transforms import NONE
 
 
@@ -36,7 +35,7 @@ def nearest(distance: Tensor, k: int) -> Tensor:
     for _ in range(k):
         closest = distance.argmin(2, keepdim=True)
         slots.append(closest)
-        distance = torch.where(number == closest, torch.inf, distance)
+        distance = torch.where(number == closest, float("inf"), distance)
     return torch.cat(slots, dim=2)
 
 
@@ -96,17 +95,18 @@ class DenseParticleNet(ParticleNetLayers):
 
     def __init__(self, hidden: int = 128, transforms: frozenset[str] = NONE) -> None:
         super().__init__(GraphNorm, EdgeConvolution, hidden, transforms)
+        self.delta_r = DeltaR()
 
     def forward(self, x: Tensor, mask: Tensor, graph_input: Tensor) -> Tensor:
         """Return logits (B, 4)."""
         number = torch.arange(mask.size(1), device=x.device)
         usable = mask.unsqueeze(2) & mask.unsqueeze(1) & (number.unsqueeze(1) != number)
-        excluded = torch.zeros_like(usable, dtype=x.dtype).masked_fill(~usable, torch.inf)
+        excluded = torch.zeros_like(usable, dtype=x.dtype).masked_fill(~usable, float("inf"))
         others = mask.sum(1).sub(1).view(-1, 1, 1)
-        valid = mask.unsqueeze(2) & (torch.arange(NEIGHBOURS, device=x.device) < others)
+        valid = mask.unsqueeze(2) & (torch.arange(self.neighbours, device=x.device) < others)
         filled, present = valid.to(x.dtype).unsqueeze(3), mask.to(x.dtype).unsqueeze(2)
         x = torch.where(mask.unsqueeze(2), x, 0.0)
-        index = nearest(delta_r_squared(x[..., 1], x[..., 2], x[..., 3]) + excluded, NEIGHBOURS)
+        index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + excluded, self.neighbours)
         x = self.gn0(x, present)
         first = self.conv1.to_nearest(x, index, valid)
         second = self.conv2(first, excluded, filled)

@@ -7,7 +7,7 @@ behind, so that the others keep their names; `converted` computes the weights of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +39,7 @@ class EdgeLayers(nn.Module):
     shortcut from `products`; the result at a node is ``finished(mean of its messages, …)``.
     """
 
-    split: Final[bool]
-    folded: Final[bool]
+    __constants__: ClassVar[list[str]] = ["folded", "split"]
 
     def __init__(self, inputs: int, outputs: int, transforms: frozenset[str] = NONE) -> None:
         super().__init__()
@@ -88,7 +87,7 @@ class ParticleNetLayers(nn.Module):
         transforms: frozenset[str] = NONE,
     ) -> None:
         super().__init__()
-        folded = FOLD_BATCH_NORM in transforms
+        self.neighbours, folded = NEIGHBOURS, FOLD_BATCH_NORM in transforms
         self.gn0 = norm(NODE_FEATURES)
         self.conv1 = convolution(NODE_FEATURES, hidden, transforms)
         self.conv2 = convolution(hidden, hidden, transforms)
