@@ -108,7 +108,7 @@ class DenseParticleNet(ParticleNetLayers):
         x = torch.where(mask.unsqueeze(2), x, 0.0)
         index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + excluded, self.neighbours)
         x = self.gn0(x, present)
-        first = self.conv1.to_nearest(x, index, valid)
+        first = self.conv1.to_nearest(x, index, valid)  # type: ignore[operator]
         second = self.conv2(first, excluded, filled)
         third = self.conv3(second, excluded, filled)
         total = (torch.cat([first, second, third], dim=2) * present).sum(1)

@@ -1,7 +1,7 @@
 """The charged-Higgs ParticleNet as it is exported, flat layout: pure PyTorch operators, every size dynamic.
 
-Without transforms its state-dict keys are those of the trained network. The k-NN graph has a fixed number of neighbour slots a node with a
-mask, so that no size depends on the data: it traces, scripts and exports.
+Without transforms its state-dict keys are those of the trained network. The k-NN graph has a fixed number of neighbour
+slots a node with a mask, so that no size depends on the data: it traces, scripts and exports.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
-from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
 from modelferry.transforms import NONE
 
 
@@ -104,7 +103,7 @@ class FlatParticleNet(ParticleNetLayers):
         """Return logits (B, 4)."""
         events = graph_input.size(0)
         x = self.gn0(x, batch, events)
-        first = self.conv1.along_edges(x, edge_index)
+        first = self.conv1.along_edges(x, edge_index)  # type: ignore[operator]
         second = self.conv2(first, batch)
         third = self.conv3(second, batch)
         pooled = mean_by(torch.cat([first, second, third], dim=1), batch, events)

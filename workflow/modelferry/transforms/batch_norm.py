@@ -43,7 +43,9 @@ def fold_into_previous(state: Mapping[str, Tensor], linear: str, norm: str) -> S
     """Return `state` with the batch norm that follows a linear layer folded into it."""
     scale, shift = scale_and_shift(state, norm)
     weight = scale.unsqueeze(1) * state[f"{linear}.weight"]
-    return _replaced(state, norm, {f"{linear}.weight": weight, f"{linear}.bias": scale * state[f"{linear}.bias"] + shift})
+    return _replaced(
+        state, norm, {f"{linear}.weight": weight, f"{linear}.bias": scale * state[f"{linear}.bias"] + shift}
+    )
 
 
 def fold_into_next(state: Mapping[str, Tensor], norm: str, linear: str) -> StateDict:
