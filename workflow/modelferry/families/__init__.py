@@ -61,7 +61,7 @@ class Family(ABC):
         """Return the network as it was trained, with the checkpoint's keys."""
 
     def transforms(self, layout: str) -> tuple[str, ...]:
-        """Return the exact rewrites that the deployable of a layout knows, by their names in `modelferry.transforms`."""
+        """Return the exact rewrites that the deployable of a layout knows: names of `modelferry.transforms`."""
         return ()
 
     @abstractmethod

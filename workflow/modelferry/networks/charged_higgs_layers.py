@@ -130,7 +130,9 @@ def converted(state_dict: Mapping[str, Tensor], transforms: frozenset[str]) -> d
             state = split_edge_linear(state, f"{conv}.mlp.0", f"{conv}.shortcut.0", f"{conv}.node")
     if TRANSPOSE_LINEAR in transforms:
         state = transpose_weights(state)
-    return {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+    parts = list(dict.fromkeys(name.partition(".")[0] for name in state_dict))
+    names = sorted(state, key=lambda name: parts.index(name.partition(".")[0]))
+    return {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in names}
 
 
 def _norm(features: int, folded: bool) -> nn.Module:

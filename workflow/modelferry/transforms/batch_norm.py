@@ -42,19 +42,16 @@ def scale_and_shift(state: Mapping[str, Tensor], norm: str, epsilon: float = EPS
 def fold_into_previous(state: Mapping[str, Tensor], linear: str, norm: str) -> StateDict:
     """Return `state` with the batch norm that follows a linear layer folded into it."""
     scale, shift = scale_and_shift(state, norm)
-    weight = scale.unsqueeze(1) * state[f"{linear}.weight"]
-    return _replaced(
-        state, norm, {f"{linear}.weight": weight, f"{linear}.bias": scale * state[f"{linear}.bias"] + shift}
-    )
+    weight, bias = scale.unsqueeze(1) * state[f"{linear}.weight"], scale * state[f"{linear}.bias"] + shift
+    return _replaced(state, norm, {f"{linear}.weight": weight, f"{linear}.bias": bias})
 
 
 def fold_into_next(state: Mapping[str, Tensor], norm: str, linear: str) -> StateDict:
     """Return `state` with the batch norm that a linear layer follows folded into that layer."""
     scale, shift = scale_and_shift(state, norm)
     weight = state[f"{linear}.weight"]
-    return _replaced(
-        state, norm, {f"{linear}.weight": weight * scale, f"{linear}.bias": state[f"{linear}.bias"] + weight @ shift}
-    )
+    bias = state[f"{linear}.bias"] + weight @ shift
+    return _replaced(state, norm, {f"{linear}.weight": weight * scale, f"{linear}.bias": bias})
 
 
 def move_past_mean(state: Mapping[str, Tensor], norm: str, affine: str) -> StateDict:
