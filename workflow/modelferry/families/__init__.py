@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.events import EventSet
+from modelferry.transforms import NONE
 
 if TYPE_CHECKING:
     import torch
@@ -59,12 +60,23 @@ class Family(ABC):
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the network as it was trained, with the checkpoint's keys."""
 
-    @abstractmethod
-    def deployable(self, hyperparameters: Mapping[str, Any], layout: str) -> torch.nn.Module:
-        """Return the network as it is exported: pure PyTorch operators, dynamic sizes."""
+    def transforms(self, layout: str) -> tuple[str, ...]:
+        """Return the exact rewrites that the deployable of a layout knows: names of `modelferry.transforms`."""
+        return ()
 
-    def convert(self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str) -> StateDict:
-        """Return the deployable's weights for a checkpoint's, exactly."""
+    @abstractmethod
+    def deployable(
+        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> torch.nn.Module:
+        """Return the network as it is exported, rewritten by `transforms`: pure PyTorch operators, dynamic sizes.
+
+        Without transforms, the keys of the deployable in the reference's layout are the checkpoint's.
+        """
+
+    def convert(
+        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> StateDict:
+        """Return the weights of such a deployable for a checkpoint's: as they are, or computed in float64."""
         return state_dict
 
     def double(self, reference: torch.nn.Module) -> torch.nn.Module:
@@ -87,8 +99,8 @@ class Family(ABC):
         """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
 
-    def broken_inputs(self) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return mistakes in preparing inputs that the validator must see, by name."""
+    def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
+        """Return mistakes in preparing the inputs of a layout that the validator must see, by name."""
         return {}
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:

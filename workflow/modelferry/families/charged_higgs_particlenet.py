@@ -18,15 +18,28 @@ from modelferry.events.edges import delta_r_edges
 from modelferry.events.particles import ERAS, era_one_hot, event_weights, node_features
 from modelferry.families import Family, Shapes
 from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, TRANSPOSE_LINEAR
 
 if TYPE_CHECKING:
     import torch
 
+    from modelferry.families import StateDict
+
 FEATURES = ("E", "Px", "Py", "Pz", "Charge", "IsMuon", "IsElectron", "IsJet", "IsBjet")
 CLASSES = ("signal", "nonprompt", "diboson", "ttZ")
+PARTICLES = Dimension(name="particles", minimum=1, typical=9, maximum=40, description="particles of one event")
+EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=64, description="events of a call")
+NODES = Dimension(name="nodes", minimum=1, typical=72, maximum=2560, description="particles of all events")
+EDGES = Dimension(name="edges", minimum=0, typical=288, maximum=10240, description="first-layer edges")
 FLAT_EDGES = (
     f"edge_index holds, for each particle, the edges to its {NEIGHBOURS} nearest in ΔR (fewer if the event has fewer), "
     "row 0 = the particle, row 1 = its neighbour: the networks were trained so, against the usual convention"
+)
+
+DENSE_MASK = (
+    "mask is True where there is a particle, in any place, and what stands elsewhere counts for nothing; the graph of "
+    "the first layer is built inside, from ΔR; an event without any particle is outside this contract: it gets the "
+    "logits of pooled features that are all 0, as in the trained network"
 )
 
 
@@ -34,7 +47,7 @@ class ChargedHiggsParticleNet(Family):
     """Multi-class ParticleNet on particles in GeV, missing momentum included as the last particle."""
 
     name = "charged_higgs_particlenet"
-    layouts = ("flat",)
+    layouts = ("flat", "dense")
     reference_layout = "flat"
     packages = ("torch", "torch_geometric")
     hyperparameters = {"hidden": 128}
@@ -47,24 +60,16 @@ class ChargedHiggsParticleNet(Family):
         return {"hidden": shape[1]} if len(shape) == 2 else {}
 
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
-        """Return the flat contract: all particles of a batch in one list, with the event number of each."""
-        particles = Dimension(name="particles", minimum=1, typical=9, maximum=40, description="particles of one event")
-        events = Dimension(name="events", minimum=1, typical=8, maximum=64, description="events of a call")
-        nodes = Dimension(name="nodes", minimum=1, typical=72, maximum=2560, description="particles of all events")
-        edges = Dimension(name="edges", minimum=0, typical=288, maximum=10240, description="first-layer edges")
+        """Return the contract of the dense layout, or of the flat one: all particles in one list, with their event."""
+        era = Tensor(name="graph_input", dtype="float32", shape=("events", 4), features=ERAS)
         return Contract(
             layout=layout,
-            inputs=(
-                Tensor(name="x", dtype="float32", shape=("nodes", 9), features=FEATURES, unit="GeV"),
-                Tensor(name="edge_index", dtype="int64", shape=(2, "edges"), description="centre, neighbour"),
-                Tensor(name="graph_input", dtype="float32", shape=("events", 4), features=ERAS),
-                Tensor(name="batch", dtype="int64", shape=("nodes",), description="event of each particle, sorted"),
-            ),
+            inputs=_dense_inputs(era) if layout == "dense" else _flat_inputs(era),
             outputs=(Tensor(name="logits", dtype="float32", shape=("events", 4), features=CLASSES),),
-            dimensions=(particles, events, nodes, edges),
+            dimensions=(PARTICLES, EVENTS) if layout == "dense" else (PARTICLES, EVENTS, NODES, EDGES),
             classes=CLASSES,
             notes=(
-                FLAT_EDGES,
+                DENSE_MASK if layout == "dense" else FLAT_EDGES,
                 "missing transverse momentum is the last particle: E = pt, Pz = 0, charge and flags 0",
                 "a b jet has IsJet = IsBjet = 1",
                 "the output is logits: apply softmax for scores",
@@ -77,11 +82,28 @@ class ChargedHiggsParticleNet(Family):
 
         return ParticleNet(hidden=hyperparameters["hidden"])
 
-    def deployable(self, hyperparameters: Mapping[str, Any], layout: str) -> torch.nn.Module:
-        """Return the pure-torch network; its keys are the checkpoint's."""
+    def transforms(self, layout: str) -> tuple[str, ...]:
+        """Return all; transposed weights help compilers only, and so the dense layout."""
+        common = (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
+        return (*common, TRANSPOSE_LINEAR) if layout == "dense" else common
+
+    def deployable(
+        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> torch.nn.Module:
+        """Return the pure-torch network; its keys are the checkpoint's unless `transforms` change them."""
+        from modelferry.networks.charged_higgs_dense import DenseParticleNet
         from modelferry.networks.charged_higgs_flat import FlatParticleNet
 
-        return FlatParticleNet(hidden=hyperparameters["hidden"])
+        network = DenseParticleNet if layout == "dense" else FlatParticleNet
+        return network(hyperparameters["hidden"], transforms)
+
+    def convert(
+        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> StateDict:
+        """Return the checkpoint's weights, or those of the rewritten network computed from them."""
+        from modelferry.networks.charged_higgs_layers import converted
+
+        return converted(state_dict, transforms)
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return events of leptons, jets, b jets and missing momentum with falling pt spectra."""
@@ -99,7 +121,9 @@ class ChargedHiggsParticleNet(Family):
         return {"equal particles": [equal], "collinear particles": [collinear], "soft particles": [soft]}
 
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
-        """Join events to a flat batch; first-layer edges by ΔR, written centre → neighbour."""
+        """Join events: padded with zeros (dense), or in one list with first-layer edges centre → neighbour (flat)."""
+        if layout == "dense":
+            return _padded(events)
         lengths = np.array([len(event["x"]) for event in events])
         offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         edges = [delta_r_edges(event["x"], NEIGHBOURS) + start for event, start in zip(events, offsets, strict=True)]
@@ -125,12 +149,42 @@ class ChargedHiggsParticleNet(Family):
             sets.append(EventSet(events, labels, event_weights(collections), str(path)))
         return join(sets)
 
-    def broken_inputs(self) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return reversed first-layer edges, two exchanged features, and a forgotten era."""
-        return {
-            "edges reversed": lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()},
-            "features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)},
-        }
+    def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
+        """Return two exchanged features, and reversed first-layer edges or, where these are inside, an ignored mask."""
+        swapped = {"features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)}}
+        if layout == "dense":
+            return {
+                **swapped,
+                "mask ignored": lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])},
+                "era forgotten": lambda inputs, _: {**inputs, "graph_input": np.zeros_like(inputs["graph_input"])},
+            }
+        reverse = {"edges reversed": lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}}
+        return {**reverse, **swapped}
+
+
+def _flat_inputs(era: Tensor) -> tuple[Tensor, ...]:
+    return (
+        Tensor(name="x", dtype="float32", shape=("nodes", 9), features=FEATURES, unit="GeV"),
+        Tensor(name="edge_index", dtype="int64", shape=(2, "edges"), description="centre, neighbour"),
+        era,
+        Tensor(name="batch", dtype="int64", shape=("nodes",), description="event of each particle, sorted"),
+    )
+
+
+def _dense_inputs(era: Tensor) -> tuple[Tensor, ...]:
+    return (
+        Tensor(name="x", dtype="float32", shape=("events", "particles", 9), features=FEATURES, unit="GeV"),
+        Tensor(name="mask", dtype="bool", shape=("events", "particles"), description="where there is a particle"),
+        era,
+    )
+
+
+def _padded(events: Sequence[Arrays]) -> Arrays:
+    lengths = np.array([len(event["x"]) for event in events])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    x = np.zeros((*mask.shape, len(FEATURES)), np.float32)
+    x[mask] = np.concatenate([event["x"] for event in events])
+    return {"x": x, "mask": mask, "graph_input": np.stack([event["graph_input"] for event in events])}
 
 
 def _event(rng: np.random.Generator, particles: int) -> Arrays:
@@ -150,9 +204,9 @@ def _event(rng: np.random.Generator, particles: int) -> Arrays:
 
 
 def _swapped(x: np.ndarray, first: int, second: int) -> np.ndarray:
-    order = np.arange(x.shape[1])
+    order = np.arange(x.shape[-1])
     order[[first, second]] = second, first
-    return np.ascontiguousarray(x[:, order])
+    return np.ascontiguousarray(x[..., order])
 
 
 FAMILY = ChargedHiggsParticleNet()

@@ -1,7 +1,7 @@
 """The charged-Higgs ParticleNet as it is exported, flat layout: pure PyTorch operators, every size dynamic.
 
-State-dict keys are those of the trained network. The k-NN graph has a fixed number of neighbour slots a node with a
-mask, so that no size depends on the data: it traces, scripts and exports.
+Without transforms its state-dict keys are those of the trained network. The k-NN graph has a fixed number of neighbour
+slots a node with a mask, so that no size depends on the data: it traces, scripts and exports.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from modelferry.networks.charged_higgs_sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
+from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
+from modelferry.transforms import NONE
 
 
 def sum_by(values: Tensor, index: Tensor, size: int) -> Tensor:
@@ -67,61 +68,43 @@ class GraphNorm(nn.Module):
         return self.weight * centred / (variance + 1e-5).sqrt().index_select(0, batch) + self.bias
 
 
-class EdgeConvolution(nn.Module):
+class EdgeConvolution(EdgeLayers):
     """Edge convolution with a residual shortcut: mean over incoming edges of MLP([x_i, x_j − x_i])."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.neighbours, self.outputs = NEIGHBOURS, outputs
-        layers: list[nn.Module] = []
-        for width in (2 * inputs, outputs, outputs):
-            layers += [nn.Linear(width, outputs), nn.LeakyReLU(), nn.BatchNorm1d(outputs), nn.Dropout()]
-        self.mlp = nn.Sequential(*layers)
-        self.shortcut = nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.Dropout())
 
     def along_edges(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return (ΣN, outputs) for given edges (2, E), row 0 = source, row 1 = target."""
         source, target = edge_index[0], edge_index[1]
-        centre = x.index_select(0, target)
-        message = self.mlp(torch.cat([centre, x.index_select(0, source) - centre], dim=1))
-        return mean_by(message, target, x.size(0)) + self.shortcut(x)
+        centre, neighbour, shortcut = self.products(x)
+        message = self.mlp(self.joined(centre.index_select(0, target), neighbour.index_select(0, source)))
+        mean = mean_by(message, target, x.size(0))
+        filled = mean_by(torch.ones_like(message[:, :1]), target, x.size(0)) if self.folded else mean
+        return self.finished(mean, filled, shortcut)
 
     def forward(self, x: Tensor, batch: Tensor) -> Tensor:
         """Return (ΣN, outputs) with each node's nearest neighbours in `x` as sources."""
-        index, valid = nearest(x, self.neighbours, batch)
-        centre = x.unsqueeze(1).expand(-1, self.neighbours, -1)
-        neighbour = x.index_select(0, index.flatten()).view(-1, self.neighbours, x.size(1))
-        edges = torch.cat([centre, neighbour - centre], dim=2).flatten(0, 1)
-        message = self.mlp(edges).view(-1, self.neighbours, self.outputs)
+        k = self.neighbours
+        index, valid = nearest(x, k, batch)
+        centre, neighbour, shortcut = self.products(x)
+        sources = neighbour.index_select(0, index.flatten()).view(-1, k, neighbour.size(1))
+        edges = self.joined(centre.unsqueeze(1).expand(-1, k, -1), sources).flatten(0, 1)
+        message = self.mlp(edges).view(-1, k, self.outputs)
         message = message.masked_fill(~valid.unsqueeze(2), 0.0)
-        return message.sum(1) / valid.sum(1, keepdim=True).clamp(min=1) + self.shortcut(x)
+        mean = message.sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
+        return self.finished(mean, valid[:, :1].to(mean.dtype), shortcut)
 
 
-class FlatParticleNet(nn.Module):
+class FlatParticleNet(ParticleNetLayers):
     """The deployable in the flat layout; see `charged_higgs_reference.ParticleNet` for the arguments and shapes."""
 
-    def __init__(self, hidden: int = 128) -> None:
-        super().__init__()
-        self.gn0 = GraphNorm(NODE_FEATURES)
-        self.conv1 = EdgeConvolution(NODE_FEATURES, hidden)
-        self.conv2 = EdgeConvolution(hidden, hidden)
-        self.conv3 = EdgeConvolution(hidden, hidden)
-        self.bn0 = nn.BatchNorm1d(3 * hidden + GRAPH_FEATURES)
-        self.dense1 = nn.Linear(3 * hidden + GRAPH_FEATURES, hidden)
-        self.bn1 = nn.BatchNorm1d(hidden)
-        self.dense2 = nn.Linear(hidden, hidden)
-        self.bn2 = nn.BatchNorm1d(hidden)
-        self.output = nn.Linear(hidden, CLASSES)
+    def __init__(self, hidden: int = 128, transforms: frozenset[str] = NONE) -> None:
+        super().__init__(GraphNorm, EdgeConvolution, hidden, transforms)
 
     def forward(self, x: Tensor, edge_index: Tensor, graph_input: Tensor, batch: Tensor) -> Tensor:
         """Return logits (B, 4)."""
         events = graph_input.size(0)
         x = self.gn0(x, batch, events)
-        first = self.conv1.along_edges(x, edge_index)
+        first = self.conv1.along_edges(x, edge_index)  # type: ignore[operator]
         second = self.conv2(first, batch)
         third = self.conv3(second, batch)
         pooled = mean_by(torch.cat([first, second, third], dim=1), batch, events)
-        y = self.bn0(torch.cat([pooled, graph_input], dim=1))
-        y = self.bn1(nn.functional.leaky_relu(self.dense1(y)))
-        y = self.bn2(nn.functional.leaky_relu(self.dense2(y)))
-        return self.output(y)
+        return self.logits(pooled, graph_input)

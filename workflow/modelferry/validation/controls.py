@@ -39,7 +39,7 @@ def broken_runners(
     whole = folder / f"whole.{target.extension}"
     target.fill(template, weights, {}, whole)
     run = target.load(whole, threads=1)
-    for name, spoil in family.broken_inputs().items():
+    for name, spoil in family.broken_inputs(contract.layout).items():
 
         def spoiled(inputs: Arrays, spoil=spoil) -> Arrays:  # type: ignore[no-untyped-def]
             return run(spoil(inputs, contract))

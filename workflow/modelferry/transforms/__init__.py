@@ -1,0 +1,43 @@
+"""Transforms: exact rewrites of a network. One file each, in which a function rewrites weights or a module.
+
+A transformed deployable has an architecture of its own; its weights are computed from a checkpoint's when a template is
+filled, in float64, and rounded once. So all models of an architecture still share one template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from modelferry.errors import ConfigError, did_you_mean
+
+FOLD_BATCH_NORM = "fold_batch_norm"
+SPLIT_EDGE_LINEAR = "split_edge_linear"
+REMOVE_DROPOUT = "remove_dropout"
+TRANSPOSE_LINEAR = "transpose_linear"
+
+TRANSFORMS: Mapping[str, str] = MappingProxyType(
+    {
+        FOLD_BATCH_NORM: "batch norm is folded into the linear layer before or after it, or moved past a mean",
+        SPLIT_EDGE_LINEAR: "the first linear layer of an edge convolution is applied once a node, not once an edge",
+        REMOVE_DROPOUT: "dropout layers, which do nothing outside training, are left out",
+        TRANSPOSE_LINEAR: "weights of linear layers are stored as the product reads them, and the bias is added apart",
+    }
+)
+"""All transforms with what they do; each is on unless switched off."""
+
+NONE: frozenset[str] = frozenset()
+
+
+def resolve_transforms(given: Mapping[str, bool], known: Iterable[str]) -> frozenset[str]:
+    """Return the transforms to apply: all that a family knows, but for those that `given` switches off.
+
+    Raises
+    ------
+    ConfigError
+        If `given` names something that is no transform.
+    """
+    for name in given:
+        if name not in TRANSFORMS:
+            raise ConfigError(f"there is no transform '{name}'", did_you_mean(name, TRANSFORMS))
+    return frozenset(name for name in known if given.get(name, True))
