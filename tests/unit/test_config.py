@@ -80,7 +80,11 @@ def test_misspelt_key_is_named_with_the_nearest_right_one(written: str, nearest:
 
 @pytest.mark.parametrize(
     ("wrong", "line"),
-    [("  formts: [torchscript]", 7), ("  validation: {rtoll: 1}", 7), ("  validation:\n      rtol: 1\n      sed: 1", 9)],
+    [
+        ("  formts: [torchscript]", 7),
+        ("  validation: {rtoll: 1}", 7),
+        ("  validation:\n      rtol: 1\n      sed: 1", 9),
+    ],
 )
 def test_misspelt_key_is_named_with_file_and_line(wrong: str, line: int, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
@@ -146,7 +150,9 @@ def test_campaign_cannot_take_a_folder_of_the_workflow(name: str) -> None:
     assert name in message_of({"campaigns": {name: CAMPAIGN}})
 
 
-@pytest.mark.parametrize("data", [None, {}, [], "text", {"campaigns": {}}, {"campaigns": []}, {"campaigns": {"a": None}}])
+@pytest.mark.parametrize(
+    "data", [None, {}, [], "text", {"campaigns": {}}, {"campaigns": []}, {"campaigns": {"a": None}}]
+)
 def test_config_of_another_shape_is_an_error_of_one_line(data: Any) -> None:
     message_of(data)
 

@@ -9,7 +9,7 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
@@ -47,6 +47,9 @@ class Export(Strict):
     format: str = Field(description="name of the format")
     layout: str | None = Field(default=None, description="input layout of the network; default: the family's first")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the format, e.g. {method: script}")
+    transforms: Literal["all", "none"] | dict[str, bool] = Field(
+        default="all", description="exact rewrites: all, none, or those to switch off, e.g. {fold_batch_norm: false}"
+    )
     name: str = Field(default="", description="folder of the artifact below the model's; default: from the above")
 
     @classmethod

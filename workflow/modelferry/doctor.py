@@ -6,10 +6,14 @@ import shutil
 from dataclasses import dataclass
 
 from modelferry.environment import describe, installed
+from modelferry.formats import format_names, load_format
 
-REQUIRED = ("torch", "torch_geometric", "numpy", "uproot", "pydantic", "matplotlib", "scikit-learn")
+REQUIRED = (
+    *("torch", "torch_geometric", "onnx", "onnxscript", "onnxruntime"),
+    *("numpy", "uproot", "pydantic", "matplotlib", "scikit-learn"),
+)
 OPTIONAL = {"snakemake": "pip install 'snakemake>=9.27,<9.28' to run the workflow"}
-TOOLS = {"g++": "needed by later formats and the C++ runtime: apt install g++", "make": "apt install make"}
+TOOLS = {"make": "apt install make"}
 
 
 @dataclass(frozen=True)
@@ -39,4 +43,7 @@ def examine() -> list[Finding]:
     for tool, remedy in TOOLS.items():
         where = shutil.which(tool)
         findings.append(Finding(tool, where is not None, True, where or f"missing: {remedy}"))
+    for name in format_names():
+        lacking = load_format(name).unavailable()
+        findings.append(Finding(f"format {name}", not lacking, True, lacking or "ready"))
     return findings

@@ -42,7 +42,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
     out = Path(planned.artifact(export))
     temporary = temporary_name(out)
-    converted = family.convert(weights, spec.hyperparameters, spec.layout)
+    converted = family.convert(weights, spec.hyperparameters, spec.layout, spec.transforms)
     target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
     temporary.replace(out)
     manifest = Manifest(
@@ -58,6 +58,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         layout=spec.layout,
         options=spec.options,
         exactness=target.exactness,
+        transforms=tuple(sorted(spec.transforms)),
         artifact=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
         checkpoint=FileFacts(
             path=model.checkpoint,

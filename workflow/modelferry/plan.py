@@ -23,6 +23,7 @@ from modelferry.environment import installed
 from modelferry.errors import CheckpointError, ConfigError, did_you_mean
 from modelferry.families import family_module, load_family
 from modelferry.formats import load_format
+from modelferry.transforms import NONE, resolve_transforms
 
 STAGES = {
     "demo": "modelferry.demo.training",
@@ -51,6 +52,7 @@ class TemplateSpec:
     format: str
     layout: str
     options: dict[str, Any]
+    transforms: frozenset[str]
 
     @property
     def folder(self) -> str:
@@ -81,6 +83,11 @@ class PlannedModel:
         """The model's id."""
         return self.model.id
 
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """The exports that this machine can make."""
+        return tuple(export for export in self.model.exports if not unavailable(export.format))
+
     def template(self, export: str) -> TemplateSpec:
         """Return the template that an export of this model fills."""
         return template_spec(self.model.family, self.hyperparameters, self.model.export(export))
@@ -100,18 +107,22 @@ class PlannedModel:
 
     def benchmark_inputs(self) -> list[str]:
         """Return what a benchmark reads."""
-        names = [export.name for export in self.model.exports]
+        names = [export.name for export in self.exports]
         return [self.model.checkpoint, *map(self.artifact, names), *(paths.manifest(self.id, name) for name in names)]
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
-        return [
-            paths.validation(self.id, e.name, r) for e in self.model.exports for r in load_format(e.format).runtimes
-        ]
+        return [paths.validation(self.id, e.name, r) for e in self.exports for r in load_format(e.format).runtimes]
 
     def benchmarks(self) -> list[str]:
         """Return the paths of all benchmarks of this model."""
-        return [paths.benchmark(self.id, e.name, r) for e in self.model.exports for r in load_format(e.format).runtimes]
+        return [paths.benchmark(self.id, e.name, r) for e in self.exports for r in load_format(e.format).runtimes]
+
+
+@cache
+def unavailable(format_name: str) -> str:
+    """Return what this machine lacks for a format, and the remedy; empty if nothing."""
+    return load_format(format_name).unavailable()
 
 
 def template_spec(family_name: str, hyperparameters: dict[str, Any], export: Export) -> TemplateSpec:
@@ -125,8 +136,11 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
     hyperparameters, export = json.loads(hyperparameters_json), Export.model_validate_json(export_json)
     family, target = load_family(family_name), load_format(export.format)
     layout, options = family.layout(export.layout), target.resolve_options(export.options)
+    wanted = {} if isinstance(export.transforms, str) else export.transforms
+    transforms = NONE if export.transforms == "none" else resolve_transforms(wanted, family.transforms(layout))
     contract = family.contract(hyperparameters, layout).model_dump(mode="json")
-    variant = digest_of([layout, options, contract, installed(target.packages)], 8)
+    made_by = [installed(target.packages), target.built_for(options)]
+    variant = digest_of([layout, options, sorted(transforms), contract, made_by], 8)
     return TemplateSpec(
         architecture=architecture_digest(family_name, hyperparameters),
         variant=f"{export.format}-{variant}",
@@ -135,6 +149,7 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
         format=export.format,
         layout=layout,
         options=options,
+        transforms=transforms,
     )
 
 
@@ -182,13 +197,13 @@ class Plan:
     @cached_property
     def templates(self) -> dict[str, TemplateSpec]:
         """Templates of the runnable models by ``architecture/variant``."""
-        specs = [planned.template(e.name) for planned in self.runnable.values() for e in planned.model.exports]
+        specs = [planned.template(e.name) for planned in self.runnable.values() for e in planned.exports]
         return {f"{spec.architecture}/{spec.variant}": spec for spec in specs}
 
     @property
     def campaigns_with_models(self) -> list[str]:
         """Campaigns of which at least one model can run."""
-        return list(dict.fromkeys(planned.model.campaign for planned in self.runnable.values()))
+        return list(dict.fromkeys(planned.model.campaign for planned in self.runnable.values() if planned.exports))
 
     def export_names(self, format_name: str) -> str:
         """Return a regular expression of the names of all exports to a format."""
@@ -210,12 +225,12 @@ class Plan:
 
     def benchmark_outputs(self, campaign: str) -> list[str]:
         """Return the benchmarks of a campaign's models, with the wildcard ``model``."""
-        exports = self.config.campaigns[campaign].formats
+        exports = next(p.exports for p in self.runnable.values() if p.model.campaign == campaign)
         return [paths.benchmark("{model}", e.name, r) for e in exports for r in load_format(e.format).runtimes]
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
-        artifacts = [p.artifact(export.name) for p in self.runnable.values() for export in p.model.exports]
+        artifacts = [p.artifact(export.name) for p in self.runnable.values() for export in p.exports]
         return [*artifacts, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
 
     def report_inputs(self) -> list[str]:
@@ -224,11 +239,11 @@ class Plan:
             path
             for planned in self.runnable.values()
             for path in (
-                *(paths.manifest(planned.id, export.name) for export in planned.model.exports),
+                *(paths.manifest(planned.id, export.name) for export in planned.exports),
                 *planned.validations(),
                 *planned.benchmarks(),
                 *([paths.training(planned.model.checkpoint)] if planned.model.demo else []),
-                *(planned.template(export.name).record for export in planned.model.exports),
+                *(planned.template(export.name).record for export in planned.exports),
             )
         ]
 
@@ -274,7 +289,7 @@ class Plan:
 
     def benchmark_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether a model is timed again."""
-        formats = sorted({export.format for export in planned.model.exports})
+        formats = sorted({export.format for export in planned.exports})
         packages = {package for name in formats for package in load_format(name).packages}
         return [
             _code("benchmark", planned.model.family, *formats),
@@ -295,7 +310,8 @@ class Plan:
     def report_params(self) -> list[str]:
         """Return what decides whether the report is written again, beyond the records that it reads."""
         missing = {name: planned.model.missing for name, planned in self.models.items() if planned.model.missing}
-        return [_code("report"), f"missing:{digest_of(missing, 16)}", f"models:{digest_of(sorted(self.models), 16)}"]
+        exports = {name: [export.name for export in planned.model.exports] for name, planned in self.models.items()}
+        return [_code("report"), f"missing:{digest_of(missing, 16)}", f"models:{digest_of(exports, 16)}"]
 
 
 def _code(stage: str, family: str = "", *formats: str) -> str:

@@ -87,6 +87,7 @@ class Template(Record):
     format: str
     layout: str
     options: Mapping[str, Any]
+    transforms: tuple[str, ...]
     contract: Contract
     file: FileFacts
     seconds: float

@@ -24,7 +24,7 @@ def build_template(spec: TemplateSpec) -> Template:
     started = time.perf_counter()
     family, target = load_family(spec.family), load_format(spec.format)
     contract = family.contract(spec.hyperparameters, spec.layout)
-    deployable = family.deployable(spec.hyperparameters, spec.layout).eval()
+    deployable = family.deployable(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
     temporary = temporary_name(out)
@@ -37,6 +37,7 @@ def build_template(spec: TemplateSpec) -> Template:
         format=spec.format,
         layout=spec.layout,
         options=spec.options,
+        transforms=tuple(sorted(spec.transforms)),
         contract=contract,
         file=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
         seconds=round(time.perf_counter() - started, 3),

@@ -97,9 +97,7 @@ def test_test_events_are_those_of_the_test_fold_with_all_four_labels(events: Pat
         label: [analysis_tree.read(events / group / member) for member in demo.DEMO.members]
         for label, group in enumerate(demo.DEMO.groups(AXES))
     }
-    expected = [
-        sum(int(np.sum(fold_of(c.met_pt, c.n_jets) == 3)) for c in files) for files in collections.values()
-    ]
+    expected = [sum(int(np.sum(fold_of(c.met_pt, c.n_jets) == 3)) for c in files) for files in collections.values()]
     found = demo.DEMO.test_events(AXES, events)
     assert np.bincount(found.labels).tolist() == expected
     assert min(expected) > 0

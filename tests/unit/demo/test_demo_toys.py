@@ -22,9 +22,7 @@ def dimuon_masses(collections: Collections) -> np.ndarray:
     first, second = ak.unzip(ak.combinations(collections.muons, 2))
     opposite = first.charge != second.charge
     p = sum(
-        four_momentum(
-            *(ak.to_numpy(ak.flatten(side[opposite][field])) for field in ("pt", "eta", "phi", "mass"))
-        )
+        four_momentum(*(ak.to_numpy(ak.flatten(side[opposite][field])) for field in ("pt", "eta", "phi", "mass")))
         for side in (first, second)
     )
     return kin.mass(p)
@@ -61,10 +59,7 @@ def test_muon_pair_peaks_at_the_mass_of_what_decays(sample: str, peak: float) ->
 
 
 def test_peak_of_the_signal_is_narrower_than_that_of_the_z() -> None:
-    width = [
-        np.subtract(*np.percentile(dimuon_masses(generate("Run1E2Mu", s, N, 2)), [84, 16]))
-        for s in (SIGNAL, TTZ)
-    ]
+    width = [np.subtract(*np.percentile(dimuon_masses(generate("Run1E2Mu", s, N, 2)), [84, 16])) for s in (SIGNAL, TTZ)]
     assert width[0] < 0.7 * width[1]
 
 

@@ -107,9 +107,7 @@ def test_record_says_what_was_trained_on_and_what_it_can_do(splits: Splits, tmp_
 def test_network_learns_to_tell_signal_from_background(tmp_path: Path) -> None:
     splits = Splits(some_events(300, 1), some_events(50, 2), some_events(150, 3))
     hyperparameters = {"hidden": 32, "dropout": 0.1}
-    record = train(
-        "family/model", splits, demo.CLASSES, hyperparameters, tmp_path / "model.pt", Settings(5, 64, 1e-2)
-    )
+    record = train("family/model", splits, demo.CLASSES, hyperparameters, tmp_path / "model.pt", Settings(5, 64, 1e-2))
     assert max(record.test_auc.values()) > 0.75
     assert min(record.test_auc.values()) > 0.55
 

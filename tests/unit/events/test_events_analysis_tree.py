@@ -53,10 +53,7 @@ def simple(n: int = 3) -> Collections:
     particle |= {"btag_score": 0.5, "is_btagged": True}
     return Collections(
         **scalars,
-        **{
-            name: jagged(list(fields), [[particle] * i for i in range(n)])
-            for name, (_, fields) in OBJECTS.items()
-        },
+        **{name: jagged(list(fields), [[particle] * i for i in range(n)]) for name, (_, fields) in OBJECTS.items()},
     )
 
 
@@ -69,9 +66,7 @@ def write_tree(path: Path, name: str, without: tuple[str, ...] = ()) -> Path:
 
 @settings(max_examples=15, deadline=None)
 @given(collections())
-def test_what_is_written_is_read_back_unchanged(
-    tmp_path_factory: pytest.TempPathFactory, given: Collections
-) -> None:
+def test_what_is_written_is_read_back_unchanged(tmp_path_factory: pytest.TempPathFactory, given: Collections) -> None:
     path = tmp_path_factory.mktemp("trip") / "2018.root"
     write(path, given)
     found = read(path)

@@ -67,9 +67,7 @@ def test_missing_energy_is_massless_and_transverse() -> None:
 
 
 @given(st.floats(0.1, 500), st.floats(-4, 4), st.floats(-3.14, 3.14), st.floats(0, 100))
-def test_four_momentum_has_the_given_pt_direction_and_mass(
-    pt: float, eta: float, phi: float, mass: float
-) -> None:
+def test_four_momentum_has_the_given_pt_direction_and_mass(pt: float, eta: float, phi: float, mass: float) -> None:
     energy, px, py, pz = four_momentum(*map(np.float64, (pt, eta, phi, mass)))
     p2 = px**2 + py**2 + pz**2
     assert np.hypot(px, py) == pytest.approx(pt)

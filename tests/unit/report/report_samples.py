@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from modelferry.contract import Contract, Dimension, Tensor
 from modelferry.records import (
-    Environment, Exactness, Status, Summary, SummaryArtifact, SummaryBenchmark, SummaryCheckpoint, SummaryControl,
-    SummaryModel, SummaryTemplate, SummaryValidation, Tolerance,
+    Environment,
+    Exactness,
+    Status,
+    Summary,
+    SummaryArtifact,
+    SummaryBenchmark,
+    SummaryCheckpoint,
+    SummaryControl,
+    SummaryModel,
+    SummaryTemplate,
+    SummaryValidation,
+    Tolerance,
 )  # fmt: skip
 
 ARCHITECTURE = "a1b2c3d4e5f6" * 5 + "0123"
@@ -84,7 +94,9 @@ def model(channel: str = "Run1E2Mu", signal: str = "MHc130_MA90", fold: int = 0,
 
 
 def failed(found: SummaryModel, reason: str) -> SummaryModel:
-    broken = found.artifacts[0].model_copy(update={"validation": (validation(diff=0.25, status="failed", reason=reason),)})
+    broken = found.artifacts[0].model_copy(
+        update={"validation": (validation(diff=0.25, status="failed", reason=reason),)}
+    )
     return found.model_copy(update={"status": "failed", "reason": reason, "artifacts": (broken,)})
 
 

@@ -16,7 +16,9 @@ def first_page(found: Summary) -> str:
 
 def test_verdict_is_the_first_line_and_counts_models_and_formats() -> None:
     assert "# Passed: 6 of 6 models validated in 1 format" in first_page(summary(six())).splitlines()[:3]
-    assert "6 of 6 models validated in 3 formats" in headline(summary(six(formats=("torchscript", "onnx", "aotinductor"))))
+    assert "6 of 6 models validated in 3 formats" in headline(
+        summary(six(formats=("torchscript", "onnx", "aotinductor")))
+    )
 
 
 def test_failures_come_first_with_their_reasons() -> None:
@@ -26,7 +28,9 @@ def test_failures_come_first_with_their_reasons() -> None:
     page = first_page(summary(models))
     assert "Failed" in headline(summary(models))
     assert "4 of 6 models" in headline(summary(models))
-    reason, lost, channels = (page.index(text) for text in ("by up to 0.25", "no checkpoint at", "## Models by channel"))
+    reason, lost, channels = (
+        page.index(text) for text in ("by up to 0.25", "no checkpoint at", "## Models by channel")
+    )
     assert reason < channels
     assert lost < channels
     assert page.index(models[1].id) < channels
@@ -48,7 +52,9 @@ def test_demo_models_are_called_demo_and_others_are_not() -> None:
 
 @pytest.mark.parametrize("count", [60, 600])
 def test_first_page_of_a_large_campaign_stays_one_page(count: int) -> None:
-    models = [model(channel, f"MHc{m}", fold) for channel in ("A", "B") for m in range(count // 10) for fold in range(5)]
+    models = [
+        model(channel, f"MHc{m}", fold) for channel in ("A", "B") for m in range(count // 10) for fold in range(5)
+    ]
     pages = render(summary(models), CONTRACTS, [], [])
     assert len(pages["summary.md"].splitlines()) < 150
     assert "[" in pages["summary.md"]
@@ -97,7 +103,9 @@ def test_written_summary_obeys_its_schema_and_reads_back(tmp_path) -> None:
     write_report(found, CONTRACTS, None, tmp_path)
     import json
 
-    jsonschema.validate(json.loads((tmp_path / "summary.json").read_text()), Summary.model_json_schema(mode="serialization"))
+    jsonschema.validate(
+        json.loads((tmp_path / "summary.json").read_text()), Summary.model_json_schema(mode="serialization")
+    )
     assert Summary.read(tmp_path / "summary.json") == found
 
 

@@ -94,7 +94,7 @@ def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
 def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
     """Yield the eager reference, then every export of the model in each of its runtimes."""
     yield Subject(EAGER, "pytorch", family.reference_layout)
-    for export in planned.model.exports:
+    for export in planned.exports:
         for runtime in load_format(export.format).runtimes:
             yield Subject(export.name, runtime, family.layout(export.layout))
 

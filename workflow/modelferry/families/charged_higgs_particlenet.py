@@ -29,6 +29,7 @@ FEATURES = ("E", "Px", "Py", "Pz", "Charge", "IsMuon", "IsElectron", "IsJet", "I
 CLASSES = ("signal", "nonprompt", "diboson", "ttZ")
 PARTICLES = Dimension(name="particles", minimum=1, typical=9, maximum=40, description="particles of one event")
 EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=64, description="events of a call")
+DENSE_EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=1024, description="events of a call")
 NODES = Dimension(name="nodes", minimum=1, typical=72, maximum=2560, description="particles of all events")
 EDGES = Dimension(name="edges", minimum=0, typical=288, maximum=10240, description="first-layer edges")
 FLAT_EDGES = (
@@ -66,7 +67,7 @@ class ChargedHiggsParticleNet(Family):
             layout=layout,
             inputs=_dense_inputs(era) if layout == "dense" else _flat_inputs(era),
             outputs=(Tensor(name="logits", dtype="float32", shape=("events", 4), features=CLASSES),),
-            dimensions=(PARTICLES, EVENTS) if layout == "dense" else (PARTICLES, EVENTS, NODES, EDGES),
+            dimensions=(PARTICLES, DENSE_EVENTS) if layout == "dense" else (PARTICLES, EVENTS, NODES, EDGES),
             classes=CLASSES,
             notes=(
                 DENSE_MASK if layout == "dense" else FLAT_EDGES,

@@ -51,6 +51,14 @@ class Format(ABC):
     def load(self, path: Path, threads: int) -> Runner:
         """Load an artifact in the runtime that will execute it."""
 
+    def unavailable(self) -> str:
+        """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""
+        return ""
+
+    def built_for(self, options: Mapping[str, Any]) -> str:
+        """Return the kind of machine that a template is for; empty if it runs on any."""
+        return ""
+
     def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return all options with their values; raise `ConfigError` for an unknown option or value."""
         for option, value in given.items():

@@ -73,16 +73,27 @@ class AOTInductor(Format):
     packages = ("torch",)
     options = {"isa": ("native", "avx2")}
 
+    def unavailable(self) -> str:
+        """Ask for a C++ compiler."""
+        compiler = os.environ.get("CXX", "g++")
+        missing = f"format aotinductor needs a C++ compiler, and there is no '{compiler}'; apt install g++"
+        return "" if shutil.which(compiler) else missing
+
+    def built_for(self, options: Mapping[str, Any]) -> str:
+        """Return the instruction set; native is what this CPU has."""
+        return environment.isa() if options["isa"] == "native" else str(options["isa"])
+
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
     ) -> None:
         """Compile for ``options["isa"]``, native being what this CPU has, and write with all weights zero."""
-        _require_compiler()
+        if reason := self.unavailable():
+            raise ArtifactError(reason)
         from modelferry.exported import export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
         blanks = Blanks.of(program.state_dict, read_weights(program))
-        target = Target(isa=environment.isa() if options["isa"] == "native" else options["isa"], torch=_torch_version())
+        target = Target(isa=self.built_for(options), torch=_torch_version())
         entries = _compiled(program, target.isa)
         offsets = _offsets(entries, program, blanks)
         blob = bytearray(entries[_blob(entries)])
@@ -138,12 +149,6 @@ class AOTInductor(Format):
             reason = str(error).splitlines()[0]
             raise ArtifactError(f"{path} does not load: {reason}", "export it again") from error
         return on_tensors(loader.boxed_run, contract)
-
-
-def _require_compiler() -> None:
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
-        raise ArtifactError(f"format aotinductor needs a C++ compiler, and there is no '{compiler}'", "apt install g++")
 
 
 def _torch_version() -> str:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from modelferry import paths
 from modelferry.contract import Contract
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError
 from modelferry.formats import load_format
+from modelferry.plan import Plan, PlannedModel, unavailable
 from modelferry.records import (
     Benchmark,
     BenchmarkRow,
@@ -31,9 +32,6 @@ from modelferry.records import (
     Template,
     Validation,
 )
-
-if TYPE_CHECKING:
-    from modelferry.plan import Plan, PlannedModel
 
 R = TypeVar("R", bound=Record)
 
@@ -69,6 +67,9 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
     problems, parameters = list(_failures(planned)), None
     checkpoint = SummaryCheckpoint(path=model.checkpoint, sha256="")
     for export in model.exports if not model.missing else ():
+        if lacking := unavailable(export.format):
+            problems.append(f"{export.name}: {lacking}")
+            continue
         manifest = _read(Manifest, paths.manifest(model.id, export.name))
         if manifest is None or not Path(manifest.artifact.path).is_file():
             problems = problems or [f"{export.name}: was not exported"]
@@ -103,7 +104,7 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
 
 def _failures(planned: PlannedModel) -> Iterator[str]:
     """Yield the reasons that failed stages left, the first stage first."""
-    exports = ["", *(export.name for export in planned.model.exports)]
+    exports = ["", *(export.name for export in planned.exports)]
     for stage in STAGES:
         for export in exports:
             failure = _read(Failure, paths.failure(stage, planned.id, export))
@@ -170,7 +171,7 @@ def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
 
 
 def _validations(planned: PlannedModel) -> Iterator[Validation]:
-    for export in planned.model.exports:
+    for export in planned.exports:
         manifest = _read(Manifest, paths.manifest(planned.id, export.name))
         for runtime in load_format(export.format).runtimes if manifest else ():
             record = _read(Validation, paths.validation(planned.id, export.name, runtime))
@@ -191,7 +192,7 @@ def _templates(plan: Plan) -> Iterator[SummaryTemplate]:
     served = Counter(
         f"{spec.architecture}/{spec.variant}"
         for planned in plan.runnable.values()
-        for spec in (planned.template(export.name) for export in planned.model.exports)
+        for spec in (planned.template(export.name) for export in planned.exports)
     )
     for key, spec in plan.templates.items():
         record = _read(Template, spec.record)

@@ -40,7 +40,56 @@ $cpp_inputs
 $cpp_after
 }""")
 
+_PYTHON_TORCH_EXPORT = Template("""\
+import torch
+
+network = torch.export.load("$path").module()
+$python_inputs
+with torch.inference_mode():
+    $output = network($arguments)
+$python_after""")
+
+_PYTHON_AOTINDUCTOR = Template("""\
+import torch
+
+network = torch._inductor.aoti_load_package("$path")
+$python_inputs
+with torch.inference_mode():
+    $output = network($arguments)
+$python_after""")
+
+_CPP_AOTINDUCTOR = Template("""\
+#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/torch.h>
+
+#include <iostream>
+
+int main() {
+  c10::InferenceMode inference;
+  torch::inductor::AOTIModelPackageLoader network("$path");
+$cpp_inputs
+  const std::vector<torch::Tensor> outputs = network.run({$arguments});
+  std::cout << outputs[0] << std::endl;
+}""")
+
+_PYTHON_ONNX = Template("""\
+import onnxruntime
+import torch
+
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession("$path", options, providers=["CPUExecutionProvider"])
+$python_inputs
+inputs = [$arguments]
+feeds = {entry.name: tensor.numpy() for entry, tensor in zip(session.get_inputs(), inputs, strict=True)}
+$output = torch.from_numpy(session.run(None, feeds)[0])
+$python_after""")
+
 SNIPPETS: dict[str, Snippet] = {
+    "aotinductor": Snippet(python=_PYTHON_AOTINDUCTOR, cpp=_CPP_AOTINDUCTOR),
+    "onnx": Snippet(python=_PYTHON_ONNX),
+    "quantized": Snippet(python=_PYTHON_ONNX),
+    "torch_export": Snippet(python=_PYTHON_TORCH_EXPORT),
     "torchscript": Snippet(
         python=_PYTHON_TORCHSCRIPT,
         cpp=_CPP_TORCHSCRIPT,

@@ -250,7 +250,8 @@ def _snippets(format_: str, layout: str, path: str, contract: Contract) -> str:
         blocks.append(f"```cpp\n{code_cpp}\n```")
     blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
     blocks += [f"{loading.legacy(format_)}."] if loading.legacy(format_) else []
-    return details(f"{prose(format_)}, {prose(layout)} layout: Python and C++", "\n\n".join(blocks))
+    languages = "Python and C++" if code_cpp else "Python"
+    return details(f"{prose(format_)}, {prose(layout)} layout: {languages}", "\n\n".join(blocks))
 
 
 def _environment(summary: Summary) -> str:

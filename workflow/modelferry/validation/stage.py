@@ -65,8 +65,10 @@ def validate_artifact(
     output = contract.outputs[0].name
     artifact = run_probes(target.load(path, threads=1), family, contract, probes)
     judgement = judge_outputs(recording, artifact, tolerance, contract)
-    weights = family.convert(trained_weights(planned, family), spec.hyperparameters, spec.layout)
-    eager = evaluate(_deployable(family, planned, spec.layout, weights), family, contract, probes)
+    weights = family.convert(trained_weights(planned, family), spec.hyperparameters, spec.layout, spec.transforms)
+    deployable = family.deployable(spec.hyperparameters, spec.layout, spec.transforms)
+    deployable.load_state_dict(weights)
+    eager = evaluate(deployable.eval(), family, contract, probes)
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
     template = Path(Template.read(spec.record).file.path)
     controls = run_controls(family, target, contract, template, weights, recording, tolerance)
@@ -193,11 +195,3 @@ def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
         raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
     if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
         raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
-
-
-def _deployable(
-    family: Family, planned: PlannedModel, layout: str, weights: Mapping[str, torch.Tensor]
-) -> torch.nn.Module:
-    deployable = family.deployable(planned.hyperparameters, layout)
-    deployable.load_state_dict(weights)
-    return deployable.eval()
