@@ -254,7 +254,7 @@ def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.
 
 def _print_verdict(record: Validation, name: str) -> None:
     numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
-    limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}"
+    limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
     ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
     print(f"{record.status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
     if record.reason:

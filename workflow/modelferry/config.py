@@ -87,6 +87,8 @@ class Validation(Strict):
     rtol: float = Field(default=Tolerance().rtol, ge=0, description="relative tolerance")
     atol: float = Field(default=Tolerance().atol, ge=0, description="absolute tolerance")
     seed: int = Field(default=1, ge=0, description="seed of the synthetic events")
+    max_score_shift: float = Field(default=0.1, ge=0, description="largest shift of a score by an approximation")
+    max_delta_auc: float = Field(default=0.01, ge=0, description="largest change of an AUC by an approximation")
 
 
 class Benchmark(Strict):

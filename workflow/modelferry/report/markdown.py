@@ -139,7 +139,8 @@ def _campaign_page(campaign: str, models: Sequence[SummaryModel], contracts: Map
 def headline(summary: Summary) -> str:
     """Return the verdict in one line."""
     passed = [model for model in summary.models if model.status == "passed"]
-    formats = {artifact.format for model in passed for artifact in model.artifacts if artifact.validation}
+    artifacts = [artifact for model in passed for artifact in model.artifacts if artifact.validation]
+    formats = {artifact.format for artifact in artifacts if artifact.exactness == "exact"}
     counted = f"{len(passed):,} of {plural(len(summary.models), 'model')} validated"
     return f"{summary.verdict.capitalize()}: {counted}" + (f" in {plural(len(formats), 'format')}" if formats else "")
 

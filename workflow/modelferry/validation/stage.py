@@ -34,7 +34,7 @@ from modelferry.validation.controls import broken_runners
 from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import evaluate
-from modelferry.validation.verdict import Judgement, judge, with_bitwise, with_controls
+from modelferry.validation.verdict import Judgement, judge, judge_damage, with_bitwise, with_controls
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
@@ -70,11 +70,18 @@ def validate_artifact(
     deployable.load_state_dict(weights)
     eager = evaluate(deployable.eval(), family, contract, probes)
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
-    template = Path(Template.read(spec.record).file.path)
-    controls = run_controls(family, target, contract, template, weights, recording, tolerance)
-    verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
     outputs = Outputs(recording.float64[output], recording.float32[output], artifact[output])
+    score_shift = float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0))
     before, after = auc(recording, recording.float32[output]), auc(recording, artifact[output])
+    delta_auc = max((abs(after[name] - before[name]) for name in before), default=None)
+    controls: tuple[Control, ...] = ()
+    if manifest.exactness == "exact":
+        template = Path(Template.read(spec.record).file.path)
+        controls = run_controls(family, target, contract, template, weights, recording, tolerance)
+        verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
+    else:
+        limits = model.validation
+        verdict = judge_damage(outputs, score_shift, delta_auc, limits.max_score_shift, limits.max_delta_auc)
     difference = judgement.regular
     return Validation(
         model=model.id,
@@ -97,8 +104,8 @@ def validate_artifact(
         deployable_max_abs_diff=apart,
         shapes=shape_points(outputs, recording, judgement, tolerance),
         argmax_flips=argmax_flips(outputs),
-        max_score_shift=float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0)),
-        delta_auc=max((abs(after[name] - before[name]) for name in before), default=None),
+        max_score_shift=score_shift,
+        delta_auc=delta_auc,
         auc=after,
         ill_conditioned=int(judgement.near_tie.sum()),
         ill_conditioned_events=near_ties(outputs, recording, judgement),

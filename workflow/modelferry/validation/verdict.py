@@ -61,6 +61,19 @@ def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance) -> Judgeme
     return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
 
 
+def judge_damage(
+    outputs: Outputs, score_shift: float, delta_auc: float | None, max_score_shift: float, max_delta_auc: float
+) -> Verdict:
+    """Judge an approximation by what it does to scores: it is not the trained function, and tolerances don't apply."""
+    if not np.isfinite(outputs.artifact).all():
+        return Verdict("failed", "an output is not finite")
+    if score_shift > max_score_shift:
+        return Verdict("failed", f"a score shifts by {score_shift:.2g} (max_score_shift: {max_score_shift:g})")
+    if delta_auc is not None and delta_auc > max_delta_auc:
+        return Verdict("failed", f"an AUC changes by {delta_auc:.2g} (max_delta_auc: {max_delta_auc:g})")
+    return Verdict("passed", "")
+
+
 def _describe(agree: np.ndarray, labels: np.ndarray, found: Difference, tolerance: Tolerance) -> str:
     groups = sorted(set(labels[~agree].tolist()))
     some = ", ".join(groups[:3]) + (", …" if len(groups) > 3 else "")

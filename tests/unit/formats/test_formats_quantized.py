@@ -1,0 +1,63 @@
+"""The quantized format: near, smaller, never the same, and labelled so."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from modelferry.checkpoints import fit
+from modelferry.families import load_family
+from modelferry.formats import load_format
+from modelferry.transforms import resolve_transforms
+
+FAMILY, TARGET = load_family("charged_higgs_particlenet"), load_format("quantized")
+HIDDEN, LAYOUT = {"hidden": 64}, "dense"
+TRANSFORMS = resolve_transforms({}, FAMILY.transforms(LAYOUT))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("quantized") / "template.onnx"
+    network = FAMILY.deployable(HIDDEN, LAYOUT, TRANSFORMS).eval()
+    contract = FAMILY.contract(HIDDEN, LAYOUT)
+    TARGET.build_template(network, contract, events(8), {}, path)
+    return path
+
+
+def events(count, seed=3):
+    return FAMILY.collate(FAMILY.sample({"events": count, "particles": 12}, seed), LAYOUT)
+
+
+def weights(seed):
+    torch.manual_seed(seed)
+    network = FAMILY.deployable(HIDDEN, "flat")
+    return FAMILY.convert(fit(network.state_dict(), network, "here"), HIDDEN, LAYOUT, TRANSFORMS)
+
+
+def eager(seed, inputs):
+    network = FAMILY.deployable(HIDDEN, LAYOUT, TRANSFORMS)
+    network.load_state_dict(weights(seed))
+    with torch.inference_mode():
+        return network.eval()(*(torch.from_numpy(inputs[t.name]) for t in FAMILY.contract(HIDDEN, LAYOUT).inputs)).numpy()
+
+
+def test_is_an_approximation():
+    assert TARGET.exactness == "approximation"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_filled_template_is_near_its_own_network_and_not_equal(template, tmp_path, seed):
+    TARGET.fill(template, weights(seed), {}, tmp_path / "model.onnx")
+    found = TARGET.load(tmp_path / "model.onnx", threads=1)(events(20))["logits"]
+    apart = np.abs(found - eager(seed, events(20))).max()
+    other = np.abs(found - eager(3 - seed, events(20))).max()
+    assert 1e-5 < apart < 0.2 * other
+
+
+def test_matrices_are_stored_as_int8(template, tmp_path):
+    TARGET.fill(template, weights(1), {}, tmp_path / "model.onnx")
+    stored = onnx.load(tmp_path / "model.onnx").graph.initializer
+    int8 = sum(np.prod(t.dims) for t in stored if t.data_type == onnx.TensorProto.INT8)
+    matrices = sum(t.numel() for t in weights(1).values() if t.dim() == 2)
+    assert int8 >= 0.9 * matrices
+    assert (tmp_path / "model.onnx").stat().st_size < 0.5 * template.stat().st_size
