@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run setup test lint types schemas lock clean
+.PHONY: run setup test lint types bench schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -29,6 +29,9 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+bench: setup # medians of interleaved runs on one thread; keep the machine idle meanwhile
+	$(BIN)/python bench/claims.py
 
 schemas: setup
 	$(BIN)/modelferry schemas workflow/schemas
