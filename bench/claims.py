@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -67,7 +66,9 @@ def main() -> int:
     print("\n| claim | bound | measured | |\n|:--|--:|--:|:--|")
     for claim in claims:
         sign = "≥" if claim.at_least else "≤"
-        print(f"| {claim.text} | {sign} {claim.bound:g} | {claim.measured:.2f} | {'held' if claim.held else 'NOT HELD'} |")
+        print(
+            f"| {claim.text} | {sign} {claim.bound:g} | {claim.measured:.2f} | {'held' if claim.held else 'NOT HELD'} |"
+        )
     return 0 if all(claim.held for claim in claims) else 1
 
 

@@ -38,7 +38,9 @@ def eager(seed, inputs):
     network = FAMILY.deployable(HIDDEN, LAYOUT, TRANSFORMS)
     network.load_state_dict(weights(seed))
     with torch.inference_mode():
-        return network.eval()(*(torch.from_numpy(inputs[t.name]) for t in FAMILY.contract(HIDDEN, LAYOUT).inputs)).numpy()
+        return network.eval()(
+            *(torch.from_numpy(inputs[t.name]) for t in FAMILY.contract(HIDDEN, LAYOUT).inputs)
+        ).numpy()
 
 
 def test_is_an_approximation():

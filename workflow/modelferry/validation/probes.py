@@ -12,6 +12,7 @@ from modelferry.contract import Arrays, Contract, Dimension
 from modelferry.families import Family
 
 MIXED = "mixed sizes"
+REAL = "real events"
 EVENTS_A_SIZE = 24
 
 
@@ -49,7 +50,7 @@ def make_probes(
     ]
     missing = max(count - sum(len(probe.events) for probe in probes), typical)
     for start in range(0, min(missing, len(real)), typical):
-        probes.append(Probe("real events", source, tuple(real[start : min(start + typical, missing)])))
+        probes.append(Probe(REAL, source, tuple(real[start : min(start + typical, missing)])))
     missing -= min(missing, len(real))
     for start in range(0, missing, typical):
         probes.append(Probe(MIXED, "synthetic", tuple(islice(mixed, min(typical, missing - start)))))

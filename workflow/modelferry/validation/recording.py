@@ -11,7 +11,7 @@ import numpy as np
 from modelferry.contract import Arrays
 from modelferry.errors import ArtifactError
 from modelferry.records import temporary_name
-from modelferry.validation.probes import Probe
+from modelferry.validation.probes import MIXED, REAL, Probe
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class Recording:
     def sources(self) -> np.ndarray:
         """Where each event comes from, (events,)."""
         return np.repeat([probe.source for probe in self.probes], [len(probe.events) for probe in self.probes])
+
+    def ordinary(self) -> Recording:
+        """Return the part with events of mixed sizes, real or synthetic: what is broken shows there soonest."""
+        kept = [probe.label in (MIXED, REAL) for probe in self.probes]
+        events = np.repeat(kept, [len(probe.events) for probe in self.probes])
+        return Recording(
+            probes=tuple(probe for probe, keep in zip(self.probes, kept, strict=True) if keep),
+            float32={name: value[events] for name, value in self.float32.items()},
+            float64={name: value[events] for name, value in self.float64.items()},
+            classes=self.classes[events],
+            weights=self.weights[events],
+            checkpoint_sha256=self.checkpoint_sha256,
+        )
 
     def write(self, path: Path | str) -> None:
         """Write everything as one ``.npz``, atomically: no pickles, ragged events as one array and their lengths."""

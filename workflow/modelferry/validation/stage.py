@@ -77,7 +77,7 @@ def validate_artifact(
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact":
         template = Path(Template.read(spec.record).file.path)
-        controls = run_controls(family, target, contract, template, weights, recording, tolerance)
+        controls = run_controls(family, target, contract, template, weights, recording.ordinary(), tolerance)
         verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
     else:
         limits = model.validation
@@ -144,8 +144,9 @@ def run_controls(
     found = []
     with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
         for name, run in broken_runners(family, target, contract, template, weights, Path(folder)):
-            artifact = run_probes(run, family, contract, recording.probes)
-            judgement = judge_outputs(recording, artifact, tolerance, contract)
+            judgement = judge_outputs(
+                recording, run_probes(run, family, contract, recording.probes), tolerance, contract
+            )
             largest = judgement.regular.max_abs
             found.append(Control(name=name, detected=not judgement.verdict.passed, max_abs_diff=largest))
     return tuple(found)

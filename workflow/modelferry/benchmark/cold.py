@@ -1,0 +1,46 @@
+"""Cold starts: load and call once, in a fresh process that holds nothing but the artifact's own runtime."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelferry.benchmark.subjects import EAGER, Subject, load_subject, sample_inputs
+from modelferry.families import load_family
+
+if TYPE_CHECKING:
+    from modelferry.plan import PlannedModel
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What it takes until the first result; the runtime's own library is imported before the clock starts."""
+
+    load_ms: float
+    first_call_ms: float
+    peak_memory_mb: float
+
+
+def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
+    """Load and call once in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_cold_start, (planned, subject))
+
+
+def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
+    family = load_family(planned.model.family)
+    inputs = sample_inputs(family, planned, subject.layout)
+    if subject.export == EAGER:
+        family.reference(planned.hyperparameters)
+    __import__({"pytorch": "torch"}.get(subject.runtime, subject.runtime))
+    started = time.perf_counter()
+    run = load_subject(planned, family, subject, planned.model.benchmark.threads)
+    loaded = time.perf_counter()
+    run(inputs)
+    called = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)

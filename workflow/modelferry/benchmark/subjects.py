@@ -1,0 +1,70 @@
+"""What is timed: the artifacts of a model, and its eager reference. Imports no torch before a subject needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Arrays
+from modelferry.families import Family
+from modelferry.formats import Runner, load_format
+
+if TYPE_CHECKING:
+    from modelferry.plan import PlannedModel
+
+EAGER = "eager"
+SEED = 50
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An export of a model in a runtime, or the eager reference."""
+
+    export: str
+    runtime: str
+    layout: str
+
+
+def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
+    """Yield the eager reference, then every export of the model in each of its runtimes."""
+    yield Subject(EAGER, "pytorch", family.reference_layout)
+    for export in planned.exports:
+        for runtime in load_format(export.format).runtimes:
+            yield Subject(export.name, runtime, family.layout(export.layout))
+
+
+def load_subject(planned: PlannedModel, family: Family, subject: Subject, threads: int) -> Runner:
+    """Load what is to be timed."""
+    if subject.export == EAGER:
+        return _load_eager(planned, family, threads)
+    target = load_format(planned.model.export(subject.export).format)
+    return target.load(Path(planned.artifact(subject.export)), threads)
+
+
+def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
+    """Return the inputs of a call on one event of typical size."""
+    sizes = {family.batch: 1}
+    if family.size is not None:
+        contract = family.contract(planned.hyperparameters, family.reference_layout)
+        sizes[family.size] = contract.dimension(family.size).typical
+    return family.collate(family.sample(sizes, SEED), layout)
+
+
+def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:
+    import torch
+
+    from modelferry.validation.reference import load_reference
+
+    torch.set_num_threads(threads)
+    network = load_reference(planned, family)
+    contract = family.contract(planned.hyperparameters, family.reference_layout)
+
+    def run(inputs: Arrays) -> Arrays:
+        with torch.inference_mode():
+            result = network(*(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
+        values = result if isinstance(result, tuple) else (result,)
+        return {tensor.name: value.numpy() for tensor, value in zip(contract.outputs, values, strict=True)}
+
+    return run
