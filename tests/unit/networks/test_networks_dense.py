@@ -128,7 +128,7 @@ def test_directions_are_those_of_the_data_sets(momentum: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("transforms", [NONE, ALL], ids=["as trained", "rewritten"])
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 6), st.integers(0, 2**20))
 def test_place_amount_and_content_of_padding_do_not_matter(
     transforms: frozenset[str], sizes: list[int], extra: int, seed: int
@@ -146,7 +146,7 @@ def test_place_amount_and_content_of_padding_do_not_matter(
     assert np.abs(found - call(network, inputs, torch.float64)).max() < 1e-12
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.integers(0, 2**20))
 def test_batch_mates_and_the_order_of_particles_do_not_matter(sizes: list[int], seed: int) -> None:
     network, events = dense(dtype=torch.float64), events_of(tuple(sizes), seed)
@@ -191,6 +191,13 @@ def test_broken_inputs_move_the_output(name: str) -> None:
     contract, inputs = FAMILY.contract({"hidden": WIDTH}, "dense"), FAMILY.collate(events_of((5, 9)), "dense")
     spoiled = FAMILY.broken_inputs("dense")[name](inputs, contract)
     assert np.abs(call(dense(), spoiled) - call(dense(), inputs)).max() > 1e-3
+
+
+def test_scripted_network_equals_the_eager_one() -> None:
+    network, inputs = dense(), FAMILY.collate(events_of((1, 4, 9)), "dense")
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(network)
+    assert np.array_equal(call(scripted, inputs), call(network, inputs))
 
 
 def test_exported_program_holds_at_every_size() -> None:

@@ -77,7 +77,8 @@ class EdgeConvolution(EdgeLayers):
 
         `excluded` is infinite for pairs that are no edges (B, N, N), `filled` 1 for filled slots, else 0 (B, N, k, 1).
         """
-        index = nearest((x.unsqueeze(2) - x.unsqueeze(1)).square().sum(3) + excluded, filled.size(2))
+        apart = x.unsqueeze(2) - x.unsqueeze(1)
+        index = nearest((apart * apart).sum(3) + excluded, filled.size(2))
         centre, neighbour, shortcut = self.products(x)
         message = self.mlp(self.joined(centre.unsqueeze(2).expand(-1, -1, index.size(2), -1), rows(neighbour, index)))
         mean = (message * filled).sum(2) / filled.sum(2).clamp(min=1.0)
