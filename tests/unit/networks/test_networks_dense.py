@@ -195,7 +195,7 @@ def test_broken_inputs_move_the_output(name: str) -> None:
 
 def test_scripted_network_equals_the_eager_one() -> None:
     network, inputs = dense(), FAMILY.collate(events_of((1, 4, 9)), "dense")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
         scripted = torch.jit.script(network)
     assert np.array_equal(call(scripted, inputs), call(network, inputs))
 
