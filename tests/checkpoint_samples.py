@@ -14,7 +14,7 @@ DATA = SHARED / "data"
 
 
 def formula(key: str, shape: tuple[int, ...], salt: str = "") -> torch.Tensor:
-    u = np.random.RandomState(zlib.crc32((key + salt).encode())).uniform(-1, 1, shape)  # noqa: NPY002
+    u = np.random.RandomState(zlib.crc32((key + salt).encode())).uniform(-1, 1, shape)
     last = key.rpartition(".")[2]
     if last == "num_batches_tracked":
         return torch.zeros(shape, dtype=torch.int64)
@@ -38,7 +38,5 @@ def formula_state(hidden: int = 128, salt: str = "") -> dict[str, torch.Tensor]:
 def save_checkpoint(path: Path, hidden: int = 16, salt: str = "") -> Path:
     """Write a checkpoint with the structure of the analysis's own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(
-        {"model_state_dict": formula_state(hidden, salt), "val_loss": 0.5, "best_loss": 0.5, "epoch": 0}, path
-    )
+    torch.save({"model_state_dict": formula_state(hidden, salt), "val_loss": 0.5, "best_loss": 0.5, "epoch": 0}, path)
     return path
