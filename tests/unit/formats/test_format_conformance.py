@@ -1,0 +1,175 @@
+"""What every format promises, on every family and layout; new ones are in here by being registered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArtifactError
+from modelferry.families import Family, family_names, load_family
+from modelferry.formats import Format, format_names, load_format
+
+
+@dataclass(frozen=True)
+class Case:
+    family: Family
+    layout: str
+    target: Format
+    options: dict[str, Any]
+    template: Path
+
+    @property
+    def contract(self) -> Contract:
+        return self.family.contract(self.family.hyperparameters, self.layout)
+
+    def network(self, seed: int) -> torch.nn.Module:
+        """Return an eager deployable with weights and statistics that follow from the seed."""
+        torch.manual_seed(seed)
+        network = self.family.deployable(self.family.hyperparameters, self.layout).eval()
+        generator = torch.Generator().manual_seed(seed)
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point() and tensor.dim() == 1:
+                noise = torch.rand(tensor.shape, generator=generator) - 0.5
+                tensor.add_(noise.abs() if name.endswith("var") else 0.4 * noise)
+        return network
+
+    def fill(self, network: torch.nn.Module, out: Path) -> Path:
+        self.target.fill(self.template, network.state_dict(), {"model": "a/b"}, out)
+        return out
+
+    def inputs(self, events: int, size: int, seed: int = 0) -> Arrays:
+        sizes = {self.family.batch: events, **({self.family.size: size} if self.family.size else {})}
+        return self.family.collate(self.family.sample(sizes, seed), self.layout)
+
+    def eager(self, network: torch.nn.Module, inputs: Arrays) -> np.ndarray:
+        with torch.inference_mode():
+            return network(*(torch.from_numpy(inputs[tensor.name]) for tensor in self.contract.inputs)).numpy()
+
+
+def combinations() -> Iterator[tuple[str, str, str, tuple[Any, ...]]]:
+    for family, name in product(family_names(), format_names()):
+        for layout in load_family(family).layouts:
+            for values in product(*load_format(name).options.values()):
+                yield family, layout, name, values
+
+
+@pytest.fixture(scope="module", params=list(combinations()), ids=lambda case: "-".join([*case[:3], *map(str, case[3])]))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    family, layout, name, values = request.param
+    target = load_format(name)
+    options = dict(zip(target.options, values, strict=True))
+    template = tmp_path_factory.mktemp("template") / f"template.{target.extension}"
+    made = Case(load_family(family), layout, target, options, template)
+    target.build_template(made.network(0), made.contract, made.inputs(4, 9), options, template)
+    return made
+
+
+def tolerance(case: Case) -> float:
+    return 0.0 if case.target.bitwise else 1e-5
+
+
+SIZES = [(1, 1), (1, 2), (1, 4), (1, 5), (3, 7), (1, 20), (6, 9), (2, 40)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_refilled_template_equals_reference(case: Case, seed: int, tmp_path: Path) -> None:
+    network = case.network(seed)
+    run = case.target.load(case.fill(network, tmp_path / f"model.{case.target.extension}"), 1)
+    for events, size in SIZES:
+        inputs = case.inputs(events, size, seed)
+        truth = case.eager(network, inputs)
+        found = run(inputs)[case.contract.outputs[0].name]
+        assert found.shape == truth.shape
+        assert found.dtype == truth.dtype
+        assert np.abs(found - truth).max() <= tolerance(case), (events, size)
+
+
+def test_two_fillings_are_two_functions(case: Case, tmp_path: Path) -> None:
+    inputs = case.inputs(3, 7)
+    found = []
+    for seed in (1, 2):
+        path = case.fill(case.network(seed), tmp_path / f"{seed}.{case.target.extension}")
+        found.append(case.target.load(path, 1)(inputs)[case.contract.outputs[0].name])
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_every_kind_of_weight_and_every_small_one_is_refilled(case: Case, tmp_path: Path) -> None:
+    """A constant that the compiler baked in would keep its old value."""
+    base = case.network(1)
+    inputs = case.inputs(6, 9)
+    before = case.eager(base, inputs)
+    path = tmp_path / f"model.{case.target.extension}"
+    kinds = {(name.rpartition(".")[2], tensor.shape): name for name, tensor in base.state_dict().items()}
+    for name, tensor in base.state_dict().items():
+        if not tensor.is_floating_point() or (tensor.numel() > 16 and name not in kinds.values()):
+            continue
+        kept = tensor.clone()
+        tensor.mul_(1.5).add_(0.1)
+        truth = case.eager(base, inputs)
+        found = case.target.load(case.fill(base, path), 1)(inputs)[case.contract.outputs[0].name]
+        tensor.copy_(kept)
+        assert np.abs(found - truth).max() <= tolerance(case), name
+        assert np.abs(truth - before).max() > 0, name
+
+
+def test_template_holds_no_weights(case: Case, tmp_path: Path) -> None:
+    again = tmp_path / f"again.{case.target.extension}"
+    case.target.build_template(case.network(5), case.contract, case.inputs(4, 9), case.options, again)
+    network = case.network(1)
+    outputs = []
+    for template in (case.template, again):
+        out = tmp_path / f"model.{case.target.extension}"
+        case.target.fill(template, network.state_dict(), {}, out)
+        outputs.append(case.target.load(out, 1)(case.inputs(3, 7))[case.contract.outputs[0].name])
+    assert np.array_equal(*outputs)
+
+
+def test_building_and_filling_leave_the_network_alone(case: Case, tmp_path: Path) -> None:
+    network = case.network(1)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    out = tmp_path / f"t.{case.target.extension}"
+    case.target.build_template(network, case.contract, case.inputs(4, 9), case.options, out)
+    case.fill(network, tmp_path / f"m.{case.target.extension}")
+    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+    assert not changed, f"{len(changed)} tensors of the caller's network were changed, {changed[0]} among them"
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape", "dtype"])
+def test_weights_that_do_not_fit_the_template_are_refused(case: Case, change: str, tmp_path: Path) -> None:
+    weights = dict(case.network(1).state_dict())
+    name = next(name for name, tensor in weights.items() if tensor.dim() == 2)
+    if change == "missing":
+        del weights[name]
+    elif change == "extra":
+        weights["extra"] = torch.ones(2)
+    else:
+        weights[name] = weights[name].double() if change == "dtype" else weights[name][:-1]
+    with pytest.raises(ArtifactError):
+        case.target.fill(case.template, weights, {}, tmp_path / "model")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", None])
+def test_file_that_is_no_artifact_is_named(case: Case, content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / f"model.{case.target.extension}"
+    if content is None:
+        case.fill(case.network(1), path)
+        content = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=str(path)) as caught:
+        case.target.load(path, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_contract_travels_inside_torchscript(case: Case, tmp_path: Path) -> None:
+    if case.target.name != "torchscript":
+        pytest.skip("other formats keep it elsewhere")
+    extra = {"contract.json": "", "model": ""}
+    torch.jit.load(str(case.fill(case.network(1), tmp_path / "model.pt")), _extra_files=extra)
+    assert Contract.model_validate_json(extra["contract.json"]) == case.contract
+    assert extra["model"] in ("a/b", b"a/b")

@@ -1,0 +1,413 @@
+"""The command line in this process: what it accepts, and one line for each mistake."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from checkpoint_samples import formula_state, save_checkpoint
+from modelferry import cli, commands
+from modelferry.cli import main
+from modelferry.records import Manifest, Validation
+
+CAMPAIGN: dict[str, Any] = {
+    "family": "charged_higgs_particlenet",
+    "axes": {"channel": ["Run3Mu"], "signal": ["TTToHcToWAToMuMu-MHc100_MA95"], "fold": [3, 4]},
+    "checkpoint": "weights/{channel}-{fold}.pt",
+    "formats": ["torchscript"],
+    "validation": {"events": 50},
+    "benchmark": {"seconds": 0.01, "batches": [1], "sizes": [5]},
+}
+THREE = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc100_MA95/fold-3"
+FOUR = THREE.replace("fold-3", "fold-4")
+Write = Callable[..., None]
+
+
+def write_config(folder: Path, **changes: Any) -> None:
+    campaign = {**CAMPAIGN, **changes}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"campaigns": {"higgs": campaign}}, sort_keys=False))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two models exported and one of them validated."""
+    made = tmp_path_factory.mktemp("exported")
+    before = Path.cwd()
+    try:
+        os.chdir(made)
+        write_config(made)
+        for fold in (3, 4):
+            save_checkpoint(made / f"weights/Run3Mu-{fold}.pt", 16, salt=str(fold))
+        assert main(["export", "--all"]) == 0
+        assert main(["validate", "--fold", "3"]) == 0
+    finally:
+        os.chdir(before)
+    return made
+
+
+@pytest.fixture
+def done(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copy = tmp_path / "done"
+    shutil.copytree(exported, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail with one line, and return the line."""
+
+    def run(*arguments: str, logged: bool = True) -> str:
+        code = main([*arguments])
+        captured = capsys.readouterr()
+        assert code != 0
+        lines = captured.err.strip().splitlines()
+        assert len(lines) == 1, f"{len(lines)} lines, the first: {lines[:1]}"
+        assert lines[0].startswith("error: ")
+        assert "Traceback" not in captured.out
+        log = Path("logs/modelferry.log")
+        if logged:
+            assert "Traceback" in log.read_text()
+        return lines[0]
+
+    return run
+
+
+# The call itself.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["validate", "--all", "--rtoll", "1"], "did you mean '--rtol'?"),
+        (["validate", "--all", "--event", "5"], "did you mean '--events'?"),
+        (["export", "--al"], "did you mean '--all'?"),
+        (["export", "--chanel", "Run3Mu"], "did you mean '--channel'?"),
+        (["exprt", "--all"], "exprt"),
+        ([], "COMMAND"),
+        (["validate", "--all", "--events", "many"], "many"),
+        (["export", "--model"], "--model"),
+    ],
+)
+def test_wrong_call_is_named_with_the_nearest_right_one(
+    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
+) -> None:
+    assert wanted in fails(*arguments, logged=False)
+
+
+def test_version_and_help_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--version"], ["--help"], ["export", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+    assert "--channel" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("axis", ["model", "format", "events", "log", "run", "all", "known"])
+def test_axis_may_be_called_like_an_option(axis: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_config(folder, axes={axis: ["a", "b"]}, checkpoint="none.pt")
+    assert main(["models"]) == 0
+    assert "higgs/a" in capsys.readouterr().out
+
+
+# Choosing models.
+
+
+def test_models_are_listed_with_their_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    assert main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {THREE, FOUR}
+    assert lines[FOUR].split()[1] == "missing"
+    assert "weights/Run3Mu-4.pt" in lines[FOUR]
+    assert lines[THREE].split()[1] != "passed"
+
+
+def test_unknown_model_is_named_with_the_nearest(folder: Path, fails: Callable[..., str]) -> None:
+    line = fails("export", "--model", THREE.replace("Run3Mu", "Run3M"))
+    assert f"did you mean '{THREE}'?" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--fold", "7"], "no model has fold '7'"),
+        (["--all", "--format", "torchscrip"], "did you mean 'torchscript'?"),
+        ([], "--all"),
+    ],
+)
+def test_choice_that_matches_nothing_is_named(
+    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
+) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    write_config(folder, axes={**CAMPAIGN["axes"], "fold": [3]})
+    assert wanted in fails("export", *arguments)
+
+
+# What is done.
+
+
+def test_all_models_of_a_fold_by_short_names(done: Path) -> None:
+    shutil.rmtree("results/higgs")
+    assert main(["export", "--channel", "Run3Mu", "--signal", "MHc100_MA95", "--fold", "4"]) == 0
+    assert Path(f"results/{FOUR}/torchscript/model.pt").is_file()
+    assert not Path(f"results/{THREE}").exists()
+
+
+def test_export_writes_artifact_and_manifest(done: Path) -> None:
+    manifest = Manifest.read(f"results/{THREE}/torchscript/manifest.json")
+    assert manifest.artifact.path == f"results/{THREE}/torchscript/model.pt"
+    assert manifest.checkpoint.path == "weights/Run3Mu-3.pt"
+    assert manifest.hyperparameters == {"hidden": 16}
+    assert not manifest.demo
+    loaded = torch.jit.load(manifest.artifact.path)
+    assert all(torch.equal(value, formula_state(16, "3")[key]) for key, value in loaded.state_dict().items())
+    assert not list(Path("results").rglob("*.part"))
+
+
+def test_validation_is_recorded(done: Path) -> None:
+    record = Validation.read(f"results/{THREE}/torchscript/validation.pytorch.json")
+    assert record.status == "passed"
+    assert record.deployable_max_abs_diff == 0
+    assert record.events >= 50
+    assert all(control.detected for control in record.controls)
+
+
+def test_options_of_validation_are_honoured_and_leave_the_record_alone(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(f"results/{THREE}/torchscript/validation.pytorch.json")
+    before = path.read_bytes()
+    assert main(["validate", "--fold", "3", "--events", "700", "--rtol", "0.003", "--atol", "0.002"]) == 0
+    printed = capsys.readouterr().out
+    assert "rtol 0.003, atol 0.002" in printed
+    assert int(printed.partition(f"{THREE} torchscript in pytorch: ")[2].split()[0]) >= 700
+    assert path.read_bytes() == before
+
+
+def test_tolerance_that_is_too_tight_fails(done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    from modelferry.validation import verdict
+
+    monkeypatch.setattr(verdict, "ERROR_RATIO", 0.0)
+    arguments = ["validate", "--fold", "3", "--rtol", "0", "--atol", "0"]
+    assert main(arguments) == 1
+    assert "failed" in capsys.readouterr().out
+    assert main([*arguments, "--exit-zero"]) == 0
+
+
+def test_artifact_is_validated_by_its_path(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", f"results/{FOUR}/torchscript/model.pt"]) == 0
+    assert f"passed {FOUR}" in capsys.readouterr().out
+
+
+def test_another_file_beside_a_manifest_is_not_passed_for_the_artifact(done: Path, fails: Callable[..., str]) -> None:
+    other = Path(f"results/{THREE}/torchscript/other.pt")
+    shutil.copy(f"results/{FOUR}/torchscript/model.pt", other)
+    assert str(other) in fails("validate", str(other))
+
+
+def test_copy_of_an_artifact_elsewhere_is_itself_validated(done: Path, fails: Callable[..., str]) -> None:
+    shutil.copytree(f"results/{THREE}/torchscript", "shipped")
+    shutil.copy(f"results/{FOUR}/torchscript/model.pt", "shipped/model.pt")  # not what the manifest describes
+    assert "shipped/model.pt" in fails("validate", "shipped/model.pt")
+
+
+def test_altered_artifact_is_refused(done: Path, fails: Callable[..., str]) -> None:
+    path = Path(f"results/{THREE}/torchscript/model.pt")
+    shutil.copy(f"results/{FOUR}/torchscript/model.pt", path)
+    line = fails("validate", "--fold", "3")
+    assert f"{path} is not the file that its manifest describes; export it again" in line
+    assert THREE in line
+
+
+def test_altered_template_is_refused(done: Path, fails: Callable[..., str]) -> None:
+    (template,) = Path("results/templates").rglob("template.pt")
+    template.write_bytes(template.read_bytes()[:-1] + b"x")
+    assert f"{template} was altered after it was built" in fails("export", "--fold", "3")
+
+
+def test_recording_of_other_weights_is_refused(done: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(done / "weights/Run3Mu-3.pt", 16, salt="new")
+    assert main(["export", "--fold", "3"]) == 0
+    assert "different weights" in fails("validate", "--fold", "3")
+
+
+# Mistakes, one line each.
+
+
+def test_missing_artifact_is_named(done: Path, fails: Callable[..., str]) -> None:
+    assert "there is no artifact results/none/model.pt" in fails("validate", "results/none/model.pt")
+
+
+def test_artifact_without_a_manifest_is_named(done: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(done / "alone/model.pt", 16)
+    assert "alone/manifest.json is missing" in fails("validate", "alone/model.pt")
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"schema_version": 1, "model": 3}', "\x00\xff"])
+def test_damaged_manifest_is_named(content: str, done: Path, fails: Callable[..., str]) -> None:
+    path = Path(f"results/{THREE}/torchscript/manifest.json")
+    path.write_text(content)
+    assert str(path) in fails("validate", "--fold", "3")
+
+
+def test_missing_checkpoint_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    line = fails("export", "--fold", "4")
+    assert FOUR in line
+    assert "weights/Run3Mu-4.pt" in line
+
+
+def test_checkpoints_that_cannot_be_used_are_named(folder: Path, fails: Callable[..., str]) -> None:
+    path = folder / "weights/Run3Mu-3.pt"
+    path.parent.mkdir()
+    evil = {"state_dict": formula_state(16), "x": os.system}
+    wrong = formula_state(16)
+    wrong["output.weight"] = torch.ones(5, 16)
+    nan = formula_state(16)
+    nan["output.bias"][0] = float("nan")
+    cases: list[tuple[Any, str]] = [
+        (b"this is no checkpoint", "is no checkpoint"),
+        (evil, "system"),
+        (wrong, "output.weight (5, 16) instead of (4, 16)"),
+        ({"layer": torch.ones(2)}, "not expected: layer"),
+        (nan, "output.bias not finite"),
+    ]
+    for content, wanted in cases:
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        line = fails("export", "--fold", "3")
+        assert wanted in line
+        assert "weights/Run3Mu-3.pt" in line
+        assert THREE in line
+        assert not Path(f"results/{THREE}/torchscript/model.pt").exists()
+
+
+def test_broken_model_hides_no_other_and_leaves_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "weights").mkdir()
+    (folder / "weights/Run3Mu-3.pt").write_bytes(b"this is no checkpoint")
+    save_checkpoint(folder / "weights/Run3Mu-4.pt", 16)
+    assert main(["export", "--all"]) == 1
+    captured = capsys.readouterr()
+    assert [line for line in captured.err.splitlines() if line.startswith("error: ")] == captured.err.splitlines()
+    assert len(captured.err.splitlines()) == 1
+    assert Path(f"results/{FOUR}/torchscript/model.pt").is_file()
+    failure = json.loads(Path(f"logs/failures/export/{THREE}/torchscript.json").read_text())
+    assert "Run3Mu-3.pt" in failure["reason"]
+    assert "Traceback" in Path("logs/modelferry.log").read_text()
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    assert main(["export", "--all"]) == 0
+    assert not Path(f"logs/failures/export/{THREE}/torchscript.json").exists()
+
+
+def test_unexpected_error_of_one_model_hides_no_other(
+    done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelferry import export
+
+    whole = export.export_model
+
+    def broken(planned: Any, name: str) -> Manifest:
+        if planned.id == THREE:
+            raise RuntimeError("out of\nmemory")
+        return whole(planned, name)
+
+    shutil.rmtree("results/higgs")
+    monkeypatch.setattr(export, "export_model", broken)
+    assert main(["export", "--all"]) == 1
+    assert Path(f"results/{FOUR}/torchscript/model.pt").is_file()
+    assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())
+    assert "out of" in Path("logs/modelferry.log").read_text()
+
+
+def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
+    folder: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(options: Any) -> int:
+        """Break."""
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(commands, "models", broken)
+    line = fails("models")
+    assert "RuntimeError: first line" in line
+    assert "logs/modelferry.log" in line
+    assert "second line" in Path("logs/modelferry.log").read_text()
+
+
+@pytest.mark.parametrize("change", ["family", "formats", "empty axis", "twice", "key"])
+def test_wrong_config_is_one_line(change: str, folder: Path, fails: Callable[..., str]) -> None:
+    axes = CAMPAIGN["axes"]
+    changes: dict[str, tuple[dict[str, Any], str]] = {
+        "family": ({"family": "charged_higs"}, "unknown family"),
+        "formats": ({"formats": ["onx"]}, "unknown format"),
+        "empty axis": ({"axes": {**axes, "fold": []}}, "axis 'fold' is empty"),
+        "twice": ({"axes": {**axes, "fold": [3, 3]}}, "two models are called"),
+        "key": ({"chekpoint": "x"}, "did you mean 'checkpoint'?"),
+    }
+    write_config(folder, **changes[change][0])
+    assert changes[change][1] in fails("models", logged=False)
+
+
+def test_missing_config_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "there is no config.yaml" in fails("models")
+
+
+def test_folder_that_cannot_be_written_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    (folder / "results").write_text("a file where the folder should be")
+    line = fails("export", "--fold", "3")
+    assert "results" in line
+    assert "None" not in line
+
+
+def test_log_that_cannot_be_written_hides_no_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "logs").write_text("a file where the folder should be")
+    assert main(["export", "--fold", "7"]) != 0
+    assert "error: no model has fold '7'" in capsys.readouterr().err
+
+
+def test_unknown_template_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    assert "there is no template 'x/y'" in fails("template", "x/y")
+
+
+def test_gate_without_a_report_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    assert "reports/summary.json is missing" in fails("gate")
+
+
+def test_truncated_reference_is_named(done: Path, fails: Callable[..., str]) -> None:
+    path = Path(f"results/{THREE}/reference.npz")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert str(path) in fails("validate", "--fold", "3")
+
+
+def test_doctor_says_what_this_machine_can_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert torch.__version__.partition("+")[0] in printed
+    assert "g++" in printed
+
+
+def test_rules_call_commands_that_exist() -> None:
+    import re
+
+    rules = (Path(__file__).parents[2] / "workflow/rules").glob("*.smk")
+    called = {word for rule in rules for word in re.findall(r'"modelferry ([a-z-]+)', rule.read_text())}
+    assert {"export", "validate", "benchmark", "report", "gate", "template", "reference"} <= called
+    known = cli._parser([])._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert called <= set(known)

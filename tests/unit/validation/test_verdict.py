@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from modelferry.records import Control, Tolerance
+from modelferry.validation.compare import Outputs
+from modelferry.validation.verdict import Verdict, judge, with_bitwise, with_controls
+
+N = 2000
+PASSED = Verdict("passed", "")
+STRICT = Tolerance()
+TRUTH = np.random.default_rng(0).normal(size=(N, 4))
+LABELS = np.array(["particles=1", "particles=9"])[np.arange(N) % 2]
+
+
+def outputs(artifact_error: float = 0.0, reference_error: float = 0.0, ties: int = 0) -> Outputs:
+    """Errors of artifact and float32 reference in event 1; in `ties` events the reference is far off."""
+    float32, artifact = TRUTH.copy(), TRUTH.copy()
+    float32[1, 0] += reference_error
+    artifact[1, 0] += artifact_error
+    if ties:
+        float32[-ties:, 1] += 0.1
+        artifact[-ties:, 1] += 0.1
+    return Outputs(TRUTH, float32, artifact)
+
+
+def test_equal_outputs_pass() -> None:
+    assert judge(outputs(), LABELS, STRICT).verdict == PASSED
+
+
+def test_difference_within_the_tolerance_passes_and_beyond_it_fails() -> None:
+    limit = STRICT.atol + STRICT.rtol * abs(TRUTH[1, 0])
+    assert judge(outputs(0.9 * limit), LABELS, STRICT).verdict == PASSED
+    failed = judge(outputs(1.5 * limit), LABELS, STRICT).verdict
+    assert failed.status == "failed"
+    assert judge(outputs(1.5 * limit), LABELS, Tolerance(rtol=STRICT.rtol * 2, atol=STRICT.atol * 2)).verdict == PASSED
+
+
+def test_failure_says_where_by_how_much_and_what_would_pass() -> None:
+    judgement = judge(outputs(0.01), LABELS, STRICT)
+    reason = judgement.verdict.reason
+    assert "1 of 2000 events differ from the reference by up to 0.01 (particles=9)" in reason
+    assert f"{judgement.regular.smallest_rtol:.2g} (asked: 1e-05)" in reason
+    needed = Tolerance(rtol=judgement.regular.smallest_rtol * (1 + 1e-6), atol=STRICT.atol)
+    assert judge(outputs(0.01), LABELS, needed).verdict == PASSED
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(1.9, "passed"), (2.1, "failed")])
+def test_error_of_at_most_twice_the_references_own_passes(ratio: float, status: str) -> None:
+    own = 5 * (STRICT.atol + STRICT.rtol * abs(TRUTH[1, 0]))  # not yet a near-tie
+    assert judge(outputs(-ratio * own, own), LABELS, STRICT).verdict.status == status
+
+
+@pytest.mark.parametrize(("ties", "status"), [(2, "passed"), (3, "failed")])
+def test_one_event_in_a_thousand_may_be_ill_conditioned_and_no_more(ties: int, status: str) -> None:
+    judgement = judge(outputs(ties=ties), LABELS, STRICT)
+    assert judgement.verdict.status == status
+    assert np.flatnonzero(judgement.near_tie).tolist() == list(range(N - ties, N))
+    assert status == "passed" or f"{ties} of {N} events are ill-conditioned" in judgement.verdict.reason
+
+
+def test_near_ties_do_not_hide_a_broken_artifact() -> None:
+    assert judge(outputs(0.05, ties=2), LABELS, STRICT).verdict.status == "failed"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("event", [0, N - 1])
+def test_output_that_is_not_finite_fails_even_in_a_near_tie(bad: float, event: int) -> None:
+    broken = outputs(ties=1)
+    broken.artifact[event, 3] = bad
+    verdict = judge(broken, LABELS, Tolerance(rtol=1e9, atol=1e9)).verdict
+    assert verdict == Verdict("failed", "1 events have outputs that are not finite")
+
+
+def test_nothing_compared_is_not_passed() -> None:
+    nothing = np.empty((0, 4))
+    assert judge(Outputs(nothing, nothing, nothing), LABELS[:0], STRICT).verdict.status == "failed"
+
+
+def test_unseen_control_fails_whatever_the_verdict_was() -> None:
+    seen, unseen = Control(name="a", detected=True, max_abs_diff=1), Control(name="b", detected=False, max_abs_diff=0)
+    assert with_controls(PASSED, [seen]) == PASSED
+    verdict = with_controls(PASSED, [seen, unseen])
+    assert verdict == Verdict("failed", "the validator is broken: it did not see b")
+    assert with_controls(Verdict("failed", "x"), [seen]) == Verdict("failed", "x")
+
+
+def test_difference_from_the_deployable_fails_where_bitwise_equality_is_promised() -> None:
+    assert with_bitwise(PASSED, True, 0.0) == PASSED
+    assert with_bitwise(PASSED, False, 1.0) == PASSED
+    assert with_bitwise(PASSED, True, 1e-9).status == "failed"
+    assert with_bitwise(PASSED, True, float("nan")).status == "failed"

@@ -1,0 +1,224 @@
+"""Each sentence of the design on re-running, asked of Snakemake: which jobs would run, and why."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from workflow_harness import END, Folder, named, of_model
+
+from checkpoint_samples import save_checkpoint
+
+FIRST, SECOND, OTHER = "alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc100"
+ALL = (FIRST, SECOND, OTHER)
+
+
+def edit(folder: Folder, module: str) -> None:
+    path = folder.path / "workflow/modelferry" / module
+    assert path.is_file()
+    path.write_text(path.read_text() + "\n# changed\n")
+
+
+def everything(*stages: str) -> set[str]:
+    return set().union(*(of_model(model, *stages) for model in ALL))
+
+
+def test_second_run_executes_no_job(done: Folder) -> None:
+    assert done.jobs() == []
+    assert "Nothing to be done" in done.run()
+
+
+def test_touching_all_checkpoints_re_runs_nothing(done: Folder) -> None:
+    for path in (done.path / "weights").iterdir():
+        path.touch()
+    assert done.jobs() == []
+
+
+def test_copying_all_checkpoints_anew_re_runs_nothing(done: Folder) -> None:
+    for path in list((done.path / "weights").iterdir()):
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    assert done.jobs() == []
+
+
+def test_moving_the_folder_re_runs_nothing(done: Folder, tmp_path: Path) -> None:
+    moved = Folder(done.path.rename(tmp_path / "moved"))
+    assert moved.jobs() == []
+
+
+@pytest.mark.parametrize("same_time", [False, True])
+def test_changed_bytes_of_a_checkpoint_re_run_that_model_and_no_template(done: Folder, same_time: bool) -> None:
+    path = done.path / "weights/Run3Mu-1.pt"
+    before = path.stat()
+    save_checkpoint(path, 16, salt="another training")
+    if same_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert done.would_run() == of_model(SECOND) | END
+
+
+def test_changed_checkpoint_is_really_exported_and_then_nothing_is_left_to_do(done: Folder) -> None:
+    artifacts = {model: done.path / f"results/{model}/torchscript/model.pt" for model in ALL}
+    before = {model: path.read_bytes() for model, path in artifacts.items()}
+    save_checkpoint(done.path / "weights/MHc100-best.pt", 16, salt="another training")
+    done.run()
+    after = {model: path.read_bytes() for model, path in artifacts.items()}
+    assert {model for model in ALL if before[model] != after[model]} == {OTHER}
+    assert done.jobs() == []
+
+
+def test_tolerance_of_one_campaign_re_validates_that_campaign_only(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["alpha"]["validation"]["rtol"] = 2e-5
+    done.configure(config)
+    assert done.would_run() == of_model(FIRST, "validate") | of_model(SECOND, "validate") | END
+
+
+def test_number_of_events_re_records_the_reference_and_validates(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["beta"]["validation"]["events"] = 70
+    done.configure(config)
+    assert done.would_run() == of_model(OTHER, "reference", "validate") | END
+
+
+def test_setting_of_the_benchmark_re_times_that_campaign_only(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["beta"]["benchmark"]["seconds"] = 0.02
+    done.configure(config)
+    assert done.would_run() == of_model(OTHER, "benchmark") | END
+
+
+def test_order_and_comments_of_the_config_re_run_nothing(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["alpha"] = dict(reversed(config["campaigns"]["alpha"].items()))
+    done.configure(config)
+    path = done.path / "config.yaml"
+    path.write_text("# a comment\n" + path.read_text())
+    assert done.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "stages", "templates"),
+    [
+        ("templates.py", ("export", "validate", "benchmark"), True),
+        ("export.py", ("export", "validate", "benchmark"), False),
+        ("validation/reference.py", ("reference", "validate", "benchmark"), False),
+        ("validation/stage.py", ("validate",), False),
+        ("validation/verdict.py", ("validate",), False),
+        ("benchmark/timing.py", ("benchmark",), False),
+        ("benchmark/stage.py", ("benchmark",), False),
+    ],
+)
+def test_changed_code_of_a_stage_re_runs_that_stage(
+    done: Folder, module: str, stages: tuple[str, ...], templates: bool
+) -> None:
+    edit(done, module)
+    wanted = everything(*stages) | END | ({"template"} if templates else set())
+    assert done.would_run() == wanted
+
+
+def test_changed_code_of_the_report_re_runs_the_report_only(done: Folder) -> None:
+    edit(done, "report/markdown.py")
+    assert done.would_run() == END
+
+
+def test_changed_code_of_family_or_format_re_runs_what_imports_it(done: Folder) -> None:
+    edit(done, "formats/torchscript.py")
+    assert done.would_run() >= everything("export", "validate", "benchmark") | END | {"template"}
+
+
+def test_changed_code_of_the_demo_or_the_command_line_re_runs_nothing_here(done: Folder) -> None:
+    edit(done, "demo/toys.py")
+    edit(done, "cli.py")
+    edit(done, "doctor.py")
+    assert done.jobs() == []
+
+
+def upgraded(folder: Folder, package: str) -> str:
+    """Return a folder for the path in which a newer version of the package seems to be installed."""
+    fake = folder.path / "upgrade"
+    info = fake / f"{package}-99.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 99.0.0\n")
+    return str(fake)
+
+
+def test_upgrading_torch_re_runs_what_torch_touches(done: Folder) -> None:
+    jobs = done.jobs(PYTHONPATH=upgraded(done, "torch"))
+    assert named(jobs) == everything() | END | {"template"}
+
+
+def test_upgrading_the_library_of_the_reference_leaves_artifacts_and_templates_alone(done: Folder) -> None:
+    jobs = done.jobs(PYTHONPATH=upgraded(done, "torch_geometric"))
+    assert named(jobs) == everything("reference", "validate", "benchmark") | END
+
+
+def test_upgrading_what_computes_nothing_re_runs_nothing(done: Folder) -> None:
+    assert done.jobs(PYTHONPATH=upgraded(done, "matplotlib")) == []
+
+
+def test_another_width_needs_a_new_template(done: Folder) -> None:
+    save_checkpoint(done.path / "weights/Run3Mu-1.pt", 24, salt="wider")
+    jobs = done.jobs()
+    assert named(jobs) == of_model(SECOND) | END | {"template"}
+    assert [job.rule for job in jobs].count("template_torchscript") == 1
+
+
+def test_added_model_is_the_only_one_to_run(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["alpha"]["axes"]["fold"] = [0, 1, 2]
+    done.configure(config)
+    save_checkpoint(done.path / "weights/Run3Mu-2.pt", 16, salt="new")
+    assert done.would_run() == of_model("alpha/Run3Mu/fold-2") | END
+
+
+def test_removed_model_re_runs_the_report_only(done: Folder) -> None:
+    config = done.config
+    config["campaigns"]["alpha"]["axes"]["fold"] = [0]
+    done.configure(config)
+    assert done.would_run() == END
+
+
+def test_removed_campaign_re_runs_the_report_only(done: Folder) -> None:
+    config = done.config
+    del config["campaigns"]["beta"]
+    done.configure(config)
+    assert done.would_run() == END
+
+
+def test_added_export_leaves_those_that_are_there_alone(done: Folder) -> None:
+    config = done.config
+    script = {"format": "torchscript", "options": {"method": "script"}}
+    config["campaigns"]["beta"]["formats"] = ["torchscript", script]
+    done.configure(config)
+    jobs = done.jobs()
+    assert named(jobs) == of_model(OTHER, "export", "validate", "benchmark") | END | {"template"}
+    counts = {stage: sum(job.stage == stage for job in jobs) for stage in ("template", "export", "validate")}
+    assert counts == {"template": 1, "export": 1, "validate": 1}
+
+
+@pytest.mark.parametrize(
+    ("lost", "wanted"),
+    [
+        ("results/beta/MHc100/torchscript/model.pt", of_model(OTHER, "export", "validate", "benchmark") | END),
+        ("results/beta/MHc100/torchscript/validation.pytorch.json", of_model(OTHER, "validate") | END),
+        ("results/beta/MHc100/torchscript/benchmark.pytorch.json", of_model(OTHER, "benchmark") | END),
+        ("reports/summary.md", END),
+        ("reports/gate.passed", {"gate"}),
+    ],
+)
+def test_lost_file_is_made_again_and_what_depends_on_it(done: Folder, lost: str, wanted: set[str]) -> None:
+    (done.path / lost).unlink()
+    assert done.would_run() == wanted
+
+
+def test_lost_model_is_made_again(done: Folder) -> None:
+    shutil.rmtree(done.path / f"results/{FIRST}")
+    assert done.would_run() == of_model(FIRST) | END
+
+
+def test_reasons_name_the_params_and_not_the_time_stamps(done: Folder) -> None:
+    edit(done, "export.py")
+    reasons = [job.reason for job in done.jobs() if job.stage == "export"]
+    assert len(reasons) == 3
+    assert all(reason.startswith("Params have changed") and "code:" in reason for reason in reasons)

@@ -1,0 +1,156 @@
+"""A copy of the workflow in a folder of its own, and Snakemake asked what it would do there, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+QUICK = {
+    "family": "charged_higgs_particlenet",
+    "formats": ["torchscript"],
+    "validation": {"events": 60},
+    "benchmark": {"seconds": 0.01, "batches": [1], "sizes": [5]},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that Snakemake would run: its rule, the model it is about (empty if none), and why."""
+
+    rule: str
+    model: str
+    reason: str
+
+    @property
+    def stage(self) -> str:
+        """The rule's name without what is particular to a campaign, family or format."""
+        return re.split(r"_(?!events|train)", self.rule)[0] if self.rule.startswith("demo") else self.rule.split("_")[0]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder with the workflow, the package and a config."""
+
+    path: Path
+
+    @classmethod
+    def fresh(cls, path: Path, config: dict[str, Any]) -> Folder:
+        """Copy everything that a clone has and a run needs."""
+        path.mkdir(parents=True)
+        shutil.copy(ROOT / "Snakefile", path)
+        for name in ("profiles", "envs", "workflow"):
+            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        made = cls(path)
+        made.configure(config)
+        return made
+
+    def copy(self, path: Path) -> Folder:
+        """Copy the folder with all results, times of files and Snakemake's own records."""
+        subprocess.run(["cp", "-a", str(self.path), str(path)], check=True)
+        return Folder(path)
+
+    def configure(self, config: dict[str, Any], name: str = "config.yaml") -> None:
+        """Write the config."""
+        without_anchors = json.loads(json.dumps(config))
+        (self.path / name).write_text(yaml.safe_dump(without_anchors, sort_keys=False))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as it stands."""
+        found: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text())
+        return found
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return an environment in which the folder's own package is imported; `PYTHONPATH` is put in front of it."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MODELFERRY", "COV_", "PYTEST"))}
+        front = changes.pop("PYTHONPATH", "")
+        path = os.pathsep.join(part for part in (front, str(self.path / "workflow")) if part)
+        return {**kept, "PYTHONPATH": path, **changes}
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end."""
+        return subprocess.run(
+            [SNAKEMAKE, *arguments],
+            cwd=self.path,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake as the leader of a process group of its own."""
+        return subprocess.Popen(
+            [SNAKEMAKE, *arguments],
+            cwd=self.path,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        """Run the whole workflow, which must succeed; return what was printed."""
+        done = self.snakemake("--cores", "2", *arguments)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout + done.stderr
+
+    def modelferry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one modelferry command."""
+        return subprocess.run(
+            [sys.executable, "-m", "modelferry", *arguments],
+            cwd=self.path,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def jobs(self, *arguments: str, **environment: str) -> list[Job]:
+        """Return the jobs that Snakemake would run now, but for `all`."""
+        done = self.snakemake("-n", *arguments, **environment)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return [job for job in jobs_in(done.stdout + done.stderr) if job.rule != "all"]
+
+    def would_run(self, *arguments: str, **environment: str) -> set[str]:
+        """Return the jobs that Snakemake would run now as ``stage`` or ``stage model``."""
+        return named(self.jobs(*arguments, **environment))
+
+
+def jobs_in(output: str) -> Iterator[Job]:
+    """Read the jobs of a dry or real run off what Snakemake printed."""
+    for block in re.split(r"\n(?=(?:local)?rule \S+:\n)", output)[1:]:
+        rule = re.match(r"(?:local)?rule (\S+):", block)
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+        reason = re.search(r"^    reason: (.*)$", block, re.MULTILINE)
+        assert rule
+        values = dict(re.findall(r"(\w+)=([^,\s]+)", wildcards.group(1))) if wildcards else {}
+        about = values.get("model") or values.get("group") or ""
+        yield Job(rule.group(1), about, reason.group(1) if reason else "")
+
+
+def named(jobs: Sequence[Job]) -> set[str]:
+    """Return jobs as ``stage`` or ``stage model``."""
+    return {f"{job.stage} {job.model}".strip() for job in jobs}
+
+
+def of_model(model: str, *stages: str) -> set[str]:
+    """Return the named stages of a model, by default all that a checkpoint decides."""
+    return {f"{stage} {model}" for stage in stages or ("export", "reference", "validate", "benchmark")}
+
+
+END = {"report", "gate"}
+"""What follows whenever anything ran."""
