@@ -56,7 +56,8 @@ def latency(runtime: str, p50: float, batch: int = 1, particles: int | None = 20
     time = p50 * (0.35 + 0.65 * batch) * size
     return SummaryBenchmark(
         runtime=runtime, threads=1, batch=batch, particles=particles, samples=500, p50_ms=time, p50_low_ms=time * 0.97,
-        p50_high_ms=time * 1.04, p90_ms=time * 1.2, p99_ms=time * 1.7, baseline_p50_ms=3.1 * (0.35 + 0.65 * batch) * size,
+        p50_high_ms=time * 1.04, p90_ms=time * 1.2, p99_ms=time * 1.7,
+        baseline_p50_ms=3.1 * (0.35 + 0.65 * batch) * size,
         cold_load_ms=72.4, first_call_ms=107.2, peak_memory_mb=412.5,
     )  # fmt: skip
 
@@ -122,7 +123,8 @@ def summary(models: list[SummaryModel], detected: bool = True, torch: str = "2.1
     return Summary(
         verdict="passed" if good else "failed", generated="2026-11-21T22:00:00Z",
         environment=Environment(python="3.11.9", platform="Linux-6.1-x86_64", cpu="AMD EPYC 7B13", isa="avx2", cores=2,
-                                load_average=0.31, packages={"torch": torch, "torch_geometric": "2.8.0", "numpy": "2.3.1"}),
+                                load_average=0.31,
+                                packages={"torch": torch, "torch_geometric": "2.8.0", "numpy": "2.3.1"}),
         templates=(SummaryTemplate(architecture=ARCHITECTURE, format="torchscript", layout="flat", seconds=3.42,
                                    models=len(models)),),
         controls=(SummaryControl(name="one weight changed", detected=True),
