@@ -14,6 +14,7 @@ import yaml
 from checkpoint_samples import formula_state, save_checkpoint
 from modelferry import cli, commands
 from modelferry.cli import main
+from modelferry.families import load_family
 from modelferry.records import Manifest, Validation
 
 CAMPAIGN: dict[str, Any] = {
@@ -174,7 +175,10 @@ def test_export_writes_artifact_and_manifest(done: Path) -> None:
     assert manifest.hyperparameters == {"hidden": 16}
     assert not manifest.demo
     loaded = torch.jit.load(manifest.artifact.path)
-    assert all(torch.equal(value, formula_state(16, "3")[key]) for key, value in loaded.state_dict().items())
+    family = load_family("charged_higgs_particlenet")
+    expected = family.convert(formula_state(16, "3"), {"hidden": 16}, "flat", frozenset(manifest.transforms))
+    assert loaded.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in loaded.state_dict().items())
     assert not list(Path("results").rglob("*.part"))
 
 

@@ -136,6 +136,7 @@ def test_code_digest_covers_a_module_of_the_user_and_its_helpers(
     (tmp_path / "my_taggers.py").write_text("from my_layers import Layer\n")
     (tmp_path / "my_layers.py").write_text("Layer = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     before = package.digest("modelferry.stage", "my_taggers")
     (tmp_path / "my_taggers.py").write_text("from my_layers import Layer  #\n")
     changed = package.digest("modelferry.stage", "my_taggers")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from modelferry import commands
 from modelferry.config_file import read_config
-from modelferry.errors import ConfigError, ModelferryError, did_you_mean
+from modelferry.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
+TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "help")
+"""Axes of these names have no option of their own: models are then chosen by --model."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,31 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except ModelferryError as error:
-        _log(options.log)
+        log_traceback(options.log)
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
     except OSError as error:
-        _log(options.log)
+        log_traceback(options.log)
         print(
             f"error: {error.strerror or error}: {error.filename}; is it there, and may you write it?", file=sys.stderr
         )
     except Exception as error:
-        _log(options.log)
-        line = str(error).strip().splitlines()[:1]
-        message = f"{type(error).__name__}: {line[0] if line else ''}"
-        print(f"error: unexpected {message}; the traceback is in {options.log}", file=sys.stderr)
+        log_traceback(options.log)
+        print(f"error: {one_line(error)}; the traceback is in {options.log}", file=sys.stderr)
     return 1
-
-
-def _log(path: str) -> None:
-    """Append the traceback to the log; a log that cannot be written must not hide the error."""
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("a") as file:
-            traceback.print_exc(file=file)
-    except OSError:
-        traceback.print_exc()
 
 
 def _parser(arguments: Sequence[str]) -> Parser:
@@ -75,6 +64,8 @@ def _parser(arguments: Sequence[str]) -> Parser:
     chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
     chosen.add_argument("--all", action="store_true", help="all models")
     for axis in _axes(config):
+        if f"--{axis}" in chosen._option_string_actions or axis in TAKEN:
+            continue
         chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
     chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
 

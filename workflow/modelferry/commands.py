@@ -12,7 +12,8 @@ from pathlib import Path
 from modelferry import paths
 from modelferry.config import Model
 from modelferry.config_file import read_config
-from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean
+from modelferry.digests import sha256_of_file
+from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
@@ -47,7 +48,7 @@ def export(options: argparse.Namespace) -> int:
             manifest = export_model(planned, name)
         print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
 
-    return _for_each(jobs, run)
+    return _for_each(options, jobs, run)
 
 
 def template(options: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ def reference(options: argparse.Namespace) -> int:
         with _reported("reference", planned.id):
             record_reference(planned).write(paths.reference(planned.id))
 
-    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -89,7 +90,7 @@ def validate(options: argparse.Namespace) -> int:
                 if record.status == "failed":
                     failed.append(planned.id)
 
-    code = _for_each(jobs, run)
+    code = _for_each(options, jobs, run)
     return code or (1 if failed and not options.exit_zero else 0)
 
 
@@ -106,7 +107,7 @@ def benchmark(options: argparse.Namespace) -> int:
             ratio = row.baseline_p50_ms / row.p50_ms
             print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
 
-    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -184,7 +185,7 @@ def demo_train(options: argparse.Namespace) -> int:
         scores = ", ".join(f"{name} {value:.3f}" for name, value in record.test_auc.items())
         print(f"{model.id}: {record.seconds:.1f} s, test AUC {scores}")
 
-    return _for_each(((planned,) for planned in _chosen(_plan(options), options)), run)
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 
 
 def schemas(options: argparse.Namespace) -> int:
@@ -218,6 +219,8 @@ def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str
         if not path.is_file():
             raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
         manifest = Manifest.read(path.parent / "manifest.json")
+        if not path.samefile(manifest.artifact.path) or sha256_of_file(path) != manifest.artifact.sha256:
+            raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
         yield plan.model(manifest.model), manifest.export
 
 
@@ -261,17 +264,18 @@ def _print_verdict(record: Validation, name: str) -> None:
         print(f"  {record.reason}")
 
 
-def _for_each(jobs: Iterable[tuple], run: Callable[..., None]) -> int:
+def _for_each(options: argparse.Namespace, jobs: Iterable[tuple], run: Callable[..., None]) -> int:
     """Run all jobs, so that one broken model hides no other; raise the error of a single one, else print each."""
     todo = list(jobs)
     failed = 0
     for job in todo:
         try:
             run(*job)
-        except ModelferryError as error:
+        except Exception as error:
             if len(todo) == 1:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            log_traceback(options.log)
+            print(f"error: {one_line(error)}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 
@@ -284,8 +288,7 @@ def _reported(stage: str, model: str, name: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = str(error) if isinstance(error, ModelferryError) else f"{type(error).__name__}: {error}"
-        reason = reason.removeprefix(f"{model}: ")
+        reason = one_line(error).removeprefix(f"{model}: ")
         place = f"{stage} {name}".strip()
         Failure(model=model, stage=stage, export=name, reason=f"{place}: {reason}").write(path)
         if isinstance(error, ModelferryError):

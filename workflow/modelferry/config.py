@@ -7,19 +7,22 @@ import itertools
 import re
 import string
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from modelferry.errors import ConfigError, did_you_mean
-from modelferry.formats import format_names
+from modelferry.families import load_family
+from modelferry.formats import format_names, load_format
 from modelferry.records import Tolerance
 
 DEMO = "demo"
 RESERVED_CAMPAIGNS = {"templates", "demo"}
+UNKNOWN_KEY = "unknown_key"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 AxisValue = str | int | float
@@ -37,7 +40,8 @@ class Strict(BaseModel):
         if isinstance(data, Mapping):
             for key in data:
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}'; {did_you_mean(str(key), cls.model_fields)}")
+                    facts = {"key": str(key), "near": did_you_mean(str(key), cls.model_fields)}
+                    raise PydanticCustomError(UNKNOWN_KEY, "unknown key '{key}'; {near}", facts)
         return data
 
 
@@ -73,6 +77,12 @@ class Export(Strict):
         if value not in format_names():
             raise ValueError(f"unknown format '{value}'; {did_you_mean(value, format_names())}")
         return value
+
+    @model_validator(mode="after")
+    def _known_options(self) -> Export:
+        with _as_value_error():
+            load_format(self.format).resolve_options(self.options)
+        return self
 
     @field_validator("name")
     @classmethod
@@ -146,11 +156,23 @@ class Campaign(Strict):
         return formats
 
     @model_validator(mode="after")
+    def _known_family(self) -> Campaign:
+        with _as_value_error():
+            family = load_family(self.family)
+            for export in self.formats:
+                family.layout(export.layout)
+        return self
+
+    @model_validator(mode="after")
     def _known_axes(self) -> Campaign:
         for pattern in (self.checkpoint, self.events or "", *(item.checkpoint or "" for item in self.overrides)):
             for field in _fields(pattern):
                 if field not in self.axes:
                     raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
+            try:
+                pattern.format(**dict.fromkeys(self.axes, ""))
+            except (ValueError, LookupError, AttributeError) as error:
+                raise ValueError(f"'{pattern}': {error}; write an axis in braces as it is, {{fold}}") from None
         for override in self.overrides:
             for axis, value in override.where.items():
                 if axis not in self.axes:
@@ -283,6 +305,15 @@ def _resolve(pattern: str, axes: Axes) -> tuple[str, str]:
     if not found:
         return "", f"no checkpoint at {wanted}; put it there or mend the pattern in the config"
     return "", f"{len(found)} checkpoints match {wanted}; narrow the pattern to one"
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Let pydantic say where in the config something else found a mistake."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 def _safe(value: str, what: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from modelferry.config import Config
+from modelferry.config import UNKNOWN_KEY, Config
 from modelferry.errors import ConfigError
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
@@ -29,7 +29,7 @@ def read_config(path: Path | str | None = None) -> Config:
         raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
     try:
         data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (UnicodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "mend it") from None
     return parse_config(data, path)
 
@@ -45,20 +45,22 @@ def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
 
 def _finding(location: Sequence[int | str], item: Mapping[str, Any], source: Path) -> str:
     message = item["msg"].removeprefix("Value error, ")
-    line = _line(source, location)
+    key = item["ctx"]["key"] if item["type"] == UNKNOWN_KEY else None
+    line = _line(source, location, key)
     place = f"{source}:{line}" if line else str(source)
     address = ".".join(str(part) for part in location)
     if item["type"] == "missing":
         message = "is missing"
-    elif item["type"] != "value_error":
+    elif item["type"] not in ("value_error", UNKNOWN_KEY):
         message = f"{message} (found: {item['input']!r})"
     return f"{place}: {address}: {message}" if address else f"{place}: {message}"
 
 
-def _line(source: Path, location: Sequence[int | str]) -> int | None:
+def _line(source: Path, location: Sequence[int | str], key: str | None) -> int | None:
+    """Return the line of a value, or of one of its keys, as far down as the file has it."""
     try:
         node = yaml.compose(source.read_text())
-    except (OSError, yaml.YAMLError):
+    except (OSError, UnicodeError, yaml.YAMLError):
         return None
     for part in location:
         child = None
@@ -69,4 +71,6 @@ def _line(source: Path, location: Sequence[int | str]) -> int | None:
         if child is None:
             break
         node = child
+    if isinstance(node, yaml.MappingNode) and key is not None:
+        node = next((name for name, _ in node.value if name.value == key), node)
     return node.start_mark.line + 1 if node is not None else None

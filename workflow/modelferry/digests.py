@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def sha256_of_file(path: Path | str) -> str:
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Return a digest of the source of `modules` and of all modelferry modules that they import.
+    """Return a digest of the source of `modules` and of all that they import from modelferry or the working folder.
 
     Imports inside functions count; those under ``TYPE_CHECKING`` run nothing and do not.
     """
@@ -51,22 +51,32 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
-        if name.split(".")[0] == PACKAGE:
-            pending += _imports(path)
+        pending += [name for name in _imports(path) if _is_ours(name)]
     return found
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a module is modelferry's, or lies in the folder in which the workflow runs."""
+    return name.split(".")[0] == PACKAGE or _file_below(Path.cwd(), name.split(".")) is not None
 
 
 @cache
 def _source(module: str) -> Path | None:
-    if module.split(".")[0] == PACKAGE:
-        base = ROOT.joinpath(*module.split(".")[1:])
-        candidates = (base.with_suffix(".py"), base / "__init__.py")
-        return next((path for path in candidates if path.is_file()), None)
+    first, *rest = module.split(".")
+    found = _file_below(ROOT, rest) if first == PACKAGE else _file_below(Path.cwd(), [first, *rest])
+    if found is not None or first == PACKAGE:
+        return found
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
     return Path(spec.origin) if spec is not None and spec.origin and Path(spec.origin).is_file() else None
+
+
+def _file_below(folder: Path, parts: Sequence[str]) -> Path | None:
+    base = folder.joinpath(*parts)
+    candidates = (base.with_name(base.name + ".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
 
 
 @cache
@@ -80,7 +90,7 @@ def _imports(path: Path) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+    return tuple(names)
 
 
 def _is_for_type_checker(node: ast.stmt) -> bool:

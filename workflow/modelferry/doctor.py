@@ -13,7 +13,7 @@ REQUIRED = (
     *("numpy", "uproot", "pydantic", "matplotlib", "scikit-learn"),
 )
 OPTIONAL = {"snakemake": "pip install 'snakemake>=9.27,<9.28' to run the workflow"}
-TOOLS = {"make": "apt install make"}
+TOOLS = {"g++": "apt install g++ for format aotinductor", "make": "apt install make"}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class ModelferryError(Exception):
@@ -46,3 +48,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     options = sorted(known)
     near = get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(options) or 'none'}"
+
+
+def one_line(error: Exception) -> str:
+    """Return an error as one line; one that is not the user's to mend is called unexpected."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return str(error) if isinstance(error, ModelferryError) else f"unexpected {type(error).__name__}: {first}"
+
+
+def log_traceback(path: str) -> None:
+    """Append the traceback to a log; a log that cannot be written must not hide the error."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("a") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        traceback.print_exc()

@@ -41,7 +41,10 @@ class Record(Part):
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing", "run `snakemake`, which will make it") from None
         except (ValidationError, ValueError) as error:
-            raise ArtifactError(f"{path} is no {cls.__name__}: {error}", "delete it and run again") from None
+            reason = str(error).splitlines()[0]
+            if isinstance(error, ValidationError):
+                reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
+            raise ArtifactError(f"{path} is no {cls.__name__}: {reason}", "delete it and run again") from None
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -44,5 +44,7 @@ def select(models: Iterable[Model], ids: Sequence[str], axes: Mapping[str, str],
 
 
 def _matches(model: Model, axis: str, wanted: str) -> bool:
-    value = str(model.axes.get(axis, ""))
+    if axis not in model.axes:
+        return False
+    value = str(model.axes[axis])
     return value == wanted or value.endswith((f"-{wanted}", f"_{wanted}"))

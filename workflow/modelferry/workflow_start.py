@@ -33,19 +33,31 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
     try:
         plan = Plan(parse_config(config, source))
-        plan.models  # noqa: B018 - finds all mistakes now
+        _find_mistakes(plan)
         text = json.dumps(config)  # in the order of the config: the ids of models follow that of the axes
         path = STATE / f"config-{digest_of(text, 16)}.json"
         if not path.exists():
             write_text(path, text)
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
-        if workflow.is_main_process and not workflow.dryrun:
+        if workflow.is_main_process and not workflow.output_settings.dryrun:
             keep_others_out()
             remove_unfinished()
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     return plan
+
+
+def _find_mistakes(plan: Plan) -> None:
+    """Raise what would otherwise come up in the middle of Snakemake's own work, as a traceback."""
+    plan.templates  # noqa: B018 - building it is the check
+    for planned in plan.runnable.values():
+        if planned.model.demo:
+            plan.demo_event_files(planned)
+    for folder in (paths.RESULTS, paths.REPORTS, "logs"):
+        Path(folder).mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise ModelferryError(f"the folder {folder} cannot be written", "change its permissions, or run elsewhere")
 
 
 def keep_others_out() -> None:

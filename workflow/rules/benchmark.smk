@@ -12,7 +12,7 @@ for campaign in PLAN.campaigns_with_models:
         log:
             "logs/benchmark/{model}.log",
         wildcard_constraints:
-            model=rf"{campaign}/.+",
+            model=rf"{re.escape(campaign)}/.+",
         conda:
             "../../envs/modelferry.yaml"
         threads: workflow.cores

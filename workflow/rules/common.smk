@@ -1,5 +1,7 @@
 # The plan that all rules read, and the one run at a time that may act on it.
 
+import re
+
 from modelferry import paths, workflow_start
 
 PLAN = workflow_start.begin(workflow, config)
@@ -7,6 +9,6 @@ RUNNABLE = PLAN.runnable
 
 
 wildcard_constraints:
-    model=rf"(?:{'|'.join(PLAN.config.campaigns)})/.+",
+    model=rf"(?:{'|'.join(map(re.escape, PLAN.config.campaigns))})/.+",
     export=r"[^/]+",
     runtime=r"[^/.]+",

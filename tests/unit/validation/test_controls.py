@@ -1,5 +1,6 @@
 """Controls on a small network: broken artifacts must be seen, and a validator that sees nothing must be found out."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,12 @@ class Bench:
     def run(self, **changes: Any) -> Any:
         contract = self.family.contract({"hidden": 16}, "flat")
         weights = changes.get("weights", self.weights)
-        return run_controls(self.family, self.target, contract, self.template, weights, self.recording, Tolerance())
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "whole.pt"
+            self.target.fill(self.template, weights, {}, path)
+            whole = self.target.load(path, threads=1)
+            tried = (self.template, weights, whole, self.recording, Tolerance())
+            return run_controls(self.family, self.target, contract, *tried)
 
 
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
@@ -78,7 +84,7 @@ def test_whole_artifact_is_not_seen_as_broken(bench: Bench, tmp_path: Path) -> N
 def test_unbroken_artifact_under_the_name_of_a_control_fails_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controls, "with_changed_weight", dict)
+    monkeypatch.setattr(controls, "with_changed_weight", lambda weights, rank: dict(weights))
     found = bench.run()
     unseen = [control.name for control in found if not control.detected]
     assert unseen == ["one weight changed by 10 %"]

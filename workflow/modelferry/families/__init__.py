@@ -155,9 +155,9 @@ def load_family(name: str) -> Family:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        remedy = "install it, or start in the folder that holds it"
-        raise ConfigError(f"family '{name}': {error}", remedy) from error
+    except Exception as error:  # a user's module may fail in any way
+        remedy = "install it, or start in the folder that holds it, and see that it imports"
+        raise ConfigError(f"family '{name}': {type(error).__name__}: {error}", remedy) from error
     if not hasattr(module, attribute):
         raise ConfigError(f"family '{name}': {module_name} has no '{attribute}'", did_you_mean(attribute, dir(module)))
     family = getattr(module, attribute)()

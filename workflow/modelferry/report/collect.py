@@ -32,6 +32,7 @@ from modelferry.records import (
     Template,
     Validation,
 )
+from modelferry.validation.verdict import BLIND
 
 R = TypeVar("R", bound=Record)
 
@@ -180,9 +181,14 @@ def _validations(planned: PlannedModel) -> Iterator[Validation]:
 
 
 def _controls(validations: list[Validation]) -> tuple[SummaryControl, ...]:
-    """Return each control once; it counts as detected if every validation detected it."""
+    """Return each control once; it counts as detected if every validation that could detect it did.
+
+    An artifact that is broken itself cannot: the mistake of a control may mend it.
+    """
     detected: dict[str, bool] = {}
     for record in validations:
+        if record.status == "failed" and not record.reason.startswith(BLIND):
+            continue
         for control in record.controls:
             detected[control.name] = detected.get(control.name, True) and control.detected
     return tuple(SummaryControl(name=name, detected=seen) for name, seen in detected.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,14 @@ class Recording:
         """Read what `write` wrote; raise `ArtifactError` if it is missing or damaged."""
         try:
             with np.load(path, allow_pickle=False) as archive:
-                arrays = dict(archive.items())
+                return cls._from(dict(archive.items()))
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing", "run `modelferry reference` for this model") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path} is damaged: {error}", "delete it and run again") from error
+
+    @classmethod
+    def _from(cls, arrays: Arrays) -> Recording:
         events = _events({name[6:]: value for name, value in arrays.items() if name.startswith("event.")}, arrays)
         ends = np.cumsum(arrays["probe.events"])
         starts = ends - arrays["probe.events"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,9 @@ def validate_artifact(
     contract = manifest.contract
     probes = recording.probes
     output = contract.outputs[0].name
-    artifact = run_probes(target.load(path, threads=1), family, contract, probes)
-    judgement = judge_outputs(recording, artifact, tolerance, contract)
+    run = target.load(path, threads=1)
+    artifact = run_probes(run, family, contract, probes)
+    judgement = judge_outputs(recording, artifact, tolerance, contract, family.special(0))
     weights = family.convert(trained_weights(planned, family), spec.hyperparameters, spec.layout, spec.transforms)
     deployable = family.deployable(spec.hyperparameters, spec.layout, spec.transforms)
     deployable.load_state_dict(weights)
@@ -77,7 +78,7 @@ def validate_artifact(
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact":
         template = Path(Template.read(spec.record).file.path)
-        controls = run_controls(family, target, contract, template, weights, recording.ordinary(), tolerance)
+        controls = run_controls(family, target, contract, template, weights, run, recording.ordinary(), tolerance)
         verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
     else:
         limits = model.validation
@@ -121,13 +122,15 @@ def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence
     return {tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs}
 
 
-def judge_outputs(recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract) -> Judgement:
+def judge_outputs(
+    recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract, awkward: Collection[str] = ()
+) -> Judgement:
     """Judge all outputs, and return the judgement of the first that fails, or else of the first output."""
     judgements = []
     for tensor in contract.outputs:
         name = tensor.name
         outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name])
-        judgements.append(judge(outputs, recording.labels, tolerance))
+        judgements.append(judge(outputs, recording.labels, tolerance, awkward))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
 
 
@@ -137,18 +140,21 @@ def run_controls(
     contract: Contract,
     template: Path,
     weights: Mapping[str, torch.Tensor],
+    whole: Runner,
     recording: Recording,
     tolerance: Tolerance,
 ) -> tuple[Control, ...]:
     """Feed broken artifacts to the same judgement as the whole one."""
     found = []
     with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
-        for name, run in broken_runners(family, target, contract, template, weights, Path(folder)):
-            judgement = judge_outputs(
-                recording, run_probes(run, family, contract, recording.probes), tolerance, contract
-            )
-            largest = judgement.regular.max_abs
-            found.append(Control(name=name, detected=not judgement.verdict.passed, max_abs_diff=largest))
+        for name, runners in broken_runners(family, target, contract, template, weights, whole, Path(folder)):
+            for run in runners:
+                artifact = run_probes(run, family, contract, recording.probes)
+                judgement = judge_outputs(recording, artifact, tolerance, contract)
+                seen = not judgement.verdict.passed
+                if seen:
+                    break
+            found.append(Control(name=name, detected=seen, max_abs_diff=judgement.regular.max_abs))
     return tuple(found)
 
 
