@@ -139,7 +139,7 @@ class ShapePoint(Part):
 
 
 class IllConditioned(Part):
-    """An event whose float32 reference already departs from the float64 one."""
+    """An event whose float32 reference departs from the float64 one, or would if inputs differed in the last place."""
 
     event: int
     source: str

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from modelferry.records import Tolerance
 from modelferry.validation.compare import (
     Outputs,
+    area_under_curve,
     argmax_flips,
     difference,
     ill_conditioned,
@@ -145,3 +146,15 @@ def test_argmax_flips_are_counted_by_event() -> None:
     truth = np.array([[1, 0], [0, 1], [2, 1]], np.float32)
     artifact = np.array([[0, 1], [0, 3], [1, 2]], np.float32)
     assert argmax_flips(outputs(truth, artifact)) == 2
+
+
+@given(
+    positive=st.lists(st.integers(0, 20), min_size=1, max_size=40),
+    negative=st.lists(st.integers(0, 20), min_size=1, max_size=40),
+)
+def test_area_under_curve_is_that_of_scikit_learn(positive: list[int], negative: list[int]) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    truth = [True] * len(positive) + [False] * len(negative)
+    expected = roc_auc_score(truth, positive + negative)
+    assert area_under_curve(np.array(positive), np.array(negative)) == pytest.approx(expected, abs=1e-12)

@@ -49,8 +49,9 @@ def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     network.load_state_dict(state)
     float32 = evaluate(network, family, contract, probes)
     float64 = evaluate(network.double(), family, contract, probes, torch.float64)
+    shaken = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
     count = sum(len(probe.events) for probe in probes)
-    recording = Recording(tuple(probes), float32, float64, np.full(count, -1), np.ones(count), "")
+    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "")
     example = family.collate(family.sample({"events": 4, "particles": 9}, 1), "flat")
     template = folder / "template.pt"
     deployable = family.deployable({"hidden": 16}, "flat").eval()

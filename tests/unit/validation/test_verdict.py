@@ -89,3 +89,37 @@ def test_difference_from_the_deployable_fails_where_bitwise_equality_is_promised
     assert with_bitwise(PASSED, False, 1.0) == PASSED
     assert with_bitwise(PASSED, True, 1e-9).status == "failed"
     assert with_bitwise(PASSED, True, float("nan")).status == "failed"
+
+
+def unstable_outputs(events: int, artifact_error: float) -> Outputs:
+    """The reference itself gives another output for the last `events` when its inputs are shaken."""
+    artifact, shaken = TRUTH.copy(), np.stack([TRUTH, TRUTH])
+    if events:
+        shaken[1, -events:, 2] += 0.1
+    artifact[-3:, 2] += artifact_error
+    return Outputs(TRUTH, TRUTH, artifact, shaken)
+
+
+def test_artifact_may_decide_otherwise_where_rounding_decides_and_nowhere_else() -> None:
+    assert judge(unstable_outputs(3, 0.1), LABELS, STRICT).verdict == PASSED
+    assert judge(unstable_outputs(3, 0.1), LABELS, STRICT).near_tie.sum() == 3
+    assert judge(unstable_outputs(2, 0.1), LABELS, STRICT).verdict.status == "failed"
+    assert judge(unstable_outputs(0, 0.1), LABELS, STRICT).verdict.status == "failed"
+
+
+def test_more_than_one_percent_of_events_decided_by_rounding_fails() -> None:
+    assert judge(unstable_outputs(N // 100, 0.0), LABELS, STRICT).verdict == PASSED
+    assert "decided by rounding" in judge(unstable_outputs(N // 100 + 1, 0.0), LABELS, STRICT).verdict.reason
+
+
+def test_awkward_events_do_not_use_up_what_is_allowed() -> None:
+    labels = LABELS.astype("U20")
+    labels[-N // 50 :] = "equal particles"
+    shaky = unstable_outputs(N // 50, 0.0)
+    assert judge(shaky, labels, STRICT).verdict.status == "failed"
+    assert judge(shaky, labels, STRICT, {"equal particles"}).verdict == PASSED
+
+
+def test_no_events_do_not_pass() -> None:
+    empty = np.empty((0, 4))
+    assert judge(Outputs(empty, empty, empty), np.empty(0, str), STRICT).verdict.status == "failed"

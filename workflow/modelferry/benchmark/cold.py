@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import resource
 import time
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
 
+LIBRARIES = {"pytorch": "torch"}
+"""Modules of runtimes that are not called like them."""
+
+
 @dataclass(frozen=True)
 class ColdStart:
     """What it takes until the first result; the runtime's own library is imported before the clock starts."""
@@ -25,8 +30,10 @@ class ColdStart:
 
 
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
-    """Load and call once in a fresh process."""
-    context = multiprocessing.get_context("spawn")
+    """Load and call once in a fresh process; those of PyTorch come from one that has imported it and done nothing."""
+    context = multiprocessing.get_context("forkserver" if subject.runtime == "pytorch" else "spawn")
+    if subject.runtime == "pytorch":
+        context.set_forkserver_preload(["torch"])
     with context.Pool(1) as pool:
         return pool.apply(_cold_start, (planned, subject))
 
@@ -36,7 +43,7 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     inputs = sample_inputs(family, planned, subject.layout)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
-    __import__({"pytorch": "torch"}.get(subject.runtime, subject.runtime))
+    importlib.import_module(LIBRARIES.get(subject.runtime, subject.runtime))
     started = time.perf_counter()
     run = load_subject(planned, family, subject, planned.model.benchmark.threads)
     loaded = time.perf_counter()

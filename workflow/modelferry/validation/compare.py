@@ -14,11 +14,19 @@ ILL_CONDITIONED = 10.0
 
 @dataclass(frozen=True)
 class Outputs:
-    """One output of reference (float64 and float32) and artifact, (events, values) each."""
+    """One output of reference (float64 and float32) and artifact, (events, values) each.
+
+    `shaken` are outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
+    """
 
     float64: np.ndarray
     float32: np.ndarray
     artifact: np.ndarray
+    shaken: np.ndarray | None = None
+
+    def take(self, chosen: np.ndarray) -> Outputs:
+        """Return the outputs of some events, without the shaken ones."""
+        return Outputs(self.float64[chosen], self.float32[chosen], self.artifact[chosen])
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,18 @@ def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: f
 
 
 def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events are near a tie: their float32 reference departs from the float64 one, (events,)."""
+    """Return which events are ill-conditioned: their float32 reference departs from the float64 one, (events,)."""
     return ~within(outputs.float32, outputs.float64, tolerance, ILL_CONDITIONED)
+
+
+def unstable(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    """Return which events would be ill-conditioned with inputs that differ in their last places, (events,).
+
+    Where a neighbour or a maximum is decided by rounding, another order of sums decides otherwise and is not wrong.
+    """
+    shaken = outputs.shaken if outputs.shaken is not None else np.empty((0, *outputs.float32.shape))
+    departs = [~within(values, outputs.float64, tolerance, ILL_CONDITIONED) for values in shaken]
+    return np.any(departs, axis=0) if departs else np.zeros(len(outputs.float32), dtype=bool)
 
 
 def difference(outputs: Outputs, tolerance: Tolerance) -> Difference:
@@ -105,6 +123,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def argmax_flips(outputs: Outputs) -> int:
     """Return in how many events the artifact decides for another class than the float32 reference."""
     return int((outputs.artifact.argmax(axis=1) != outputs.float32.argmax(axis=1)).sum())
+
+
+def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return the area under the ROC curve of two sets of scores: the share of pairs in the right order, ties half.
+
+    As scikit-learn's ``roc_auc_score``, whose import would take longer than the rest of a validation.
+    """
+    ordered = np.sort(negative)
+    below, up_to = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
+    return float((below + up_to).mean() / (2 * len(negative)))
 
 
 def _largest(values: np.ndarray) -> float:

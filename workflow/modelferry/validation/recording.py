@@ -23,6 +23,8 @@ class Recording:
     ----------
     float32, float64
         Outputs of the reference by name, one row an event, in the order of the probes.
+    shaken
+        Outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
     classes, weights
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
@@ -32,6 +34,7 @@ class Recording:
     probes: tuple[Probe, ...]
     float32: Arrays
     float64: Arrays
+    shaken: Arrays
     classes: np.ndarray
     weights: np.ndarray
     checkpoint_sha256: str
@@ -54,6 +57,7 @@ class Recording:
             probes=tuple(probe for probe, keep in zip(self.probes, kept, strict=True) if keep),
             float32={name: value[events] for name, value in self.float32.items()},
             float64={name: value[events] for name, value in self.float64.items()},
+            shaken={name: value[:, events] for name, value in self.shaken.items()},
             classes=self.classes[events],
             weights=self.weights[events],
             checkpoint_sha256=self.checkpoint_sha256,
@@ -76,6 +80,7 @@ class Recording:
             arrays[f"length.{name}"] = np.array([len(array) for array in column])
         arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
         arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
+        arrays |= {f"shaken.{name}": value for name, value in self.shaken.items()}
         temporary = temporary_name(path)
         with temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -102,6 +107,7 @@ class Recording:
             probes=tuple(Probe(str(label), str(source), tuple(events[a:b])) for label, source, a, b in probes),
             float32={name[8:]: value for name, value in arrays.items() if name.startswith("float32.")},
             float64={name[8:]: value for name, value in arrays.items() if name.startswith("float64.")},
+            shaken={name[7:]: value for name, value in arrays.items() if name.startswith("shaken.")},
             classes=arrays["classes"],
             weights=arrays["weights"],
             checkpoint_sha256=str(arrays["checkpoint_sha256"]),

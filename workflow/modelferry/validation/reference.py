@@ -24,6 +24,10 @@ from modelferry.validation.recording import Recording
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
+SHAKEN = 4
+"""So many times the float32 reference is evaluated on shaken inputs, to find the events that are near a tie."""
+NOISE = 1e-6
+"""Relative size of the shaking: some units in the last place, as much as another order of sums makes."""
 DEMO_SOURCE = "test fold of the demo"
 
 
@@ -39,9 +43,12 @@ def record_reference(planned: PlannedModel) -> Recording:
     known = real or EventSet([], np.empty(0, np.int64), np.empty(0), "")
     settings = model.validation
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source)
+    network = load_reference(planned, family)
+    shaken = [evaluate(network, family, contract, probes, noise=seed) for seed in range(1, SHAKEN + 1)]
     return Recording(
         probes=tuple(probes),
-        float32=evaluate(load_reference(planned, family), family, contract, probes),
+        float32=evaluate(network, family, contract, probes),
+        shaken={tensor.name: np.stack([outputs[tensor.name] for outputs in shaken]) for tensor in contract.outputs},
         float64=evaluate(family.double(load_reference(planned, family)), family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
@@ -76,17 +83,30 @@ def evaluate(
     contract: Contract,
     probes: Iterable[Probe],
     dtype: torch.dtype = torch.float32,
+    noise: int = 0,
 ) -> Arrays:
-    """Return the outputs of an eager network on all probes by name, one row an event."""
+    """Return the outputs of an eager network on all probes by name, one row an event.
+
+    With `noise`, a seed, all real inputs are changed by some units in the last place of float32.
+    """
+    generator = torch.Generator().manual_seed(noise)
     rows: list[tuple[torch.Tensor, ...]] = []
     for probe in probes:
         inputs = family.collate(probe.events, contract.layout)
         tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
+        if noise:
+            tensors = [_shaken(tensor, generator) for tensor in tensors]
         with torch.inference_mode():
             result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
         rows.append(result if isinstance(result, tuple) else (result,))
     columns = zip(*rows, strict=True)
     return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
+
+
+def _shaken(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor * (1 + NOISE * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype))
 
 
 def _labels(probes: Iterable[Probe], known: EventSet) -> dict[str, np.ndarray]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from modelferry import paths
 from modelferry.contract import Arrays, Contract
@@ -29,7 +28,7 @@ from modelferry.records import (
     Tolerance,
     Validation,
 )
-from modelferry.validation.compare import Outputs, argmax_flips, softmax, within
+from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
 from modelferry.validation.controls import broken_runners
 from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording
@@ -129,7 +128,7 @@ def judge_outputs(
     judgements = []
     for tensor in contract.outputs:
         name = tensor.name
-        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name])
+        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], recording.shaken[name])
         judgements.append(judge(outputs, recording.labels, tolerance, awkward))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
 
@@ -200,7 +199,8 @@ def auc(recording: Recording, logits: np.ndarray) -> dict[str, float]:
         for second in present[position + 1 :]:
             chosen = np.isin(recording.classes, (first, second))
             share = scores[chosen, first] / (scores[chosen, first] + scores[chosen, second])
-            found[f"{first}/{second}"] = float(roc_auc_score(recording.classes[chosen] == first, share))
+            of_first = recording.classes[chosen] == first
+            found[f"{first}/{second}"] = area_under_curve(share[of_first], share[~of_first])
     return found
 
 

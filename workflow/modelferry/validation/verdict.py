@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelferry.records import Control, Status, Tolerance
-from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, within
+from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, unstable, within
 
 BLIND = "the validator is broken"
 """How the reason begins if a control went unseen."""
@@ -16,6 +16,8 @@ ERROR_RATIO = 2.0
 """How much larger than the float32 reference's own error the artifact's may be."""
 ILL_CONDITIONED_SHARE = 1e-3
 """The largest share of ill-conditioned events."""
+NEAR_TIE_SHARE = 1e-2
+"""The largest share of events that would be ill-conditioned if their inputs differed in the last places."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Judgement:
     verdict: Verdict
     regular: Difference
     near_tie: np.ndarray
-    """Which events are ill-conditioned, (events,)."""
+    """Which events are ill-conditioned or unstable, (events,)."""
 
 
 def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, awkward: Collection[str] = ()) -> Judgement:
@@ -49,18 +51,23 @@ def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, awkward: C
     Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
     against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are near-ties.
     """
-    near_tie = ill_conditioned(outputs, tolerance)
-    regular = Outputs(outputs.float64[~near_tie], outputs.float32[~near_tie], outputs.artifact[~near_tie])
+    ill = ill_conditioned(outputs, tolerance)
+    near_tie = ill | unstable(outputs, tolerance)
+    regular = outputs.take(~near_tie)
     found = difference(regular, tolerance)
     if not np.isfinite(outputs.artifact).all():
         count = int((~np.isfinite(outputs.artifact)).any(axis=1).sum())
         return Judgement(Verdict("failed", f"{count} events have outputs that are not finite"), found, near_tie)
     if len(labels) == 0:
         return Judgement(Verdict("failed", "no events were compared"), found, near_tie)
-    counted = near_tie[~np.isin(labels, list(awkward))]
-    if counted.sum() > ILL_CONDITIONED_SHARE * len(counted):
-        share = f"{counted.sum()} of {len(counted)} events are ill-conditioned"
+    ordinary = ~np.isin(labels, list(awkward))
+    if ill[ordinary].sum() > ILL_CONDITIONED_SHARE * ordinary.sum():
+        share = f"{ill[ordinary].sum()} of {ordinary.sum()} events are ill-conditioned"
         reason = f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
+        return Judgement(Verdict("failed", reason), found, near_tie)
+    if near_tie[ordinary].sum() > NEAR_TIE_SHARE * ordinary.sum():
+        share = f"{near_tie[ordinary].sum()} of {ordinary.sum()} events are decided by rounding"
+        reason = f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
         return Judgement(Verdict("failed", reason), found, near_tie)
     agree = within(regular.artifact, regular.float32, tolerance)
     if agree.all() or found.error_ratio <= ERROR_RATIO:
