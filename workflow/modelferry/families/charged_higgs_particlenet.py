@@ -18,7 +18,7 @@ from modelferry.events.edges import delta_r_edges
 from modelferry.events.particles import ERAS, era_one_hot, event_weights, node_features
 from modelferry.families import Family, Shapes
 from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, TRANSPOSE_LINEAR
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 
 if TYPE_CHECKING:
     import torch
@@ -84,9 +84,8 @@ class ChargedHiggsParticleNet(Family):
         return ParticleNet(hidden=hyperparameters["hidden"])
 
     def transforms(self, layout: str) -> tuple[str, ...]:
-        """Return all; transposed weights help compilers only, and so the dense layout."""
-        common = (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
-        return (*common, TRANSPOSE_LINEAR) if layout == "dense" else common
+        """Return all, in either layout."""
+        return (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
 
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE

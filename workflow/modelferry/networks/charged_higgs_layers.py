@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from modelferry.networks.charged_higgs_sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, TRANSPOSE_LINEAR
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 from modelferry.transforms.batch_norm import MeanAffine, fold_into_next, fold_into_previous, move_past_mean
 from modelferry.transforms.dropout import remove_dropout
 from modelferry.transforms.edge_convolution import split_edge_linear
-from modelferry.transforms.linear import transpose_linear, transpose_weights
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3")
 
@@ -100,8 +99,6 @@ class ParticleNetLayers(nn.Module):
         self.output = nn.Linear(hidden, CLASSES)
         if REMOVE_DROPOUT in transforms:
             remove_dropout(self)
-        if TRANSPOSE_LINEAR in transforms:
-            transpose_linear(self)
 
     def logits(self, pooled: Tensor, graph_input: Tensor) -> Tensor:
         """Return logits (B, 4) of pooled particles (B, 3 · hidden) and eras (B, 4)."""
@@ -128,8 +125,6 @@ def converted(state_dict: Mapping[str, Tensor], transforms: frozenset[str]) -> d
     if SPLIT_EDGE_LINEAR in transforms:
         for conv in CONVOLUTIONS:
             state = split_edge_linear(state, f"{conv}.mlp.0", f"{conv}.shortcut.0", f"{conv}.node")
-    if TRANSPOSE_LINEAR in transforms:
-        state = transpose_weights(state)
     parts = list(dict.fromkeys(name.partition(".")[0] for name in state_dict))
     names = sorted(state, key=lambda name: parts.index(name.partition(".")[0]))
     return {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in names}

@@ -14,14 +14,12 @@ from modelferry.errors import ConfigError, did_you_mean
 FOLD_BATCH_NORM = "fold_batch_norm"
 SPLIT_EDGE_LINEAR = "split_edge_linear"
 REMOVE_DROPOUT = "remove_dropout"
-TRANSPOSE_LINEAR = "transpose_linear"
 
 TRANSFORMS: Mapping[str, str] = MappingProxyType(
     {
         FOLD_BATCH_NORM: "batch norm is folded into the linear layer before or after it, or moved past a mean",
         SPLIT_EDGE_LINEAR: "the first linear layer of an edge convolution is applied once a node, not once an edge",
         REMOVE_DROPOUT: "dropout layers, which do nothing outside training, are left out",
-        TRANSPOSE_LINEAR: "weights of linear layers are stored as the product reads them, and the bias is added apart",
     }
 )
 """All transforms with what they do; each is on unless switched off."""
