@@ -112,16 +112,9 @@ def benchmark(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report on whatever is there."""
-    from modelferry.report.collect import collect
-    from modelferry.report.history import previous_report
-    from modelferry.report.stage import write_report
+    from modelferry.report.stage import report as write
 
-    Path(paths.COMPLETE).unlink(missing_ok=True)
-    summary, contracts = collect(_plan(options))
-    with previous_report(summary, Path(paths.PREVIOUS)) as previous:
-        write_report(summary, contracts, previous, Path(paths.REPORTS))
-    if summary.verdict == "failed":
-        Path(paths.GATE).unlink(missing_ok=True)
+    write(_plan(options))
     return 0
 
 

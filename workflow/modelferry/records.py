@@ -129,6 +129,10 @@ class Tolerance(Part):
     atol: float = 1e-6
 
 
+BLIND = "the validator is broken"
+"""How the reason of a validation begins if a control went unseen."""
+
+
 class ShapePoint(Part):
     """One group of probes of the same size."""
 

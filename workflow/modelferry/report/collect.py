@@ -15,6 +15,7 @@ from modelferry.errors import ArtifactError
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, unavailable
 from modelferry.records import (
+    BLIND,
     Benchmark,
     BenchmarkRow,
     DemoTraining,
@@ -32,7 +33,6 @@ from modelferry.records import (
     Template,
     Validation,
 )
-from modelferry.validation.verdict import BLIND
 
 R = TypeVar("R", bound=Record)
 

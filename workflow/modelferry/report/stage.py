@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from modelferry import paths
 from modelferry.contract import Contract
+from modelferry.plan import Plan
 from modelferry.records import Summary, write_text
 from modelferry.report import figures
 from modelferry.report.changes import changes
+from modelferry.report.collect import collect
+from modelferry.report.history import previous_report
 from modelferry.report.markdown import MARK, render
 
 FIGURES = "figures"
+
+
+def report(plan: Plan) -> Summary:
+    """Write the report on whatever is there, compared with the one before, and return its summary."""
+    Path(paths.COMPLETE).unlink(missing_ok=True)
+    summary, contracts = collect(plan)
+    with previous_report(summary, Path(paths.PREVIOUS)) as previous:
+        write_report(summary, contracts, previous, Path(paths.REPORTS))
+    if summary.verdict == "failed":
+        Path(paths.GATE).unlink(missing_ok=True)
+    return summary
 
 
 def write_report(

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.records import Control, Status, Tolerance
+from modelferry.records import BLIND, Control, Status, Tolerance
 from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, unstable, within
 
-BLIND = "the validator is broken"
-"""How the reason begins if a control went unseen."""
 ERROR_RATIO = 2.0
 """How much larger than the float32 reference's own error the artifact's may be."""
 ILL_CONDITIONED_SHARE = 1e-3
