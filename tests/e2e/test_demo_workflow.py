@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = "Run1E2Mu"
 GOOD_SIGNAL, BAD_SIGNAL = "TTToHcToWAToMuMu-MHc130_MA90", "TTToHcToWAToMuMu-MHc100_MA95"
+FORMATS = ["torchscript", "torch_export", "aotinductor", "onnx"]
 GOOD, BAD = (f"charged_higgs/{CHANNEL}/{signal}/fold-3" for signal in (GOOD_SIGNAL, BAD_SIGNAL))
 
 
@@ -88,7 +89,8 @@ def test_summary_follows_its_schema_and_the_names_of_the_design(run: Run) -> Non
     assert model.keys() >= {
         "id", "campaign", "family", "axes", "status", "reason", "checkpoint", "architecture", "parameters", "artifacts",
     }  # fmt: skip
-    (artifact,) = model["artifacts"]
+    assert [artifact["format"] for artifact in model["artifacts"]] == FORMATS
+    artifact = model["artifacts"][0]
     assert artifact.keys() >= {"format", "path", "bytes", "sha256", "exactness", "validation", "benchmark"}
     assert artifact["validation"][0].keys() >= {
         "runtime", "status", "events", "max_abs_diff", "max_rel_diff", "error_ratio_float64", "argmax_flips",
@@ -104,10 +106,17 @@ def test_good_model_passes_with_the_sheets_size(run: Run) -> None:
     model = run.model(GOOD)
     assert (model["status"], model["reason"], model["parameters"]) == ("passed", "", 272_807)
     assert model["axes"] == {"channel": CHANNEL, "signal": GOOD_SIGNAL, "fold": 3}
-    (artifact,) = model["artifacts"]
-    path = run.path / artifact["path"]
-    assert path.stat().st_size == artifact["bytes"] <= 1.3e6
-    assert artifact["exactness"] == "exact"
+    for artifact in model["artifacts"]:
+        assert (run.path / artifact["path"]).stat().st_size == artifact["bytes"]
+        assert artifact["exactness"] == "exact"
+        assert [found["status"] for found in artifact["validation"]] == ["passed"]
+        assert all(found["events"] >= 1000 for found in artifact["validation"])
+    assert model["artifacts"][0]["bytes"] <= 1.3e6
+
+
+def test_each_architecture_is_compiled_once_per_format(run: Run) -> None:
+    assert sorted(template["format"] for template in run.summary["templates"]) == sorted(FORMATS)
+    assert {template["models"] for template in run.summary["templates"]} == {2}
 
 
 def test_good_model_equals_its_deployable_and_its_reference(run: Run) -> None:
@@ -190,7 +199,7 @@ def test_only_the_failed_model_would_run_again(run: Run) -> None:
 
 
 def test_artifact_needs_nothing_but_torch(run: Run) -> None:
-    (artifact,) = run.model(GOOD)["artifacts"]
+    artifact = run.model(GOOD)["artifacts"][0]
     code = (
         "import sys, torch\n"
         f"m = torch.jit.load({str(run.path / artifact['path'])!r})\n"

@@ -282,8 +282,7 @@ def _reported(stage: str, model: str, name: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         reason = one_line(error).removeprefix(f"{model}: ")
-        place = f"{stage} {name}".strip()
-        Failure(model=model, stage=stage, export=name, reason=f"{place}: {reason}").write(path)
+        Failure(model=model, stage=stage, export=name, reason=reason).write(path)
         if isinstance(error, ModelferryError):
             raise type(error)(f"{model}: {reason}") from error
         raise

@@ -104,18 +104,20 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
 
 
 def _failures(planned: PlannedModel) -> Iterator[str]:
-    """Yield the reasons that failed stages left, the first stage first."""
+    """Yield the reasons that failed stages left, the first stage first, alike ones of several exports once."""
     exports = ["", *(export.name for export in planned.exports)]
-    for stage in STAGES:
-        for export in exports:
-            failure = _read(Failure, paths.failure(stage, planned.id, export))
-            if failure is not None:
-                yield failure.reason
-    for export in exports[1:]:
-        spec = planned.template(export)
-        failure = _read(Failure, paths.failure("template", f"{spec.architecture}/{spec.variant}"))
+    files = [(stage, name, paths.failure(stage, planned.id, name)) for stage in STAGES for name in exports]
+    for name in exports[1:]:
+        spec = planned.template(name)
+        files.append(("template", name, paths.failure("template", f"{spec.architecture}/{spec.variant}")))
+    found: dict[tuple[str, str], list[str]] = {}
+    for stage, name, path in files:
+        failure = _read(Failure, path)
         if failure is not None:
-            yield failure.reason
+            found.setdefault((stage, failure.reason), []).append(name)
+    for (stage, reason), names in found.items():
+        where = "" if len(names) == len(exports) - 1 or names == [""] else f" {', '.join(names)}"
+        yield f"{stage}{where}: {reason}"
 
 
 def _artifact(manifest: Manifest, runtimes: tuple[str, ...]) -> tuple[SummaryArtifact, list[str]]:
