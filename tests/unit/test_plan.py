@@ -1,0 +1,120 @@
+"""What is planned: which templates, which exports, and what decides that they are made again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoint_samples import formula_state
+from modelferry import plan as planning
+from modelferry.config import Config
+from modelferry.plan import Plan
+from modelferry.report.collect import collect
+
+FORMATS = [
+    {"format": "torchscript", "layout": "flat"},
+    {"format": "onnx", "layout": "dense"},
+    {"format": "aotinductor", "layout": "dense"},
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for fold in range(3):
+        torch.save(formula_state(16, str(fold)), f"fold{fold}.pt")
+    planning.unavailable.cache_clear()
+    planning._template_spec.cache_clear()
+    yield tmp_path
+    planning.unavailable.cache_clear()
+    planning._template_spec.cache_clear()
+
+
+def plan(**changes: object) -> Plan:
+    campaign = {
+        "family": "charged_higgs_particlenet",
+        "axes": {"fold": [0, 1, 2]},
+        "checkpoint": "fold{fold}.pt",
+        "formats": FORMATS,
+        **changes,
+    }
+    return Plan(Config.model_validate({"campaigns": {"higgs": campaign}}))
+
+
+def test_models_of_one_architecture_share_a_template_per_format() -> None:
+    assert len(plan().templates) == len(FORMATS)
+
+
+def test_another_width_in_one_checkpoint_gets_templates_of_its_own() -> None:
+    torch.save(formula_state(24), "fold1.pt")
+    found = plan()
+    assert len(found.templates) == 2 * len(FORMATS)
+    assert [model.hyperparameters["hidden"] for model in found.models.values()] == [16, 24, 16]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"transforms": "none"},
+        {"transforms": {"fold_batch_norm": False}},
+        {"layout": "flat"},
+        {"options": {"isa": "avx2"}},
+    ],
+)
+def test_what_is_compiled_decides_the_template(change: dict[str, object]) -> None:
+    two = [{**FORMATS[2], "name": "one"}, {**FORMATS[2], **change, "name": "other"}]
+    assert len(plan(formats=two).templates) == 2
+
+
+def test_another_instruction_set_needs_another_template_where_one_is_compiled_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {spec.format: spec.variant for spec in plan().templates.values()}
+    monkeypatch.setattr("modelferry.environment.isa", lambda: "made-up")
+    planning._template_spec.cache_clear()
+    after = {spec.format: spec.variant for spec in plan().templates.values()}
+    assert before["aotinductor"] != after["aotinductor"]
+    assert before["onnx"] == after["onnx"]
+
+
+def test_without_a_compiler_the_other_formats_are_planned_and_the_report_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = plan()
+    assert {spec.format for spec in found.templates.values()} == {"torchscript", "onnx"}
+    assert not any("aotinductor" in target for target in found.targets())
+    summary, _ = collect(found)
+    assert summary.verdict == "failed"
+    for model in summary.models:
+        assert "aotinductor-dense: " in model.reason
+        assert "no-such-compiler" in model.reason
+        assert "apt install g++" in model.reason
+
+
+def test_changing_a_checkpoint_changes_its_export_and_no_template() -> None:
+    before = plan()
+    exports = {name: before.export_params(model, "onnx-dense") for name, model in before.models.items()}
+    templates = {key: before.template_params(spec) for key, spec in before.templates.items()}
+    torch.save(formula_state(16, "new"), "fold1.pt")
+    after = plan()
+    assert {key: after.template_params(spec) for key, spec in after.templates.items()} == templates
+    changed = [
+        name for name, model in after.models.items() if after.export_params(model, "onnx-dense") != exports[name]
+    ]
+    assert changed == ["higgs/fold-1"]
+
+
+def test_parameters_are_strings_with_distinct_prefixes() -> None:
+    found = plan()
+    model = next(iter(found.models.values()))
+    for params in (
+        found.export_params(model, "onnx-dense"),
+        found.reference_params(model),
+        found.validate_params(model, "onnx-dense"),
+        found.benchmark_params(model),
+        found.report_params(),
+    ):
+        prefixes = [text.partition(":")[0] for text in params]
+        assert len(set(prefixes)) == len(prefixes)
+        assert all(isinstance(text, str) and ":" in text for text in params)
