@@ -19,7 +19,7 @@ $(INSTALLED): envs/constraints.txt pyproject.toml
 	@touch $@
 
 test: lint types
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,7 +42,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
     out = Path(planned.artifact(export))
     temporary = temporary_name(out)
-    converted = family.convert(weights, spec.hyperparameters, spec.layout, spec.transforms)
+    converted = family.rewritten_weights(weights, spec.hyperparameters, spec.layout, spec.transforms)
     target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
     temporary.replace(out)
     manifest = Manifest(

@@ -24,7 +24,7 @@ def build_template(spec: TemplateSpec) -> Template:
     started = time.perf_counter()
     family, target = load_family(spec.family), load_format(spec.format)
     contract = family.contract(spec.hyperparameters, spec.layout)
-    deployable = family.deployable(spec.hyperparameters, spec.layout, spec.transforms).eval()
+    deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
     temporary = temporary_name(out)

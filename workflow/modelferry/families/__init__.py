@@ -103,6 +103,16 @@ class Family(ABC):
         """Return mistakes in preparing the inputs of a layout that the validator must see, by name."""
         return {}
 
+    def rewritten(self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str]) -> torch.nn.Module:
+        """Return the deployable; a family that knows no transforms need not know that there are any."""
+        return self.deployable(hyperparameters, layout, *([transforms] if transforms else []))
+
+    def rewritten_weights(
+        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str]
+    ) -> StateDict:
+        """Return the weights of `rewritten` for a checkpoint's."""
+        return self.convert(state_dict, hyperparameters, layout, *([transforms] if transforms else []))
+
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters: as given, else as read off the checkpoint, else the default.
 
