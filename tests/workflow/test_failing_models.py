@@ -31,8 +31,8 @@ class Reversed(FlatParticleNet):
 class MyFamily(ChargedHiggsParticleNet):
     name = "mine"
 
-    def deployable(self, hyperparameters, layout):
-        return Reversed(hidden=hyperparameters["hidden"])
+    def deployable(self, hyperparameters, layout, transforms=frozenset()):
+        return Reversed(hyperparameters["hidden"], transforms)
 '''
 
 
