@@ -13,7 +13,7 @@ from modelferry.families import Family
 
 MIXED = "mixed sizes"
 REAL = "real events"
-EVENTS_A_SIZE = 24
+EVENTS_A_SIZE = 16
 
 
 @dataclass(frozen=True)
