@@ -193,7 +193,7 @@ class Validation(Record):
     environment: Environment
 
 
-class BenchmarkRow(Part):
+class Timing(Part):
     """One latency: `batch` events of `particles` particles each, in steady state, in milliseconds a call.
 
     `particles` is None where events have no size of their own. The interval is a 95 % bootstrap interval of p50.
@@ -213,6 +213,11 @@ class BenchmarkRow(Part):
     cold_load_ms: float
     first_call_ms: float
     peak_memory_mb: float
+
+
+class BenchmarkRow(Timing):
+    """A latency, and whether the outputs were right meanwhile."""
+
     outputs_correct: bool
 
 
@@ -274,23 +279,10 @@ class SummaryValidation(Part):
     delta_auc: float | None
 
 
-class SummaryBenchmark(Part):
-    """One latency of an artifact; `format` of the enclosing artifact applies."""
+class SummaryBenchmark(Timing):
+    """One latency of an artifact, or of the eager reference."""
 
     runtime: str
-    threads: int
-    batch: int
-    particles: int | None
-    samples: int
-    p50_ms: float
-    p50_low_ms: float
-    p50_high_ms: float
-    p90_ms: float
-    p99_ms: float | None
-    baseline_p50_ms: float
-    cold_load_ms: float
-    first_call_ms: float
-    peak_memory_mb: float
 
 
 class SummaryArtifact(Part):
