@@ -155,6 +155,11 @@ def _serialised(model: onnx_ir.Model) -> ModelProto:
     for value in (*model.graph.inputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
     proto = onnx_ir.to_proto(model)
+    # An initializer tells its own shape; tools that transpose one, as quantizers do, stumble over a second statement.
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    kept = [value for value in proto.graph.value_info if value.name not in initializers]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
     proto.ir_version = onnx.helper.find_min_ir_version_for(list(proto.opset_import))
     return proto
 

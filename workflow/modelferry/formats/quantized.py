@@ -6,7 +6,6 @@ Made by ONNX Runtime's own dynamic quantization
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,15 +26,14 @@ class Quantized(Onnx):
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then round the weights of matrix products to int8, one scale a column."""
         from onnxruntime.quantization import QuantType, quantize_dynamic
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
         with tempfile.TemporaryDirectory(prefix="modelferry-quantized-") as folder:
-            whole, rounded = Path(folder) / "whole.onnx", Path(folder) / "rounded.onnx"
+            whole, folded, rounded = (Path(folder) / name for name in ("whole.onnx", "folded.onnx", "rounded.onnx"))
             super().fill(template, weights, metadata, whole)
-            logging.getLogger().disabled = True  # it advises a preparation that the template has had
-            try:
-                quantize_dynamic(whole, rounded, weight_type=QuantType.QInt8, per_channel=True)
-            finally:
-                logging.getLogger().disabled = False
+            # Weights behind a transposition are found only once that is folded into them.
+            quant_pre_process(whole, folded, skip_symbolic_shape=True)
+            quantize_dynamic(folded, rounded, weight_type=QuantType.QInt8, per_channel=True)
             out.write_bytes(rounded.read_bytes())
 
 
