@@ -122,7 +122,7 @@ def test_default_config_of_the_repository_makes_a_plan(fresh: Callable[..., Fold
     jobs = folder.jobs()
     counts = {stage: sum(job.stage == stage for job in jobs) for stage in {job.stage for job in jobs}}
     assert {**counts, "demo_events": 0} == {
-        "demo_events": 0, "demo_train": 6, "template": 4, "export": 24, "reference": 6, "validate": 24,
+        "demo_events": 0, "demo_train": 6, "template": 1, "export": 6, "reference": 6, "validate": 6,
         "benchmark": 6, "report": 1, "gate": 1,
     }  # fmt: skip
 
