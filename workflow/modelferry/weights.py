@@ -19,7 +19,6 @@ from modelferry.errors import ArtifactError
 if TYPE_CHECKING:
     import torch
 
-SEED = 11
 LISTED = 5
 """Names that an error lists at most."""
 
@@ -78,7 +77,7 @@ class Blanks(RootModel[dict[str, Blank]]):
 
 
 def distinct_copy(deployable: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy in evaluation mode, each floating weight with storage and random values of its own.
+    """Return a copy in evaluation mode, each floating weight with storage and values of its own.
 
     Compilers share the storage of equal constants and fold what they know to be 0 or 1: neither must happen to a
     template, whose weights come later.
@@ -91,16 +90,25 @@ def distinct_copy(deployable: torch.nn.Module) -> torch.nn.Module:
     import torch
 
     replica = copy.deepcopy(deployable).eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(SEED)
+    given = 0
     owners: dict[int, str] = {}
     for name, tensor in replica.state_dict(keep_vars=True).items():
         if tensor.numel() and (owner := owners.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
             raise ArtifactError(f"'{owner}' and '{name}' share their memory", "give the deployable a tensor for each")
         fresh = tensor.detach().clone(memory_format=torch.contiguous_format)
         if fresh.is_floating_point():
-            fresh.uniform_(0.5, 1.5, generator=generator)
+            number = torch.arange(given, given + fresh.numel())
+            fresh.copy_(_distinct(number).view_as(fresh))
+            given += fresh.numel()
         tensor.data = fresh
     return replica
+
+
+def _distinct(number: torch.Tensor) -> torch.Tensor:
+    """Return the float32 between 0.5 and 2 of each number; different ones for different numbers below 2²⁴."""
+    import torch
+
+    return (0x3F000000 + number * 0x9E3779B1 % 2**24).to(torch.int32).view(torch.float32)
 
 
 def raw_bytes(tensor: torch.Tensor) -> bytes:

@@ -9,9 +9,10 @@ import torch
 from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 
 from modelferry import environment
-from modelferry.archives import Kind, read_archive, write_archive
+from modelferry.archives import WEIGHTS, Kind, read_archive, write_archive
 from modelferry.errors import ArtifactError
 from modelferry.formats import aotinductor, load_format
+from modelferry.places import Places, find_places
 from modelferry.weights import Blanks, raw_bytes
 
 AOTINDUCTOR = load_format("aotinductor")
@@ -83,16 +84,20 @@ def test_filling_needs_no_compiler(template_of, tmp_path, monkeypatch):
 
 def test_small_weights_lie_in_the_weight_file_like_all_others(package):
     entries = read_archive(package, Kind.PACKAGE)
-    offsets = json.loads(entries[aotinductor.OFFSETS])
     blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
-    weights = random_weights(1)
-    assert offsets.keys() == {name for name in weights if not name.endswith("num_batches_tracked")}
-    assert len(set(offsets.values())) == len(offsets)
-    for name, offset in offsets.items():
-        assert offset % 64 == 0
-        np.testing.assert_array_equal(
-            np.frombuffer(raw_bytes(weights[name]), np.uint8), list(blob[offset:])[: len(raw_bytes(weights[name]))]
-        )
+    names = Blanks.model_validate_json(entries[WEIGHTS]).read
+    expected = {name: raw_bytes(random_weights(1)[name]) for name in names}
+    assert set(names) == {name for name in random_weights(1) if not name.endswith("num_batches_tracked")}
+    places = Places.load(entries[aotinductor.PLACES])
+    assert places.read({name: len(value) for name, value in expected.items()}, blob) == expected
+
+
+def test_matrix_products_are_compiled_but_for_the_one_along_edges_that_may_be_none(package):
+    entries = read_archive(package, Kind.PACKAGE)
+    kernels = next(data for name, data in entries.items() if name.endswith(".kernel.cpp")).decode()
+    wrapper = next(data for name, data in entries.items() if name.endswith(".wrapper.cpp")).decode()
+    assert "micro_gemm" in kernels
+    assert wrapper.count("(aoti_torch_cpu_addmm_out(") == 1
 
 
 def test_contract_is_in_the_metadata_that_cpp_reads(package):
@@ -125,7 +130,7 @@ def compiled(*constants: tuple[str, bytes]) -> dict[str, bytes]:
 
 @pytest.fixture
 def program():
-    state_dict = {"a": torch.arange(1.0, 20.0), "b": torch.tensor([3.0]), "steps": torch.tensor(7)}
+    state_dict = {"a": torch.arange(1.0, 20.0), "b": torch.tensor([33.0]), "steps": torch.tensor(7)}
     return SimpleNamespace(state_dict=state_dict, constants={"signs": torch.ones(2)})
 
 
@@ -134,21 +139,30 @@ def blanks(program):
     return Blanks.of(program.state_dict, read={"a", "b"})
 
 
-def test_offsets_count_constants_of_the_architecture_too(program, blanks):
+def found_in(entries, program, blanks):
+    blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
+    weights = {name: program.state_dict[name] for name in blanks.read}
+    return find_places(blob, aotinductor._constants(entries, program, blanks), weights)
+
+
+def test_constants_of_the_architecture_are_kept(program, blanks):
     a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
-    entries = compiled(("signs", bytes(8)), ("a", a), ("b", b))
-    assert aotinductor._offsets(entries, program, blanks) == {"a": 64, "b": 192}
+    entries = compiled(("signs", raw_bytes(program.constants["signs"])), ("a", a), ("b", b))
+    blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
+    filled = found_in(entries, program, blanks).pour({"a": torch.zeros(19), "b": torch.tensor([5.0])}, blob)
+    assert np.flatnonzero(np.frombuffer(filled, np.float32)).tolist() == [0, 1, 48]
+    assert np.frombuffer(filled, np.float32)[[0, 48]].tolist() == [1.0, 5.0]
 
 
-@pytest.mark.parametrize("spoil", ["folded", "merged", "derived", "reordered", "counter"])
+@pytest.mark.parametrize("spoil", ["folded", "merged", "scaled", "reordered", "counter"])
 def test_weight_that_the_compiler_changed_is_refused(program, blanks, spoil):
     a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
     constants = {
         "folded": [("a", a)],
         "merged": [("a", a), ("a", a)],
-        "derived": [("a", a), ("b", b), ("", a)],
+        "scaled": [("a", a), ("b", b), ("constant2", raw_bytes(1.5 * program.state_dict["a"]))],
         "reordered": [("a", a[4:] + a[:4]), ("b", b)],
         "counter": [("a", a), ("b", b), ("steps", raw_bytes(program.state_dict["steps"]))],
     }
     with pytest.raises(ArtifactError, match="the compiler"):
-        aotinductor._offsets(compiled(*constants[spoil]), program, blanks)
+        found_in(compiled(*constants[spoil]), program, blanks)

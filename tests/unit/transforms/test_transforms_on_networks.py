@@ -71,7 +71,7 @@ def test_each_transform_does_what_it_says(layout: str) -> None:
         assert not has(frozenset([name]), kind)
         assert has(frozenset(whole) - {name}, kind)
     first = FAMILY.deployable(SETTINGS, layout, frozenset([SPLIT_EDGE_LINEAR])).state_dict()["conv2.node.weight"]
-    assert first.shape == (48, 16)
+    assert first.shape == (32, 16)
 
 
 @pytest.mark.parametrize("layout", FAMILY.layouts)

@@ -7,8 +7,11 @@ is quadratic in the batch.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
 from modelferry.networks.directions import DeltaR
@@ -48,47 +51,69 @@ class GraphNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(features))
         self.mean_scale = nn.Parameter(torch.ones(features))
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """Return normalised nodes (B, N, F) for nodes (B, N, F), zero where padded, and which are present (B, N, 1)."""
-        count = present.sum(1, keepdim=True).clamp(min=1.0)
+    def forward(self, x: Tensor, present: Tensor, count: Tensor) -> Tensor:
+        """Return normalised nodes (B, N, F) for nodes (B, N, F), zero where they are not `present` (B, N, 1).
+
+        `count` (B, 1, 1) are the nodes of each event, at least 1.
+        """
         centred = (x - x.sum(1, keepdim=True) / count * self.mean_scale) * present
         variance = centred.square().sum(1, keepdim=True) / count
         return self.weight * centred / (variance + 1e-5).sqrt() + self.bias
 
 
+class Slots(NamedTuple):
+    """What is known of the neighbours of each particle before any is found.
+
+    Attributes
+    ----------
+    excluded
+        Infinite for pairs that are no edges, else 0, (B, N, N).
+    first
+        The row of each event's first particle among all, (B, 1, 1).
+    valid
+        Which slots of a particle have a neighbour, (B, N, k).
+    filled, share
+        The same as (B · N, k, 1): 1 where there is one, else 0; and that over the number of a particle's neighbours.
+    """
+
+    excluded: Tensor
+    first: Tensor
+    valid: Tensor
+    filled: Tensor
+    share: Tensor
+
+
 class EdgeConvolution(EdgeLayers):
     """Edge convolution with a residual shortcut: mean over incoming edges of MLP([x_i, x_j − x_i]).
 
-    Values keep the axes (B, N, k, F) until a matrix product: joined ones would cost a division an index.
+    The particles of all events are the rows of one matrix, (B · N, F), so that each linear layer is one matrix product
+    whose bias and activation every compiler fuses into it.
     """
 
-    def to_nearest(self, x: Tensor, index: Tensor, valid: Tensor) -> Tensor:
-        """Return (B, N, outputs) with messages from each node to its nearest, `index` and `valid` (B, N, k)."""
-        centre, neighbour, shortcut = self.products(x)
-        message = self.mlp(self.joined(rows(centre, index), neighbour.unsqueeze(2).expand(-1, -1, index.size(2), -1)))
+    def messages(self, centre: Tensor, neighbour: Tensor) -> Tensor:
+        """Return (B · N, k, outputs) for the two ends of each edge, one (B · N, k, F), the other (B · N, 1, F)."""
+        edges = self.joined(centre, neighbour)
+        return self.mlp(edges.flatten(0, 1)).view(-1, edges.size(1), self.outputs)
+
+    def to_nearest(self, x: Tensor, index: Tensor, slots: Slots) -> Tensor:
+        """Return (B · N, outputs) with messages from each node to its nearest, `index` (B, N, k) within its event."""
+        centre, neighbour = self.ends(x)
+        message = self.messages(embedding((index + slots.first).flatten(0, 1), centre), neighbour.unsqueeze(1))
         number = torch.arange(index.size(1), device=x.device).view(1, -1, 1, 1)
-        arrives = ((index.unsqueeze(1) == number) & valid.unsqueeze(1)).to(x.dtype).flatten(2)
+        to = torch.where(slots.valid, index, -1)
+        arrives = (to.unsqueeze(1) == number).to(x.dtype).flatten(2)
         count = arrives.sum(2, keepdim=True)
-        mean = torch.bmm(arrives, message.flatten(1, 2)) / count.clamp(min=1.0)
-        return self.finished(mean, count.clamp(max=1.0), shortcut)
+        mean = torch.bmm(arrives, message.view(index.size(0), -1, self.outputs)) / count.clamp(min=1.0)
+        return self.finished(mean.flatten(0, 1), count.clamp(max=1.0).flatten(0, 1), x)
 
-    def forward(self, x: Tensor, excluded: Tensor, filled: Tensor) -> Tensor:
-        """Return (B, N, outputs) with messages to each node from its nearest in the space of `x`.
-
-        `excluded` is infinite for pairs that are no edges (B, N, N), `filled` 1 for filled slots, else 0 (B, N, k, 1).
-        """
-        apart = x.unsqueeze(2) - x.unsqueeze(1)
-        index = nearest((apart * apart).sum(3) + excluded, filled.size(2))
-        centre, neighbour, shortcut = self.products(x)
-        message = self.mlp(self.joined(centre.unsqueeze(2).expand(-1, -1, index.size(2), -1), rows(neighbour, index)))
-        mean = (message * filled).sum(2) / filled.sum(2).clamp(min=1.0)
-        return self.finished(mean, filled[:, :, 0], shortcut)
-
-
-def rows(x: Tensor, index: Tensor) -> Tensor:
-    """Return (B, N, k, F) of nodes (B, N, F) for indices within each event (B, N, k)."""
-    event = torch.arange(x.size(0), device=x.device).view(-1, 1, 1)
-    return x[event, index]
+    def forward(self, x: Tensor, slots: Slots) -> Tensor:
+        """Return (B · N, outputs) with messages to each node from its nearest in the space of `x`."""
+        nodes = x.view(slots.excluded.size(0), -1, x.size(1))
+        apart = nodes.unsqueeze(2) - nodes.unsqueeze(1)
+        index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours) + slots.first
+        centre, neighbour = self.ends(x)
+        message = self.messages(centre.unsqueeze(1), embedding(index.flatten(0, 1), neighbour))
+        return self.finished((message * slots.share).sum(1), slots.filled[:, 0], x)
 
 
 class DenseParticleNet(ParticleNetLayers):
@@ -100,17 +125,28 @@ class DenseParticleNet(ParticleNetLayers):
 
     def forward(self, x: Tensor, mask: Tensor, graph_input: Tensor) -> Tensor:
         """Return logits (B, 4)."""
-        number = torch.arange(mask.size(1), device=x.device)
-        usable = mask.unsqueeze(2) & mask.unsqueeze(1) & (number.unsqueeze(1) != number)
-        excluded = torch.zeros_like(usable, dtype=x.dtype).masked_fill(~usable, float("inf"))
-        others = mask.sum(1).sub(1).view(-1, 1, 1)
-        valid = mask.unsqueeze(2) & (torch.arange(self.neighbours, device=x.device) < others)
-        filled, present = valid.to(x.dtype).unsqueeze(3), mask.to(x.dtype).unsqueeze(2)
+        slots, present = self.slots(mask, x.dtype), mask.to(x.dtype).unsqueeze(2)
+        count = present.sum(1, keepdim=True).clamp(min=1.0)
         x = torch.where(mask.unsqueeze(2), x, 0.0)
-        index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + excluded, self.neighbours)
-        x = self.gn0(x, present)
-        first = self.conv1.to_nearest(x, index, valid)  # type: ignore[operator]
-        second = self.conv2(first, excluded, filled)
-        third = self.conv3(second, excluded, filled)
-        total = (torch.cat([first, second, third], dim=2) * present).sum(1)
-        return self.logits(total / present.sum(1).clamp(min=1.0), graph_input)
+        index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + slots.excluded, self.neighbours)
+        x = self.gn0(x, present, count).flatten(0, 1)
+        first = self.conv1.to_nearest(x, index, slots)  # type: ignore[operator]
+        second = self.conv2(first, slots)
+        third = self.conv3(second, slots)
+        nodes = torch.cat([first, second, third], dim=1).view(mask.size(0), mask.size(1), -1)
+        return self.logits((nodes * (present / count)).sum(1), graph_input)
+
+    def slots(self, mask: Tensor, dtype: torch.dtype) -> Slots:
+        """Return the slots of events whose particles stand where `mask` (B, N) says."""
+        number = torch.arange(mask.size(1), device=mask.device)
+        usable = mask.unsqueeze(2) & mask.unsqueeze(1) & (number.unsqueeze(1) != number)
+        others = mask.sum(1).sub(1).view(-1, 1, 1)
+        valid = mask.unsqueeze(2) & (torch.arange(self.neighbours, device=mask.device) < others)
+        filled = valid.to(dtype).flatten(0, 1).unsqueeze(2)
+        return Slots(
+            excluded=torch.where(usable, 0.0, float("inf")),
+            first=torch.arange(mask.size(0), device=mask.device).mul(mask.size(1)).view(-1, 1, 1),
+            valid=valid,
+            filled=filled,
+            share=filled / filled.sum(1, keepdim=True).clamp(min=1.0),
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
 from modelferry.transforms import NONE
@@ -75,23 +76,21 @@ class EdgeConvolution(EdgeLayers):
     def along_edges(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return (ΣN, outputs) for given edges (2, E), row 0 = source, row 1 = target."""
         source, target = edge_index[0], edge_index[1]
-        centre, neighbour, shortcut = self.products(x)
+        centre, neighbour = self.ends(x)
         message = self.mlp(self.joined(centre.index_select(0, target), neighbour.index_select(0, source)))
         mean = mean_by(message, target, x.size(0))
         filled = mean_by(torch.ones_like(message[:, :1]), target, x.size(0)) if self.folded else mean
-        return self.finished(mean, filled, shortcut)
+        return self.finished(mean, filled, x)
 
     def forward(self, x: Tensor, batch: Tensor) -> Tensor:
         """Return (ΣN, outputs) with each node's nearest neighbours in `x` as sources."""
-        k = self.neighbours
-        index, valid = nearest(x, k, batch)
-        centre, neighbour, shortcut = self.products(x)
-        sources = neighbour.index_select(0, index.flatten()).view(-1, k, neighbour.size(1))
-        edges = self.joined(centre.unsqueeze(1).expand(-1, k, -1), sources).flatten(0, 1)
-        message = self.mlp(edges).view(-1, k, self.outputs)
+        index, valid = nearest(x, self.neighbours, batch)
+        centre, neighbour = self.ends(x)
+        edges = self.joined(centre.unsqueeze(1), embedding(index, neighbour))
+        message = self.mlp(edges.flatten(0, 1)).view(-1, self.neighbours, self.outputs)
         message = message.masked_fill(~valid.unsqueeze(2), 0.0)
         mean = message.sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
-        return self.finished(mean, valid[:, :1].to(mean.dtype), shortcut)
+        return self.finished(mean, valid[:, :1].to(mean.dtype), x)
 
 
 class FlatParticleNet(ParticleNetLayers):

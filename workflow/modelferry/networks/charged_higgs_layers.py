@@ -21,21 +21,11 @@ from modelferry.transforms.edge_convolution import split_edge_linear
 CONVOLUTIONS = ("conv1", "conv2", "conv3")
 
 
-class RowNorm(nn.BatchNorm1d):
-    """Batch norm over the last axis, whatever stands before it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (…, features)."""
-        flat = x.flatten(0, -2)
-        mean, variance = self.running_mean, self.running_var
-        return nn.functional.batch_norm(flat, mean, variance, self.weight, self.bias, eps=self.eps).view_as(x)
-
-
 class EdgeLayers(nn.Module):
     """The layers of an edge convolution with a residual shortcut, without its graph.
 
-    A message of an edge j → i is ``mlp(joined(centre_i, neighbour_j))`` with `centre`, `neighbour` and the input of the
-    shortcut from `products`; the result at a node is ``finished(mean of its messages, …)``.
+    A message of an edge j → i is ``mlp(joined(centre_i, neighbour_j))`` with `centre` and `neighbour` from `ends`; the
+    result at a node is ``finished(mean of its messages, …)``.
     """
 
     __constants__: ClassVar[list[str]] = ["folded", "split"]
@@ -47,32 +37,32 @@ class EdgeLayers(nn.Module):
         layers: list[nn.Module] = []
         for width in (2 * inputs, outputs, outputs):
             layers += [nn.Linear(width, outputs), nn.LeakyReLU(), _norm(outputs, self.folded), nn.Dropout()]
-        shortcut = [nn.Linear(inputs, outputs), _norm(outputs, self.folded), nn.Dropout()]
         if self.split:
-            layers[0] = shortcut[0] = nn.Identity()
-            self.node = nn.Linear(inputs, 3 * outputs)
+            layers[0] = nn.Identity()
+            self.node = nn.Linear(inputs, 2 * outputs)
         self.mlp = nn.Sequential(*layers)
-        self.shortcut = nn.Sequential(*shortcut)
+        self.shortcut = nn.Sequential(nn.Linear(inputs, outputs), _norm(outputs, self.folded), nn.Dropout())
         self.after_mean = MeanAffine(outputs) if self.folded else nn.Identity()
 
-    def products(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what nodes (N, inputs) contribute to their edges as centre and as neighbour, and to the shortcut."""
+    def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what nodes (N, inputs) contribute to their edges as centre and as neighbour."""
         if self.split:
-            centre, neighbour, shortcut = self.node(x).chunk(3, dim=-1)
-            return centre, neighbour, shortcut
-        return x, x, x
+            centre, neighbour = self.node(x).chunk(2, dim=1)
+            return centre, neighbour
+        return x, x
 
     def joined(self, centre: Tensor, neighbour: Tensor) -> Tensor:
         """Return the input of the MLP for edges whose ends contribute `centre` and `neighbour`."""
         if self.split:
             return centre + neighbour
-        return torch.cat([centre, neighbour - centre], dim=-1)
+        difference = neighbour - centre
+        return torch.cat([centre.expand_as(difference), difference], dim=-1)
 
-    def finished(self, mean: Tensor, filled: Tensor, shortcut: Tensor) -> Tensor:
-        """Return (N, outputs) for mean messages (N, outputs), whether there were any (N, 1), and shortcut inputs."""
+    def finished(self, mean: Tensor, filled: Tensor, x: Tensor) -> Tensor:
+        """Return (N, outputs) for mean messages (N, outputs), whether there were any (N, 1), and nodes (N, inputs)."""
         if self.folded:
             mean = self.after_mean(mean, filled)
-        return mean + self.shortcut(shortcut)
+        return mean + self.shortcut(x)
 
 
 class ParticleNetLayers(nn.Module):
@@ -124,11 +114,11 @@ def converted(state_dict: Mapping[str, Tensor], transforms: frozenset[str]) -> d
             state = fold_into_next(state, norm, linear)
     if SPLIT_EDGE_LINEAR in transforms:
         for conv in CONVOLUTIONS:
-            state = split_edge_linear(state, f"{conv}.mlp.0", f"{conv}.shortcut.0", f"{conv}.node")
+            state = split_edge_linear(state, f"{conv}.mlp.0", f"{conv}.node")
     parts = list(dict.fromkeys(name.partition(".")[0] for name in state_dict))
     names = sorted(state, key=lambda name: parts.index(name.partition(".")[0]))
     return {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in names}
 
 
 def _norm(features: int, folded: bool) -> nn.Module:
-    return nn.Identity() if folded else RowNorm(features)
+    return nn.Identity() if folded else nn.BatchNorm1d(features)

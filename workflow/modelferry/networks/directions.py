@@ -34,18 +34,16 @@ class DeltaR(nn.Module):
     def forward(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
         """Return (B, N, N) float64 for momenta (B, N)."""
         px, py, pz = px.double(), py.double(), pz.double()
-        direction = torch.stack([self.pseudorapidity(px, py, pz), self.azimuth(px, py)])
-        apart = (direction.unsqueeze(-1) - direction.unsqueeze(-2)).abs()
-        eta, phi = apart[0], apart[1]
-        return eta.square() + torch.minimum(phi, 2 * math.pi - phi).square()
+        eta, phi = self.pseudorapidity(px, py, pz), self.azimuth(px, py)
+        apart = (phi.unsqueeze(2) - phi.unsqueeze(1)).abs()
+        return (eta.unsqueeze(2) - eta.unsqueeze(1)).square() + torch.minimum(apart, 2 * math.pi - apart).square()
 
     def pseudorapidity(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
         """Return η; 0 where pz is 0, and finite along the beam."""
         squared = px.square() + py.square()
         size, beam = (squared + pz.square()).sqrt(), squared == 0
         eta = ((pz.abs() + size) / torch.where(beam, 1.0, squared.sqrt())).log()
-        eta = torch.where(beam, (eta - self.log_tiny).clamp(max=self.max_eta), eta)
-        return torch.where(pz == 0, torch.zeros_like(eta), torch.where(pz < 0, -eta, eta))
+        return torch.where(beam, (eta - self.log_tiny).clamp(min=0.0, max=self.max_eta), eta) * pz.sign()
 
     def azimuth(self, px: Tensor, py: Tensor) -> Tensor:
         """Return φ in [−π, π], as ``arctan2(py, px)`` has it; the sign of a zero px counts, that of py does not."""
@@ -53,8 +51,7 @@ class DeltaR(nn.Module):
         larger = torch.maximum(x, y)
         octant = self.arctan(torch.minimum(x, y) / torch.where(larger == 0, 1.0, larger))
         quadrant = torch.where(y > x, math.pi / 2 - octant, octant)
-        backward = (px < 0) | ((px == 0) & (px.reciprocal() < 0))
-        half = torch.where(backward, math.pi - quadrant, quadrant)
+        half = torch.where(px.reciprocal() < 0, math.pi - quadrant, quadrant)
         return torch.where(py < 0, -half, half)
 
     def arctan(self, ratio: Tensor) -> Tensor:
@@ -68,7 +65,7 @@ class DeltaR(nn.Module):
 
 def horner(coefficients: list[float], z: Tensor) -> Tensor:
     """Return a polynomial of `z`, highest coefficient first."""
-    value = torch.full_like(z, coefficients[0])
-    for coefficient in coefficients[1:]:
+    value = coefficients[0] * z + coefficients[1]
+    for coefficient in coefficients[2:]:
         value = value * z + coefficient
     return value
