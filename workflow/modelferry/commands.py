@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation
 from modelferry.selection import select
 
 Command = Callable[[argparse.Namespace], int]
+
+OTHERS = 3
+"""Checkpoints of so many other models are tried as weights of another fold."""
 
 
 def models(options: argparse.Namespace) -> int:
@@ -85,7 +88,7 @@ def validate(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel, name: str) -> None:
         for runtime in load_format(planned.model.export(name).format).runtimes:
             if options.runtime in (None, runtime):
-                record = _validate(planned, name, runtime, options)
+                record = _validate(planned, name, runtime, options, _others(plan, planned))
                 _print_verdict(record, name)
                 if record.status == "failed":
                     failed.append(planned.id)
@@ -225,7 +228,17 @@ def _build(spec: TemplateSpec) -> None:
     print(f"{record.file.path}  built in {record.seconds:.1f} s")
 
 
-def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace) -> Validation:
+def _others(plan: Plan, planned: PlannedModel) -> list[str]:
+    """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
+    models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
+    place = next(place for place, model in enumerate(models) if model.id == planned.id)
+    following = [*models[place + 1 :], *models[:place]]
+    return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
+
+
+def _validate(
+    planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
+) -> Validation:
     from modelferry.validation.recording import Recording
     from modelferry.validation.reference import record_reference
     from modelferry.validation.stage import validate_artifact
@@ -242,7 +255,7 @@ def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.
             recording.write(paths.reference(planned.id))
         else:
             recording = Recording.read(paths.reference(planned.id))
-        record = validate_artifact(planned, name, runtime, tolerance, recording)
+        record = validate_artifact(planned, name, runtime, tolerance, recording, others)
         if not asked:
             record.write(paths.validation(planned.id, name, runtime))
     return record

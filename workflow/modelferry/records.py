@@ -160,6 +160,14 @@ class Control(Part):
     max_abs_diff: float
 
 
+class Sketch(Part):
+    """Differences from the float32 reference event by event, packed: `modelferry.validation.sketch` reads them."""
+
+    events: int
+    values: int
+    differences: str
+
+
 class Validation(Record):
     """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime."""
 
@@ -181,6 +189,8 @@ class Validation(Record):
     smallest_rtol: float
     smallest_atol: float
     deployable_max_abs_diff: float
+    weights_compared: int
+    sketch: Sketch
     shapes: tuple[ShapePoint, ...]
     argmax_flips: int
     max_score_shift: float

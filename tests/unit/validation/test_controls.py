@@ -1,5 +1,6 @@
 """Controls on a small network: broken artifacts must be seen, and a validator that sees nothing must be found out."""
 
+import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.validation import controls
+from modelferry.validation.broken import TRAINING, record_broken
+from modelferry.validation.controls import Whole, run_controls
+from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording
-from modelferry.validation.reference import evaluate
-from modelferry.validation.stage import run_controls, run_probes
+from modelferry.validation.stage import run_probes
 from modelferry.validation.verdict import Verdict, judge, with_controls
 
 
@@ -37,8 +40,8 @@ class Bench:
             path = Path(folder) / "whole.pt"
             self.target.fill(self.template, weights, {}, path)
             whole = self.target.load(path, threads=1)
-            tried = (self.template, weights, whole, self.recording, Tolerance())
-            return run_controls(self.family, self.target, contract, *tried)
+            tried = Whole(self.family, self.target, contract, self.template, weights, whole)
+            return run_controls(tried, self.recording, Tolerance(), changes.get("another"))
 
 
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
@@ -51,7 +54,8 @@ def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     float64 = evaluate(network.double(), family, contract, probes, torch.float64)
     shaken = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
     count = sum(len(probe.events) for probe in probes)
-    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "")
+    broken = record_broken(family, {"hidden": 16}, contract, state, probes)
+    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "", broken)
     example = family.collate(family.sample({"events": 4, "particles": 9}, 1), "flat")
     template = folder / "template.pt"
     deployable = family.deployable({"hidden": 16}, "flat").eval()
@@ -66,7 +70,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def test_every_broken_artifact_is_seen(bench: Bench) -> None:
     found = bench.run()
-    assert {control.name for control in found} == {"one weight changed by 10 %", *bench.family.broken_inputs()}
+    ways = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD, TRAINING}
+    assert {control.name for control in found} == {
+        *ways, *bench.family.broken_inputs("flat"), *bench.family.broken_networks(),
+    }  # fmt: skip
     assert all(control.detected for control in found)
     assert all(control.max_abs_diff > 1e-3 for control in found)
 
@@ -88,7 +95,7 @@ def test_unbroken_artifact_under_the_name_of_a_control_fails_the_run(
     monkeypatch.setattr(controls, "with_changed_weight", lambda weights, rank: dict(weights))
     found = bench.run()
     unseen = [control.name for control in found if not control.detected]
-    assert unseen == ["one weight changed by 10 %"]
+    assert unseen == [controls.WEIGHT]
     assert with_controls(Verdict("passed", ""), found).status == "failed"
 
 
@@ -100,7 +107,7 @@ def test_unbroken_inputs_under_the_name_of_a_control_fail_the_run(
 
     monkeypatch.setattr(type(bench.family), "broken_inputs", unbroken)
     found = bench.run()
-    assert [control.detected for control in found] == [True, False]
+    assert [control.name for control in found if not control.detected] == ["nothing spoiled"]
     assert "nothing spoiled" in with_controls(Verdict("passed", ""), found).reason
 
 
@@ -110,7 +117,52 @@ def test_changed_weight_is_seen_whatever_the_weights_are(seed: int, tmp_path: Pa
     torch.manual_seed(seed)
     state = load_family("charged_higgs_particlenet").deployable({"hidden": 16}, "flat").state_dict()
     found = {control.name: control for control in prepare(dict(state), tmp_path).run()}
-    assert found["one weight changed by 10 %"].detected
+    assert found[controls.WEIGHT].detected
+    assert found[controls.BIAS].detected
+
+
+def test_unbroken_network_under_the_name_of_a_control_fails_the_run(bench: Bench) -> None:
+    recording = bench.recording
+    whole = [
+        dataclasses.replace(one, outputs={"logits": recording.float32["logits"][one.events]})
+        if one.name == "k changed by one"
+        else one
+        for one in recording.broken
+    ]
+    found = dataclasses.replace(bench, recording=dataclasses.replace(recording, broken=tuple(whole))).run()
+    assert [control.name for control in found if not control.detected] == ["k changed by one"]
+
+
+def test_weights_that_are_no_other_fold_fail_the_run(bench: Bench) -> None:
+    found = bench.run(another=bench.weights)
+    assert [control.name for control in found if not control.detected] == [controls.OTHER_FOLD]
+    assert all(control.detected for control in bench.run(another=formula_state(16, salt="another fold")))
+
+
+def test_events_decided_by_rounding_do_not_detect_anything(bench: Bench) -> None:
+    """A recording of near-ties alone shows nothing: what is broken must be seen in the other events."""
+    shaken = np.stack([bench.recording.float32["logits"] + 1])
+    blind = dataclasses.replace(bench.recording, shaken={"logits": shaken})
+    assert not any(control.detected for control in dataclasses.replace(bench, recording=blind).run())
+
+
+def test_one_bias_of_the_smallest_tensor_is_changed_and_nothing_else() -> None:
+    before = formula_state(16)
+    for rank in (0, 1):
+        after = controls.with_changed_bias(before, rank)
+        changed = {name: int((after[name] != before[name]).sum()) for name in before}
+        assert {name: count for name, count in changed.items() if count} == {"output.bias": 1}
+    zero = {"a.weight": torch.ones(3, 2), "a.bias": torch.zeros(3)}
+    assert controls.with_changed_bias(zero)["a.bias"].sum() > 0
+
+
+def test_another_training_moves_every_weight_and_leaves_the_statistics_valid() -> None:
+    before = formula_state(16)
+    after = controls.retrained(before)
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype
+        assert tensor.is_floating_point() != torch.equal(after[name], tensor), name
+    assert all((tensor > 0).all() for name, tensor in after.items() if name.endswith("running_var"))
 
 
 def test_one_weight_is_changed_and_no_other() -> None:

@@ -100,7 +100,18 @@ class Family(ABC):
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return mistakes in preparing the inputs of a layout that the validator must see, by name."""
+        """Return mistakes in preparing the inputs of a layout that the validator must see, by name.
+
+        If there are none, the validator swaps two features of an input, where the contract names features.
+        """
+        return {}
+
+    def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
+        """Return mistakes in a network that the validator must see, by name.
+
+        Each takes the reference with its weights, in evaluation mode, which it may change, and returns the broken one.
+        To leave evaluation mode is a mistake that the validator adds, where there are layers for which it matters.
+        """
         return {}
 
     def rewritten(self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str]) -> torch.nn.Module:

@@ -161,6 +161,17 @@ class ChargedHiggsParticleNet(Family):
         reverse = {"edges reversed": lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}}
         return {**reverse, **swapped}
 
+    def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
+        """Return what exporters of this network have got wrong: its graphs, and its normalisation."""
+        from modelferry.networks import charged_higgs_broken as broken
+
+        return {
+            "edges reversed": broken.reversed_edges,
+            "edges of the input in all layers": broken.static_edges,
+            "k changed by one": broken.one_neighbour_more,
+            "normalisation over the batch": broken.normalised_over_the_batch,
+        }
+
 
 def _flat_inputs(era: Tensor) -> tuple[Tensor, ...]:
     return (

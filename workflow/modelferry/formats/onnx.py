@@ -72,6 +72,13 @@ class Onnx(Format):
             proto.metadata_props.add(key=key, value=value)
         out.write_bytes(proto.SerializeToString(deterministic=True))
 
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the values of the initializers."""
+        proto = _read(path)
+        properties = {entry.key: entry.value for entry in proto.metadata_props}
+        read = Blanks.model_validate_json(properties[WEIGHTS_KEY]).read
+        return {name: initializer.raw_data for name, initializer in _initializers(proto, read).items()}
+
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
         import onnxruntime as ort

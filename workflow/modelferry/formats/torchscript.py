@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ArtifactError
 from modelferry.formats import Format, Runner
-from modelferry.weights import Blanks, distinct_copy
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,16 @@ class TorchScript(Format):
             for name, weight in weights.items():
                 tensors[name].copy_(weight)
             _save(module, {**extra, **metadata}, out)
+
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the tensors of the module's state dict that a template leaves open."""
+        import torch
+
+        extra = {WEIGHTS_FILE: ""}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            tensors = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).state_dict()
+        return {name: raw_bytes(tensors[name]) for name in Blanks.model_validate_json(extra[WEIGHTS_FILE]).root}
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with ``torch.jit.load``; outputs are named as the contract inside the archive says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,20 @@ from modelferry.contract import Arrays
 from modelferry.errors import ArtifactError
 from modelferry.records import temporary_name
 from modelferry.validation.probes import MIXED, REAL, Probe
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Outputs of the reference with a mistake in it, by name, for some `events` of the recording, one row each."""
+
+    name: str
+    events: np.ndarray
+    outputs: Arrays
+
+
+def ordinary(probes: Sequence[Probe]) -> Iterator[int]:
+    """Yield the places of probes with events of mixed sizes, real or synthetic: what is broken shows there soonest."""
+    yield from (place for place, probe in enumerate(probes) if probe.label in (MIXED, REAL))
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,8 @@ class Recording:
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
         The weights that the reference had.
+    broken
+        What broken networks make of some of the events.
     """
 
     probes: tuple[Probe, ...]
@@ -38,6 +54,7 @@ class Recording:
     classes: np.ndarray
     weights: np.ndarray
     checkpoint_sha256: str
+    broken: tuple[Broken, ...] = ()
 
     @property
     def labels(self) -> np.ndarray:
@@ -48,20 +65,6 @@ class Recording:
     def sources(self) -> np.ndarray:
         """Where each event comes from, (events,)."""
         return np.repeat([probe.source for probe in self.probes], [len(probe.events) for probe in self.probes])
-
-    def ordinary(self) -> Recording:
-        """Return the part with events of mixed sizes, real or synthetic: what is broken shows there soonest."""
-        kept = [probe.label in (MIXED, REAL) for probe in self.probes]
-        events = np.repeat(kept, [len(probe.events) for probe in self.probes])
-        return Recording(
-            probes=tuple(probe for probe, keep in zip(self.probes, kept, strict=True) if keep),
-            float32={name: value[events] for name, value in self.float32.items()},
-            float64={name: value[events] for name, value in self.float64.items()},
-            shaken={name: value[:, events] for name, value in self.shaken.items()},
-            classes=self.classes[events],
-            weights=self.weights[events],
-            checkpoint_sha256=self.checkpoint_sha256,
-        )
 
     def write(self, path: Path | str) -> None:
         """Write everything as one ``.npz``, atomically: no pickles, ragged events as one array and their lengths."""
@@ -81,6 +84,10 @@ class Recording:
         arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
         arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
         arrays |= {f"shaken.{name}": value for name, value in self.shaken.items()}
+        arrays["broken"] = np.array([broken.name for broken in self.broken], dtype=str)
+        for number, broken in enumerate(self.broken):
+            arrays[f"broken.{number}.events"] = broken.events
+            arrays |= {f"broken.{number}.output.{name}": value for name, value in broken.outputs.items()}
         temporary = temporary_name(path)
         with temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -111,7 +118,14 @@ class Recording:
             classes=arrays["classes"],
             weights=arrays["weights"],
             checkpoint_sha256=str(arrays["checkpoint_sha256"]),
+            broken=tuple(_broken(number, str(name), arrays) for number, name in enumerate(arrays["broken"])),
         )
+
+
+def _broken(number: int, name: str, arrays: Arrays) -> Broken:
+    prefix = f"broken.{number}.output."
+    outputs = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+    return Broken(name, arrays[f"broken.{number}.events"], outputs)
 
 
 def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:

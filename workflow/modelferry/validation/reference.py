@@ -12,12 +12,13 @@ import torch
 
 from modelferry import paths
 from modelferry.checkpoints import fit, load_state_dict
-from modelferry.contract import Arrays, Contract
 from modelferry.demo import demo_for
 from modelferry.digests import sha256_of_file
 from modelferry.errors import CheckpointError
 from modelferry.events import EventSet
 from modelferry.families import Family, load_family
+from modelferry.validation.broken import record_broken
+from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import Probe, make_probes
 from modelferry.validation.recording import Recording
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 SHAKEN = 4
 """So many times the float32 reference is evaluated on shaken inputs, to find the events that are near a tie."""
-NOISE = 1e-6
-"""Relative size of the shaking: some units in the last place, as much as another order of sums makes."""
 DEMO_SOURCE = "test fold of the demo"
 
 
@@ -52,6 +51,7 @@ def record_reference(planned: PlannedModel) -> Recording:
         float64=evaluate(family.double(load_reference(planned, family)), family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
+        broken=record_broken(family, planned.hyperparameters, contract, network.state_dict(), probes),
     )
 
 
@@ -75,38 +75,6 @@ def real_events(planned: PlannedModel, family: Family) -> EventSet | None:
     unseen = demo.test_events(model.axes, Path(paths.demo_events(model.family)))
     order = np.random.default_rng(model.validation.seed).permutation(len(unseen))
     return replace(unseen.take(order), source=DEMO_SOURCE)
-
-
-def evaluate(
-    network: torch.nn.Module,
-    family: Family,
-    contract: Contract,
-    probes: Iterable[Probe],
-    dtype: torch.dtype = torch.float32,
-    noise: int = 0,
-) -> Arrays:
-    """Return the outputs of an eager network on all probes by name, one row an event.
-
-    With `noise`, a seed, all real inputs are changed by some units in the last place of float32.
-    """
-    generator = torch.Generator().manual_seed(noise)
-    rows: list[tuple[torch.Tensor, ...]] = []
-    for probe in probes:
-        inputs = family.collate(probe.events, contract.layout)
-        tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
-        if noise:
-            tensors = [_shaken(tensor, generator) for tensor in tensors]
-        with torch.inference_mode():
-            result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
-        rows.append(result if isinstance(result, tuple) else (result,))
-    columns = zip(*rows, strict=True)
-    return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
-
-
-def _shaken(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor * (1 + NOISE * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype))
 
 
 def _labels(probes: Iterable[Probe], known: EventSet) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,14 @@ import numpy as np
 import torch
 
 from modelferry import paths
+from modelferry.checkpoints import fit, load_state_dict
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
-from modelferry.errors import ArtifactError
+from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.export import trained_weights
 from modelferry.families import Family, load_family
-from modelferry.formats import Format, Runner, load_format
+from modelferry.formats import Runner, load_format
 from modelferry.records import (
     Control,
     IllConditioned,
@@ -29,23 +29,44 @@ from modelferry.records import (
     Validation,
 )
 from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
-from modelferry.validation.controls import broken_runners
+from modelferry.validation.controls import Whole, differ, run_controls
+from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording
-from modelferry.validation.reference import evaluate
-from modelferry.validation.verdict import Judgement, judge, judge_damage, with_bitwise, with_controls
+from modelferry.validation.resemblance import resembling
+from modelferry.validation.sketch import sketch
+from modelferry.validation.verdict import (
+    Judgement,
+    judge,
+    judge_damage,
+    with_bitwise,
+    with_controls,
+    with_findings,
+)
+from modelferry.validation.weights_inside import altered
+from modelferry.validation.weights_inside import describe as weights_reason
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel
+    from modelferry.plan import PlannedModel, TemplateSpec
 
 LISTED = 20
 """Ill-conditioned events that are written out."""
 
 
 def validate_artifact(
-    planned: PlannedModel, export: str, runtime: str, tolerance: Tolerance, recording: Recording
+    planned: PlannedModel,
+    export: str,
+    runtime: str,
+    tolerance: Tolerance,
+    recording: Recording,
+    others: Sequence[str] = (),
 ) -> Validation:
     """Compare an artifact with the recorded outputs of its reference, controls included.
+
+    Parameters
+    ----------
+    others
+        Checkpoints of other models of the campaign: one of them serves as a control, if there is one that fits.
 
     Raises
     ------
@@ -75,14 +96,20 @@ def validate_artifact(
     score_shift = float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0))
     before, after = auc(recording, recording.float32[output]), auc(recording, artifact[output])
     delta_auc = max((abs(after[name] - before[name]) for name in before), default=None)
+    inside = target.read_weights(path) if target.exactness == "exact" else {}
+    findings = [weights_reason(altered(inside, weights)), unsteady(run, family, contract, recording, artifact)]
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact":
         template = Path(Template.read(spec.record).file.path)
-        controls = run_controls(family, target, contract, template, weights, run, recording.ordinary(), tolerance)
-        verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
+        whole = Whole(family, target, contract, template, weights, run)
+        controls = run_controls(whole, recording, tolerance, another_fold(planned, spec, family, others, weights))
+        verdict = judgement.verdict
     else:
         limits = model.validation
         verdict = judge_damage(outputs, score_shift, delta_auc, limits.max_score_shift, limits.max_delta_auc)
+    verdict = with_bitwise(verdict, target.bitwise, apart)
+    verdict = with_findings(verdict, list(filter(None, findings)), resembling(recording, artifact, tolerance))
+    verdict = with_controls(verdict, controls)
     difference = judgement.regular
     return Validation(
         model=model.id,
@@ -103,6 +130,8 @@ def validate_artifact(
         smallest_rtol=difference.smallest_rtol,
         smallest_atol=difference.smallest_atol,
         deployable_max_abs_diff=apart,
+        weights_compared=len(inside),
+        sketch=sketch(outputs.artifact, outputs.float32, judgement.near_tie),
         shapes=shape_points(outputs, recording, judgement, tolerance),
         argmax_flips=argmax_flips(outputs),
         max_score_shift=score_shift,
@@ -122,6 +151,35 @@ def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence
     return {tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs}
 
 
+def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
+    """Return that an artifact gives other outputs for the same inputs, if it does."""
+    place = max(range(len(recording.probes)), key=lambda place: len(recording.probes[place].events))
+    start = sum(len(probe.events) for probe in recording.probes[:place])
+    again = run_probes(run, family, contract, recording.probes[place : place + 1])
+    same = all(np.array_equal(rows, artifact[name][start : start + len(rows)], True) for name, rows in again.items())
+    return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
+
+
+def another_fold(
+    planned: PlannedModel,
+    spec: TemplateSpec,
+    family: Family,
+    others: Sequence[str],
+    weights: Mapping[str, torch.Tensor],
+) -> Mapping[str, torch.Tensor] | None:
+    """Return the deployable's weights for the first checkpoint among `others` that fits it and is another."""
+    trained = family.deployable(planned.hyperparameters, family.reference_layout)
+    for path in others:
+        try:
+            state = fit(load_state_dict(path), trained, path)
+        except CheckpointError:
+            continue
+        found = family.rewritten_weights(state, spec.hyperparameters, spec.layout, spec.transforms)
+        if differ(found, weights):
+            return found
+    return None
+
+
 def judge_outputs(
     recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract, awkward: Collection[str] = ()
 ) -> Judgement:
@@ -132,30 +190,6 @@ def judge_outputs(
         outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], recording.shaken[name])
         judgements.append(judge(outputs, recording.labels, tolerance, awkward))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
-
-
-def run_controls(
-    family: Family,
-    target: Format,
-    contract: Contract,
-    template: Path,
-    weights: Mapping[str, torch.Tensor],
-    whole: Runner,
-    recording: Recording,
-    tolerance: Tolerance,
-) -> tuple[Control, ...]:
-    """Feed broken artifacts to the same judgement as the whole one."""
-    found = []
-    with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
-        for name, runners in broken_runners(family, target, contract, template, weights, whole, Path(folder)):
-            for run in runners:
-                artifact = run_probes(run, family, contract, recording.probes)
-                judgement = judge_outputs(recording, artifact, tolerance, contract)
-                seen = not judgement.verdict.passed
-                if seen:
-                    break
-            found.append(Control(name=name, detected=seen, max_abs_diff=judgement.regular.max_abs))
-    return tuple(found)
 
 
 def shape_points(

@@ -67,10 +67,22 @@ def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, awkward: C
         share = f"{near_tie[ordinary].sum()} of {ordinary.sum()} events are decided by rounding"
         reason = f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
         return Judgement(Verdict("failed", reason), found, near_tie)
-    agree = within(regular.artifact, regular.float32, tolerance)
-    if agree.all() or found.error_ratio <= ERROR_RATIO:
+    if not departs(regular, tolerance, found.reference_error):
         return Judgement(Verdict("passed", ""), found, near_tie)
+    agree = within(regular.artifact, regular.float32, tolerance)
     return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
+
+
+def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:
+    """Return whether an artifact is not the trained function on these events.
+
+    It is not if it neither agrees with the float32 reference within `tolerance`, nor is at most twice as far from
+    float64 as `own_error`, the float32 reference's own largest error.
+    """
+    if within(outputs.artifact, outputs.float32, tolerance).all():
+        return False
+    error = np.abs(outputs.artifact - outputs.float64)
+    return not bool((error <= ERROR_RATIO * own_error).all())
 
 
 def judge_damage(
@@ -105,6 +117,16 @@ def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
     if unseen and verdict.passed:
         return Verdict("failed", f"{BLIND}: it did not see {', '.join(unseen)}")
     return verdict
+
+
+def with_findings(verdict: Verdict, findings: Sequence[str], resembling: Sequence[str]) -> Verdict:
+    """Fail for what was found beside the outputs, and say which mistakes would explain a failure."""
+    reasons = [reason for reason in (*findings, verdict.reason) if reason]
+    if verdict.passed and not findings:
+        return verdict
+    if resembling:
+        reasons.append(f"its outputs are those of the network with this mistake: {' or '.join(resembling)}")
+    return Verdict("failed", "; ".join(reasons))
 
 
 def with_bitwise(verdict: Verdict, required: bool, largest: float) -> Verdict:
