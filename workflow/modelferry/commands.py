@@ -265,7 +265,8 @@ def _print_verdict(record: Validation, name: str) -> None:
     numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
     limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
     ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
-    print(f"{record.status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
+    status = record.status if record.exactness == "exact" else f"{record.status} as an approximation:"
+    print(f"{status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
     if record.reason:
         print(f"  {record.reason}")
 

@@ -19,6 +19,7 @@ from modelferry.errors import ConfigError, did_you_mean
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
 from modelferry.records import Tolerance
+from modelferry.transforms import resolve_approximations
 
 DEMO = "demo"
 RESERVED_CAMPAIGNS = {"templates", "demo"}
@@ -54,6 +55,9 @@ class Export(Strict):
     transforms: Literal["all", "none"] | dict[str, bool] = Field(
         default="all", description="exact rewrites: all, none, or those to switch off, e.g. {fold_batch_norm: false}"
     )
+    approximate: list[str] = Field(
+        default_factory=list, description="rewrites to another function, e.g. [static_edges]: labelled, never exact"
+    )
     name: str = Field(default="", description="folder of the artifact below the model's; default: from the above")
 
     @classmethod
@@ -68,6 +72,7 @@ class Export(Strict):
             data = {"format": data}
         if isinstance(data, dict) and data.get("format") in format_names() and not data.get("name"):
             extras = [data.get("layout"), *(str(value) for value in (data.get("options") or {}).values())]
+            extras += map(str, data.get("approximate") or [])
             data = {**data, "name": "-".join([data["format"], *(extra for extra in extras if extra)])}
         return data
 
@@ -160,7 +165,8 @@ class Campaign(Strict):
         with _as_value_error():
             family = load_family(self.family)
             for export in self.formats:
-                family.layout(export.layout)
+                layout = family.layout(export.layout)
+                resolve_approximations(export.approximate, family.approximations(layout))
         return self
 
     @model_validator(mode="after")

@@ -176,6 +176,7 @@ class Validation(Record):
     layout: str
     runtime: str
     artifact_sha256: str
+    exactness: Exactness
     status: Status
     reason: str
     tolerance: Tolerance

@@ -64,13 +64,18 @@ class Family(ABC):
         """Return the exact rewrites that the deployable of a layout knows: names of `modelferry.transforms`."""
         return ()
 
+    def approximations(self, layout: str) -> tuple[str, ...]:
+        """Return the rewrites to another function that a layout knows: names of `modelferry.transforms`."""
+        return ()
+
     @abstractmethod
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
         """Return the network as it is exported, rewritten by `transforms`: pure PyTorch operators, dynamic sizes.
 
-        Without transforms, the keys of the deployable in the reference's layout are the checkpoint's.
+        Approximations that were asked for are among `transforms`. Without any, the keys of the deployable in the
+        reference's layout are the checkpoint's.
         """
 
     def convert(

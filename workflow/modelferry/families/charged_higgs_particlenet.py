@@ -18,7 +18,7 @@ from modelferry.events.edges import delta_r_edges
 from modelferry.events.particles import ERAS, era_one_hot, event_weights, node_features
 from modelferry.families import Family, Shapes
 from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, STATIC_EDGES
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +86,10 @@ class ChargedHiggsParticleNet(Family):
     def transforms(self, layout: str) -> tuple[str, ...]:
         """Return all, in either layout."""
         return (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
+
+    def approximations(self, layout: str) -> tuple[str, ...]:
+        """Return what others have shipped as this network, in the layout in which it can be written."""
+        return (STATIC_EDGES,) if layout == "flat" else ()
 
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE

@@ -75,7 +75,10 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         if manifest is None or not Path(manifest.artifact.path).is_file():
             problems = problems or [f"{export.name}: was not exported"]
             continue
-        contracts[f"{model.campaign}/{manifest.layout}"] = manifest.contract
+        place = f"{model.campaign}/{manifest.layout}"
+        contracts[place] = (
+            manifest.contract if manifest.exactness == "exact" else contracts.get(place, manifest.contract)
+        )
         parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
             path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
         )  # fmt: skip

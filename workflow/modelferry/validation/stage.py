@@ -117,6 +117,7 @@ def validate_artifact(
         layout=spec.layout,
         runtime=runtime,
         artifact_sha256=manifest.artifact.sha256,
+        exactness=manifest.exactness,
         status=verdict.status,
         reason=verdict.reason,
         tolerance=tolerance,
