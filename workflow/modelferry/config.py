@@ -115,6 +115,23 @@ class Benchmark(Strict):
     seconds: float = Field(default=0.2, gt=0, description="time spent on each format at each point")
 
 
+class Events(Strict):
+    """Real events: a path pattern alone, or with options of the family's reader."""
+
+    files: str = Field(description="path pattern over the axes, glob allowed")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the family's reader, e.g. {era: '2018'}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Let the schema allow a pattern alone."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core))]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pattern(cls, data: Any) -> Any:
+        return {"files": data} if isinstance(data, str) else data
+
+
 class Override(Strict):
     """Settings of the models that `where` selects."""
 
@@ -132,7 +149,7 @@ class Campaign(Strict):
     formats: list[Export] = Field(description="what to export to")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
     overrides: list[Override] = Field(default_factory=list)
-    events: str | None = Field(default=None, description="path pattern of real events for validation, glob allowed")
+    events: Events | None = Field(default=None, description="real events for validation")
     validation: Validation = Validation()
     benchmark: Benchmark = Benchmark()
 
@@ -164,6 +181,7 @@ class Campaign(Strict):
     def _known_family(self) -> Campaign:
         with _as_value_error():
             family = load_family(self.family)
+            family.check_event_options(self.events.options if self.events else {})
             for export in self.formats:
                 layout = family.layout(export.layout)
                 resolve_approximations(export.approximate, family.approximations(layout))
@@ -171,7 +189,8 @@ class Campaign(Strict):
 
     @model_validator(mode="after")
     def _known_axes(self) -> Campaign:
-        for pattern in (self.checkpoint, self.events or "", *(item.checkpoint or "" for item in self.overrides)):
+        events = self.events.files if self.events else ""
+        for pattern in (self.checkpoint, events, *(item.checkpoint or "" for item in self.overrides)):
             for field in _fields(pattern):
                 if field not in self.axes:
                     raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
@@ -243,6 +262,7 @@ class Model:
     hyperparameters: dict[str, Any]
     exports: tuple[Export, ...]
     events: tuple[str, ...]
+    event_options: dict[str, Any]
     validation: Validation
     benchmark: Benchmark
 
@@ -275,7 +295,8 @@ def _expand(name: str, campaign: Campaign) -> Iterator[Model]:
             missing=missing,
             hyperparameters=hyperparameters,
             exports=tuple(campaign.formats),
-            events=tuple(_matches(campaign.events, axes)) if campaign.events else (),
+            events=tuple(_matches(campaign.events.files, axes)) if campaign.events else (),
+            event_options=campaign.events.options if campaign.events else {},
             validation=campaign.validation,
             benchmark=campaign.benchmark,
         )

@@ -281,7 +281,7 @@ class Plan:
         settings = model.validation.model_dump(include={"events", "seed"})
         return [
             _code("reference", model.family),
-            _config({**settings, "hyperparameters": planned.hyperparameters}),
+            _config({**settings, "hyperparameters": planned.hyperparameters, "events": model.event_options}),
             _versions(load_family(model.family).packages),
             *_checkpoint(model),
         ]

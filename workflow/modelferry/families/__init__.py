@@ -100,7 +100,14 @@ class Family(ABC):
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Return the inputs of one call on `events`."""
 
-    def read_events(self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int) -> EventSet:
+    def check_event_options(self, options: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` for options that the reader of events does not know."""
+        for name in options:
+            raise ConfigError(f"family {self.name} reads events without options, '{name}' among them", "remove it")
+
+    def read_events(
+        self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
+    ) -> EventSet:
         """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
 

@@ -5,6 +5,7 @@ Source: `choij1589/ChargedHiggsAnalysisV3`, folder `ParticleNet/python`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ import numpy as np
 
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.errors import EventFileError
-from modelferry.events import EventSet
+from modelferry.events import EventSet, join
 from modelferry.events.edges import delta_r_edges
-from modelferry.events.particles import ERAS, era_one_hot, event_weights, node_features
+from modelferry.events.particles import ERAS, era_one_hot, event_set
+from modelferry.events.selection import Selection
 from modelferry.families import Family, Shapes
 from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
 from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, STATIC_EDGES
@@ -138,20 +140,36 @@ class ChargedHiggsParticleNet(Family):
             "batch": np.repeat(np.arange(len(events)), lengths),
         }
 
-    def read_events(self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int) -> EventSet:
-        """Read the analysis's own ROOT files; a file's era is in its path (``…/2018/…`` or ``…2018.root``)."""
-        from modelferry.events import analysis_tree, join
+    def check_event_options(self, options: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` unless they are settings of a `Selection`."""
+        Selection.of(options)
 
+    def read_events(
+        self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
+    ) -> EventSet:
+        """Read NanoAOD files, or the analysis's own; `options` are settings of a `Selection`.
+
+        A file's era is in its path (``…/2018/…`` or ``…2018.root``), unless the options give it. The selection is for
+        NanoAOD: the analysis's own files hold selected events.
+        """
+        from modelferry.events import analysis_tree, nanoaod
+
+        selection = Selection.of(options)
+        largest = PARTICLES.maximum
         sets: list[EventSet] = []
-        for path in paths:
-            era = next((era for era in ERAS if era in str(path)), None)
-            if era is None:
-                raise EventFileError(f"{path}: no era in its path", f"one of {', '.join(ERAS)} must be part of it")
-            collections = analysis_tree.read(path, max_events=max(1, limit // len(paths)))
-            events = [{"x": x, "graph_input": era_one_hot(era)} for x in node_features(collections)]
-            labels = np.full(len(events), -1, dtype=np.int64)
-            sets.append(EventSet(events, labels, event_weights(collections), str(path)))
-        return join(sets)
+        for place, path in enumerate(paths):
+            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - place))
+            era = selection.era or _era_in(path)
+            if share <= 0:
+                break
+            if nanoaod.is_nanoaod(path):
+                sets.append(nanoaod.read(path, era, selection, share, largest))
+            else:
+                sets.append(event_set(analysis_tree.read(path, max_events=share), era, str(path)))
+        found = join(sets)
+        if paths and not len(found):
+            raise EventFileError(f"no event of {found.source} is selected", "loosen the options of `events`")
+        return found
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return two exchanged features, and reversed first-layer edges or, where these are inside, an ignored mask."""
@@ -175,6 +193,14 @@ class ChargedHiggsParticleNet(Family):
             "k changed by one": broken.one_neighbour_more,
             "normalisation over the batch": broken.normalised_over_the_batch,
         }
+
+
+def _era_in(path: Path) -> str:
+    era = next((era for era in ERAS if era in str(path)), None)
+    if era is None:
+        wanted = f"one of {', '.join(ERAS)} must be part of it, or `era` among the options of `events`"
+        raise EventFileError(f"{path}: no era in its path", wanted)
+    return era
 
 
 def _flat_inputs(era: Tensor) -> tuple[Tensor, ...]:

@@ -76,9 +76,8 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
             problems = problems or [f"{export.name}: was not exported"]
             continue
         place = f"{model.campaign}/{manifest.layout}"
-        contracts[place] = (
-            manifest.contract if manifest.exactness == "exact" else contracts.get(place, manifest.contract)
-        )
+        if manifest.exactness == "exact" or place not in contracts:
+            contracts[place] = manifest.contract
         parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
             path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
         )  # fmt: skip

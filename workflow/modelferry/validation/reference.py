@@ -66,9 +66,8 @@ def real_events(planned: PlannedModel, family: Family) -> EventSet | None:
     """Return the events that the config names, or the labelled test fold of a demo model, if there are any."""
     model = planned.model
     if model.events:
-        return family.read_events(
-            [Path(path) for path in model.events], planned.hyperparameters, model.validation.events
-        )
+        files = [Path(path) for path in model.events]
+        return family.read_events(files, planned.hyperparameters, model.validation.events, **model.event_options)
     demo = demo_for(model.family) if model.demo else None
     if demo is None:
         return None
