@@ -288,6 +288,7 @@ class SummaryValidation(Part):
     max_score_shift: float
     ill_conditioned: int
     delta_auc: float | None
+    weights_compared: int
 
 
 class SummaryBenchmark(Timing):
@@ -354,6 +355,16 @@ class SummaryControl(Part):
     detected: bool
 
 
+class SummaryComparison(Part):
+    """The largest difference between two of a campaign's artifacts, or the reference, over so many models."""
+
+    campaign: str
+    first: str
+    second: str
+    max_abs_diff: float
+    models: int
+
+
 class Summary(Record):
     """`reports/summary.json`: the report for machines."""
 
@@ -364,6 +375,7 @@ class Summary(Record):
     environment: Environment
     templates: tuple[SummaryTemplate, ...]
     controls: tuple[SummaryControl, ...]
+    comparisons: tuple[SummaryComparison, ...] = ()
     models: tuple[SummaryModel, ...]
 
 
