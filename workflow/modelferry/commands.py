@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelferry import paths
 from modelferry.config import Model
@@ -18,6 +19,9 @@ from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
 from modelferry.selection import select
+
+if TYPE_CHECKING:
+    from modelferry.validation.recording import Recording
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -95,6 +99,20 @@ def validate(options: argparse.Namespace) -> int:
 
     code = _for_each(options, jobs, run)
     return code or (1 if failed and not options.exit_zero else 0)
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
+    from modelferry.validation.diagnosis import diagnose as found
+
+    planned = _plan(options).model(options.id)
+    name = planned.model.export(options.export).name
+    settings = planned.model.validation
+    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
+    print(f"{planned.id} {name}")
+    for line in found(planned, name, tolerance, _recording(planned)):
+        print(f"  {line}")
+    return 0
 
 
 def benchmark(options: argparse.Namespace) -> int:
@@ -239,7 +257,6 @@ def _others(plan: Plan, planned: PlannedModel) -> list[str]:
 def _validate(
     planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
 ) -> Validation:
-    from modelferry.validation.recording import Recording
     from modelferry.validation.reference import record_reference
     from modelferry.validation.stage import validate_artifact
 
@@ -250,15 +267,23 @@ def _validate(
         if options.events is not None:
             model: Model = dataclasses.replace(planned.model, validation=settings)
             recording = record_reference(dataclasses.replace(planned, model=model))
-        elif not Path(paths.reference(planned.id)).is_file():
-            recording = record_reference(planned)
-            recording.write(paths.reference(planned.id))
         else:
-            recording = Recording.read(paths.reference(planned.id))
+            recording = _recording(planned)
         record = validate_artifact(planned, name, runtime, tolerance, recording, others)
         if not asked:
             record.write(paths.validation(planned.id, name, runtime))
     return record
+
+
+def _recording(planned: PlannedModel) -> Recording:
+    """Return what was recorded of a model's reference; record it if that was not done yet."""
+    from modelferry.validation.recording import Recording
+    from modelferry.validation.reference import record_reference
+
+    path = paths.reference(planned.id)
+    if not Path(path).is_file():
+        record_reference(planned).write(path)
+    return Recording.read(path)
 
 
 def _print_verdict(record: Validation, name: str) -> None:

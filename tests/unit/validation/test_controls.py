@@ -15,13 +15,14 @@ from modelferry.contract import Arrays
 from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
+from modelferry.running import on_tensors
 from modelferry.validation import controls
 from modelferry.validation.broken import TRAINING, record_broken
 from modelferry.validation.controls import Whole, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording
-from modelferry.validation.stage import run_probes
+from modelferry.validation.stage import run_probes, unsteady
 from modelferry.validation.verdict import Verdict, judge, with_controls
 
 
@@ -109,6 +110,18 @@ def test_unbroken_inputs_under_the_name_of_a_control_fail_the_run(
     found = bench.run()
     assert [control.name for control in found if not control.detected] == ["nothing spoiled"]
     assert "nothing spoiled" in with_controls(Verdict("passed", ""), found).reason
+
+
+def test_artifact_that_gives_other_outputs_for_the_same_inputs_is_found(bench: Bench) -> None:
+    """What a network exported in training mode does: its dropout goes on."""
+    contract = bench.family.contract({"hidden": 16}, "flat")
+    network = bench.family.deployable({"hidden": 16}, "flat")
+    network.load_state_dict(bench.weights)
+    for training in (False, True):
+        run = on_tensors(lambda inputs, network=network.train(training): network(*inputs), contract)
+        artifact = run_probes(run, bench.family, contract, bench.recording.probes)
+        reason = unsteady(run, bench.family, contract, bench.recording, artifact)
+        assert ("as a network in training mode does" in reason) == training
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -59,6 +59,13 @@ class Format(ABC):
         """
         return {}
 
+    def layers(self, path: Path) -> Runner | None:
+        """Return a runner of what flows inside an artifact: outputs of the deployable's modules by name, in order.
+
+        Those of which the graph tells the place; None for a format that keeps its inside to itself.
+        """
+        return None
+
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""
         return ""

@@ -85,6 +85,19 @@ class TorchExport(Format):
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
 
+    def layers(self, path: Path) -> Runner:
+        """Return the outputs of the modules that the program remembers, computed by its own graph."""
+        contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
+        import torch
+
+        from modelferry.running import INPUT, outputs_of_modules
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            module = torch.export.unflatten(torch.export.load(str(path)))
+        run = outputs_of_modules(module, contract)
+        return lambda inputs: {place: value for place, value in run(inputs).items() if not place.endswith(INPUT)}
+
 
 def _weight_files(entries: Mapping[str, bytes]) -> dict[str, str]:
     config = json.loads(entries[WEIGHTS_CONFIG])["config"]
