@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state
-from modelferry.contract import Arrays
+from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
@@ -118,7 +119,8 @@ def test_artifact_that_gives_other_outputs_for_the_same_inputs_is_found(bench: B
     network = bench.family.deployable({"hidden": 16}, "flat")
     network.load_state_dict(bench.weights)
     for training in (False, True):
-        run = on_tensors(lambda inputs, network=network.train(training): network(*inputs), contract)
+        network.train(training)
+        run = on_tensors(lambda inputs: network(*inputs), contract)
         artifact = run_probes(run, bench.family, contract, bench.recording.probes)
         reason = unsteady(run, bench.family, contract, bench.recording, artifact)
         assert ("as a network in training mode does" in reason) == training
@@ -187,6 +189,67 @@ def test_one_weight_is_changed_and_no_other() -> None:
     ratio = (after[name] / before[name])[after[name] != before[name]]
     assert abs(float(ratio[0]) - 1) == pytest.approx(0.1, rel=1e-3)
     assert before[name] is not after[name]
+
+
+class Tagger(Family):
+    """A family that declares nothing: a perceptron, the first two features of which count for nothing."""
+
+    name = "tagger"
+    layouts = ("table",)
+    reference_layout = "table"
+
+    def __init__(self, dropout: float, features: tuple[str, ...]) -> None:
+        self.dropout, self.features = dropout, features
+
+    def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
+        return Contract(
+            layout=layout,
+            inputs=(Tensor(name="x", dtype="float32", shape=("events", 4), features=self.features),),
+            outputs=(Tensor(name="logits", dtype="float32", shape=("events", 2)),),
+            dimensions=(Dimension(name="events", minimum=1, typical=8, maximum=64),),
+        )
+
+    def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
+        torch.manual_seed(1)
+        dropout = [torch.nn.Dropout(self.dropout)] if self.dropout else []
+        network = torch.nn.Sequential(torch.nn.Linear(4, 8), *dropout, torch.nn.ReLU(), torch.nn.Linear(8, 2))
+        network[0].weight.data[:, :2] = 0
+        return network
+
+    def deployable(self, hyperparameters: Any, layout: str, transforms: Any = frozenset()) -> torch.nn.Module:
+        return self.reference(hyperparameters)
+
+    def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
+        rows = np.random.default_rng(seed).normal(size=(dims["events"], 4)).astype(np.float32)
+        return [{"x": row} for row in rows]
+
+    def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
+        return {"x": np.stack([event["x"] for event in events])}
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("features", [("a", "b", "c", "d"), ()])
+def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
+    dropout: float, features: tuple[str, ...], tmp_path: Path
+) -> None:
+    family, target = Tagger(dropout, features), load_format("torchscript")
+    contract, network = family.contract({}, "table"), family.reference({}).eval()
+    probes = make_probes(family, contract, 100, 1, [], "")
+    weights = network.state_dict()
+    outputs = [evaluate(network.to(dtype), family, contract, probes, dtype) for dtype in (torch.float64, torch.float32)]
+    shaken = {"logits": outputs[1]["logits"][None]}
+    count = len(outputs[0]["logits"])
+    broken = record_broken(family, {}, contract, weights, probes)
+    recording = Recording(tuple(probes), outputs[1], outputs[0], shaken, np.full(count, -1), np.ones(count), "", broken)
+    target.build_template(network, contract, family.collate(probes[-1].events, ""), {"method": "trace"}, tmp_path / "t")
+    target.fill(tmp_path / "t", weights, {}, tmp_path / "m")
+    whole = Whole(family, target, contract, tmp_path / "t", weights, target.load(tmp_path / "m", 1))
+    found = run_controls(whole, recording, Tolerance())
+    expected = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD}
+    expected |= {TRAINING} if dropout else set()
+    expected |= {controls.SWAPPED} if features else set()
+    assert {control.name for control in found} == expected
+    assert all(control.detected for control in found)
 
 
 @pytest.mark.parametrize("name", family_names())

@@ -126,7 +126,8 @@ class TorchScript(Format):
 
 def _outputs_by_bias(graph: Any) -> dict[str, Any]:
     """Return the output of each node of an inlined graph that adds a module's bias last, by the module's name."""
-    owners, found = {next(graph.inputs()).debugName(): ""}, {}
+    owners: dict[str, str] = {next(graph.inputs()).debugName(): ""}
+    found: dict[str, Any] = {}
     for node in graph.nodes():
         given = [value.debugName() for value in node.inputs()]
         if node.kind() == "prim::GetAttr" and given[0] in owners:
