@@ -161,7 +161,7 @@ class Control(Part):
 
 
 class Sketch(Part):
-    """Differences from the float32 reference event by event, packed: `modelferry.validation.sketch` reads them."""
+    """Differences from the float32 reference event by event, packed: `modelferry.sketch` reads them."""
 
     events: int
     values: int

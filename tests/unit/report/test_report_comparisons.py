@@ -9,7 +9,7 @@ from report_samples import CONTRACTS, six, summary
 from modelferry.records import SummaryComparison
 from modelferry.report.comparisons import FLOAT32, FLOAT64, compare, matrix
 from modelferry.report.markdown import render
-from modelferry.validation.sketch import VALUES, apart, differences, sketch
+from modelferry.sketch import VALUES, apart, differences, sketch
 
 
 class Validation:

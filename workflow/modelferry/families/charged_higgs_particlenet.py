@@ -172,16 +172,16 @@ class ChargedHiggsParticleNet(Family):
         return found
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return two exchanged features, and reversed first-layer edges or, where these are inside, an ignored mask."""
-        swapped = {"features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)}}
+        """Return exchanged features, no era, and reversed edges or, where these are inside, an ignored mask."""
+        ways: dict[str, Callable[[Arrays, Contract], Arrays]] = {
+            "features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)},
+            "era forgotten": lambda inputs, _: {**inputs, "graph_input": np.zeros_like(inputs["graph_input"])},
+        }
         if layout == "dense":
-            return {
-                **swapped,
-                "mask ignored": lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])},
-                "era forgotten": lambda inputs, _: {**inputs, "graph_input": np.zeros_like(inputs["graph_input"])},
-            }
-        reverse = {"edges reversed": lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}}
-        return {**reverse, **swapped}
+            ways["mask ignored"] = lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])}
+        else:
+            ways["edges reversed"] = lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}
+        return ways
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return what exporters of this network have got wrong: its graphs, and its normalisation."""

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from modelferry.records import SummaryComparison, Validation
 from modelferry.report.cells import NOTHING, plural, scientific, table
-from modelferry.validation.sketch import apart
+from modelferry.sketch import apart
 
 FLOAT64, FLOAT32 = "reference, float64", "reference, float32"
 Validated = tuple[str, Validation]

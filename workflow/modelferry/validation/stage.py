@@ -28,13 +28,13 @@ from modelferry.records import (
     Tolerance,
     Validation,
 )
+from modelferry.sketch import sketch
 from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording
 from modelferry.validation.resemblance import resembling
-from modelferry.validation.sketch import sketch
 from modelferry.validation.verdict import (
     Judgement,
     judge,
