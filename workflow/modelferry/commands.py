@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelferry import paths
-from modelferry.config import Model
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
-from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
+from modelferry.records import Failure, Manifest, Summary, Validation, write_text
 from modelferry.selection import select
 
 Command = Callable[[argparse.Namespace], int]
@@ -231,11 +230,11 @@ def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.
     from modelferry.validation.stage import validate_artifact
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
-    settings = planned.model.validation.model_copy(update=asked)
-    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
+    tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
     with _reported("validate", planned.id, name):
         if options.events is not None:
-            model: Model = dataclasses.replace(planned.model, validation=settings)
+            settings = planned.model.validation.model_copy(update={"events": options.events})
+            model = dataclasses.replace(planned.model, validation=settings)
             recording = record_reference(dataclasses.replace(planned, model=model))
         elif not Path(paths.reference(planned.id)).is_file():
             recording = record_reference(planned)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +51,22 @@ class Recording:
         """Where each event comes from, (events,)."""
         return np.repeat([probe.source for probe in self.probes], [len(probe.events) for probe in self.probes])
 
-    def ordinary(self) -> Recording:
-        """Return the part with events of mixed sizes, real or synthetic: what is broken shows there soonest."""
-        kept = [probe.label in (MIXED, REAL) for probe in self.probes]
-        events = np.repeat(kept, [len(probe.events) for probe in self.probes])
+    @property
+    def distinct(self) -> np.ndarray:
+        """A number for each event, (events,): events that are repeated, in larger batches, have the same."""
+        numbers: dict[int, int] = {}
+        events = [id(event) for probe in self.probes for event in probe.events]
+        return np.array([numbers.setdefault(event, len(numbers)) for event in events], np.int64)
+
+    def event(self, number: int) -> Arrays:
+        """Return the inputs of the `number`-th event."""
+        return next(islice((event for probe in self.probes for event in probe.events), number, None))
+
+    def part(self, keep: Sequence[bool]) -> Recording:
+        """Return the part with some of the probes."""
+        events = np.repeat(np.asarray(keep, bool), [len(probe.events) for probe in self.probes])
         return Recording(
-            probes=tuple(probe for probe, keep in zip(self.probes, kept, strict=True) if keep),
+            probes=tuple(probe for probe, kept in zip(self.probes, keep, strict=True) if kept),
             float32={name: value[events] for name, value in self.float32.items()},
             float64={name: value[events] for name, value in self.float64.items()},
             shaken={name: value[:, events] for name, value in self.shaken.items()},
@@ -63,21 +75,32 @@ class Recording:
             checkpoint_sha256=self.checkpoint_sha256,
         )
 
+    def ordinary(self) -> Recording:
+        """Return the part with events of mixed sizes, real or synthetic: what is broken shows there soonest."""
+        return self.part([probe.label in (MIXED, REAL) for probe in self.probes])
+
     def write(self, path: Path | str) -> None:
-        """Write everything as one ``.npz``, atomically: no pickles, ragged events as one array and their lengths."""
-        events = [event for probe in self.probes for event in probe.events]
+        """Write everything as one ``.npz``, atomically: no pickles, ragged events as one array and their shapes.
+
+        An event that several probes share is written once.
+        """
+        distinct = self.distinct
+        _, first = np.unique(distinct, return_index=True)
+        every = [event for probe in self.probes for event in probe.events]
+        events = [every[number] for number in first]
         arrays: Arrays = {
             "checkpoint_sha256": np.array(self.checkpoint_sha256),
             "probe.label": np.array([probe.label for probe in self.probes]),
             "probe.source": np.array([probe.source for probe in self.probes]),
+            "probe.sizes": np.array([json.dumps(dict(probe.sizes)) for probe in self.probes]),
             "probe.events": np.array([len(probe.events) for probe in self.probes]),
+            "distinct": distinct,
             "classes": self.classes,
             "weights": self.weights,
         }
         for name in events[0]:
-            column = [np.atleast_1d(event[name]) for event in events]
-            arrays[f"event.{name}"] = np.concatenate(column)
-            arrays[f"length.{name}"] = np.array([len(array) for array in column])
+            arrays[f"event.{name}"] = np.concatenate([event[name].ravel() for event in events])
+            arrays[f"shape.{name}"] = np.array([event[name].shape for event in events], np.int64)
         arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
         arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
         arrays |= {f"shaken.{name}": value for name, value in self.shaken.items()}
@@ -94,17 +117,19 @@ class Recording:
                 return cls._from(dict(archive.items()))
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing", "run `modelferry reference` for this model") from None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, KeyError, IndexError, zipfile.BadZipFile) as error:
             raise ArtifactError(f"{path} is damaged: {error}", "delete it and run again") from error
 
     @classmethod
     def _from(cls, arrays: Arrays) -> Recording:
         events = _events({name[6:]: value for name, value in arrays.items() if name.startswith("event.")}, arrays)
-        ends = np.cumsum(arrays["probe.events"])
-        starts = ends - arrays["probe.events"]
-        probes = zip(arrays["probe.label"], arrays["probe.source"], starts, ends, strict=True)
+        members = np.split(arrays["distinct"], np.cumsum(arrays["probe.events"])[:-1])
+        facts = zip(arrays["probe.label"], arrays["probe.source"], arrays["probe.sizes"], members, strict=True)
         return cls(
-            probes=tuple(Probe(str(label), str(source), tuple(events[a:b])) for label, source, a, b in probes),
+            probes=tuple(
+                Probe(str(label), str(source), tuple(events[number] for number in numbers), json.loads(str(sizes)))
+                for label, source, sizes, numbers in facts
+            ),
             float32={name[8:]: value for name, value in arrays.items() if name.startswith("float32.")},
             float64={name[8:]: value for name, value in arrays.items() if name.startswith("float64.")},
             shaken={name[7:]: value for name, value in arrays.items() if name.startswith("shaken.")},
@@ -115,6 +140,10 @@ class Recording:
 
 
 def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:
-    split = {name: np.split(column, np.cumsum(arrays[f"length.{name}"])[:-1]) for name, column in columns.items()}
+    split: dict[str, list[np.ndarray]] = {}
+    for name, column in columns.items():
+        shapes = arrays[f"shape.{name}"]
+        pieces = np.split(column, np.cumsum(shapes.prod(axis=1))[:-1])
+        split[name] = [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
     names = list(split)
     return [dict(zip(names, values, strict=True)) for values in zip(*split.values(), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,16 +29,31 @@ from modelferry.records import (
     Tolerance,
     Validation,
 )
-from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
+from modelferry.validation.attempt import Attempt, attempt
+from modelferry.validation.compare import Outputs, within
 from modelferry.validation.controls import broken_runners
+from modelferry.validation.decisions import decide, score_shift
+from modelferry.validation.outside import not_finite, reject_all
 from modelferry.validation.probes import Probe
+from modelferry.validation.properties import measure
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import evaluate
-from modelferry.validation.verdict import Judgement, judge, judge_damage, with_bitwise, with_controls
+from modelferry.validation.verdict import (
+    Judgement,
+    judge,
+    judge_damage,
+    with_bitwise,
+    with_controls,
+    with_outside,
+    with_points,
+    with_properties,
+)
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
+ANYTHING = Tolerance(rtol=0, atol=float("inf"))
+"""Of approximations, batch mates of an event with numbers that are not finite must only stay finite."""
 LISTED = 20
 """Ill-conditioned events that are written out."""
 
@@ -60,29 +76,39 @@ def validate_artifact(
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
     contract = manifest.contract
-    probes = recording.probes
-    output = contract.outputs[0].name
     run = target.load(path, threads=1)
-    artifact = run_probes(run, family, contract, probes)
-    judgement = judge_outputs(recording, artifact, tolerance, contract, family.special(0))
+    found = attempt(run, family, contract, recording)
+    compared = found.part(found.within & found.finite_inputs)
+    probed, artifact = compared.recording, compared.outputs
+    judgement = judge_outputs(probed, artifact, tolerance, contract, awkward_groups(family))
     trained = trained_weights(planned, family)
     weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms)
     deployable.load_state_dict(weights)
-    eager = evaluate(deployable.eval(), family, contract, probes)
+    eager = evaluate(deployable.eval(), family, contract, probed.probes)
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
-    outputs = Outputs(recording.float64[output], recording.float32[output], artifact[output])
-    score_shift = float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0))
-    before, after = auc(recording, recording.float32[output]), auc(recording, artifact[output])
-    delta_auc = max((abs(after[name] - before[name]) for name in before), default=None)
+    output = contract.outputs[0].name
+    outputs = Outputs(probed.float64[output], probed.float32[output], artifact[output])
+    decisions = decide(contract, outputs, probed.classes, probed.distinct)
+    limits = model.validation
+    agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie
+    if manifest.exactness == "approximation":
+        agree = score_shift(contract, outputs) <= limits.max_score_shift
+    points = shape_points(found, compared, agree | judgement.verdict.passed, judgement.near_tie)
+    near = tolerance if manifest.exactness == "exact" else ANYTHING
+    outside = (*reject_all(run, contract, typical_inputs(family, contract)), *not_finite(found, near))
+    results = measure(probed, artifact, judgement.near_tie, tolerance)
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact":
         template = Path(Template.read(spec.record).file.path)
-        controls = run_controls(family, target, contract, template, weights, run, recording.ordinary(), tolerance)
-        verdict = with_controls(with_bitwise(judgement.verdict, target.bitwise, apart), controls)
+        controls = run_controls(family, target, contract, template, weights, run, probed.ordinary(), tolerance)
+        verdict = with_bitwise(with_properties(judgement.verdict, results), target.bitwise, apart)
     else:
-        limits = model.validation
-        verdict = judge_damage(outputs, score_shift, delta_auc, limits.max_score_shift, limits.max_delta_auc)
+        verdict = judge_damage(
+            outputs, decisions.max_score_shift, decisions.delta_auc, limits.max_score_shift, limits.max_delta_auc
+        )
+    verdict = with_outside(with_points(verdict, points, found.reasons), outside)
+    verdict = with_controls(verdict, controls)
     difference = judgement.regular
     return Validation(
         model=model.id,
@@ -93,7 +119,7 @@ def validate_artifact(
         status=verdict.status,
         reason=verdict.reason,
         tolerance=tolerance,
-        events=len(recording.labels),
+        events=len(np.unique(probed.distinct)),
         max_abs_diff=difference.max_abs,
         max_rel_diff=difference.max_rel,
         max_ulps=difference.max_ulps,
@@ -103,13 +129,12 @@ def validate_artifact(
         smallest_rtol=difference.smallest_rtol,
         smallest_atol=difference.smallest_atol,
         deployable_max_abs_diff=apart,
-        shapes=shape_points(outputs, recording, judgement, tolerance),
-        argmax_flips=argmax_flips(outputs),
-        max_score_shift=score_shift,
-        delta_auc=delta_auc,
-        auc=after,
-        ill_conditioned=int(judgement.near_tie.sum()),
-        ill_conditioned_events=near_ties(outputs, recording, judgement),
+        shapes=points,
+        outside=outside,
+        properties=results,
+        **vars(decisions),
+        ill_conditioned=len(np.unique(probed.distinct[judgement.near_tie])),
+        ill_conditioned_events=near_ties(outputs, probed, judgement, found.rows(found.within & found.finite_inputs)),
         controls=controls,
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
@@ -130,8 +155,19 @@ def judge_outputs(
     for tensor in contract.outputs:
         name = tensor.name
         outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], recording.shaken[name])
-        judgements.append(judge(outputs, recording.labels, tolerance, awkward))
+        judgements.append(judge(outputs, recording.labels, tolerance, awkward, recording.distinct))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
+
+
+def awkward_groups(family: Family) -> frozenset[str]:
+    """Return the labels of events that are made to be near a tie, or stand outside the contract."""
+    return frozenset([*family.special(0), *family.documented(0)])
+
+
+def typical_inputs(family: Family, contract: Contract) -> Arrays:
+    """Return the inputs of a call of two events of typical size."""
+    sizes = {name: contract.dimension(name).typical for name in family.sampled}
+    return family.collate(family.sample({**sizes, family.batch: 2}, seed=0), contract.layout)
 
 
 def run_controls(
@@ -158,51 +194,58 @@ def run_controls(
     return tuple(found)
 
 
-def shape_points(
-    outputs: Outputs, recording: Recording, judgement: Judgement, tolerance: Tolerance
-) -> tuple[ShapePoint, ...]:
-    """Return the result of each group of probes; within a group only the tolerance or the overall verdict count."""
-    labels, regular = recording.labels, ~judgement.near_tie
-    agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie
-    points = []
-    for label in dict.fromkeys(labels.tolist()):
-        members = labels == label
-        apart = np.abs(outputs.artifact - outputs.float32)[members & regular]
-        passed = judgement.verdict.passed or agree[members].all()
-        largest = float(np.nan_to_num(apart, nan=np.inf).max(initial=0))
+def shape_points(found: Attempt, compared: Attempt, agree: np.ndarray, near_tie: np.ndarray) -> tuple[ShapePoint, ...]:
+    """Return the result of each group of probes.
+
+    Parameters
+    ----------
+    found, compared
+        All probes, and those that were compared: within the contract, and finite.
+    agree, near_tie
+        Which events were answered correctly, and which of them are near-ties, (events compared,).
+    """
+    probed, points = compared.recording, []
+    name = next(iter(compared.outputs))
+    apart = np.abs(compared.outputs[name] - probed.float32[name]).max(axis=1, initial=0)
+    apart = np.where(near_tie, 0, np.nan_to_num(apart, nan=np.inf))
+    probes = zip(found.recording.probes, found.within, found.answered, found.finite_inputs, strict=True)
+    for label, group in groupby((entry for entry in probes if entry[3]), lambda entry: entry[0].label):
+        members = list(group)
+        here, refused = probed.labels == label, not all(answered for _, _, answered, _ in members)
+        expected = all(allowed for _, allowed, _, _ in members)
+        right = expected and bool(agree[here].all())
         points.append(
             ShapePoint(
-                label=label, events=int(members.sum()), max_abs_diff=largest, status="passed" if passed else "failed"
+                label=label,
+                sizes=members[0][0].sizes,
+                events=sum(len(probe.events) for probe, *_ in members),
+                expected="correct" if expected else "rejected",
+                outcome="rejected" if refused else "correct" if right else "silently wrong",
+                max_abs_diff=0.0 if refused else float(apart[here].max(initial=0)),
             )
         )
     return tuple(points)
 
 
-def near_ties(outputs: Outputs, recording: Recording, judgement: Judgement) -> tuple[IllConditioned, ...]:
-    """Return the ill-conditioned events, so that one can look at them."""
+def near_ties(
+    outputs: Outputs, recording: Recording, judgement: Judgement, numbers: np.ndarray
+) -> tuple[IllConditioned, ...]:
+    """Return the ill-conditioned events, each once, so that one can look at them: `modelferry event` shows inputs.
+
+    `numbers` are those of the events in the whole recording, (events,).
+    """
+    rows = np.flatnonzero(judgement.near_tie)
+    _, first = np.unique(recording.distinct[rows], return_index=True)
     return tuple(
         IllConditioned(
-            event=int(event),
+            event=int(numbers[event]),
             source=f"{recording.sources[event]}, {recording.labels[event]}",
             reference_float32=tuple(map(float, outputs.float32[event])),
             reference_float64=tuple(map(float, outputs.float64[event])),
             artifact=tuple(map(float, outputs.artifact[event])),
         )
-        for event in np.flatnonzero(judgement.near_tie)[:LISTED]
+        for event in rows[np.sort(first)][:LISTED]
     )
-
-
-def auc(recording: Recording, logits: np.ndarray) -> dict[str, float]:
-    """Return the area under the ROC curve of each pair of classes among the labelled events, by ``a/b``."""
-    scores, found = softmax(logits), {}
-    present = sorted(set(recording.classes.tolist()) - {-1})
-    for position, first in enumerate(present):
-        for second in present[position + 1 :]:
-            chosen = np.isin(recording.classes, (first, second))
-            share = scores[chosen, first] / (scores[chosen, first] + scores[chosen, second])
-            of_first = recording.classes[chosen] == first
-            found[f"{first}/{second}"] = area_under_curve(share[of_first], share[~of_first])
-    return found
 
 
 def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
