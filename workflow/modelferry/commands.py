@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,18 @@ def validate(options: argparse.Namespace) -> int:
 
     code = _for_each(options, jobs, run)
     return code or (1 if failed and not options.exit_zero else 0)
+
+
+def event(options: argparse.Namespace) -> int:
+    """Show a recorded event of a model, by the number that a validation lists it under: inputs and outputs, as JSON."""
+    from modelferry.validation.recording import Recording
+
+    for planned in _chosen(_plan(options), options):
+        recording = Recording.read(paths.reference(planned.id))
+        if not 0 <= options.number < len(recording.labels):
+            raise ConfigError(f"{planned.id} has no event {options.number}", f"0 to {len(recording.labels) - 1}")
+        print(json.dumps({"model": planned.id, **recording.describe(options.number)}, indent=1))
+    return 0
 
 
 def benchmark(options: argparse.Namespace) -> int:

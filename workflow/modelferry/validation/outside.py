@@ -119,11 +119,11 @@ def reject_all(run: Runner, contract: Contract, inputs: Arrays) -> list[OutsideC
     return cases
 
 
-def not_finite(found: Attempt, tolerance: Tolerance) -> list[OutsideCase]:
+def not_finite(found: Attempt, tolerance: Tolerance | None) -> list[OutsideCase]:
     """Return what became of numbers that are not finite, by kind.
 
     They must be rejected, or come out as what is not finite wherever they do so in the network as trained. Their batch
-    mates must be left as they are there.
+    mates must be left as they are there; those of an approximation, for which there is no tolerance, are not judged.
     """
     part = found.part(~found.finite_inputs)
     cases = []
@@ -134,7 +134,7 @@ def not_finite(found: Attempt, tolerance: Tolerance) -> list[OutsideCase]:
     return cases
 
 
-def _bad_numbers(found: Attempt, tolerance: Tolerance) -> tuple[Any, str]:
+def _bad_numbers(found: Attempt, tolerance: Tolerance | None) -> tuple[Any, str]:
     if not found.answered.any():
         return "rejected", found.refusals[0]
     answered = np.repeat(found.answered, [len(probe.events) for probe in found.recording.probes])
@@ -143,8 +143,10 @@ def _bad_numbers(found: Attempt, tolerance: Tolerance) -> tuple[Any, str]:
     for name, values in found.outputs.items():
         truth = found.recording.float32[name]
         sound, finite = np.isfinite(truth).all(axis=1), np.isfinite(values).all(axis=1)
-        with np.errstate(invalid="ignore"):
-            same = within(values, truth, tolerance, ILL_CONDITIONED)
+        same = sound
+        if tolerance is not None:
+            with np.errstate(invalid="ignore"):
+                same = within(values, truth, tolerance, ILL_CONDITIONED)
         hidden = hidden | (bad & finite & ~same)
         spoiled = spoiled | (~bad & sound & ~same)
         shows = shows | (bad & ~finite)
@@ -153,7 +155,8 @@ def _bad_numbers(found: Attempt, tolerance: Tolerance) -> tuple[Any, str]:
     if (spoiled & answered).any():
         return "silently wrong", "other events of the same call change"
     if (shows & answered).any():
-        return "not finite", "the outputs of the event are not finite; those of its batch mates are as they were"
+        mates = "are as they were" if tolerance is not None else "may change"
+        return "not finite", f"the outputs of the event are not finite; those of its batch mates {mates}"
     return "correct", "the network as trained does not depend on it either"
 
 

@@ -6,8 +6,8 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,9 +58,20 @@ class Recording:
         events = [id(event) for probe in self.probes for event in probe.events]
         return np.array([numbers.setdefault(event, len(numbers)) for event in events], np.int64)
 
-    def event(self, number: int) -> Arrays:
-        """Return the inputs of the `number`-th event."""
-        return next(islice((event for probe in self.probes for event in probe.events), number, None))
+    def describe(self, number: int) -> dict[str, Any]:
+        """Return the `number`-th event: its group, inputs and outputs, as lists of numbers."""
+        events = [event for probe in self.probes for event in probe.events]
+        outputs = {
+            f"{name} in {dtype}": values[number].tolist()
+            for dtype, found in (("float32", self.float32), ("float64", self.float64))
+            for name, values in found.items()
+        }
+        return {
+            "event": number,
+            "source": f"{self.sources[number]}, {self.labels[number]}",
+            "inputs": {name: value.tolist() for name, value in events[number].items()},
+            "outputs of the network as trained": outputs,
+        }
 
     def part(self, keep: Sequence[bool]) -> Recording:
         """Return the part with some of the probes."""
