@@ -1,6 +1,6 @@
 """Validate the artifacts of a config with many seeds in a row: none of them may fail.
 
-Run in a folder where a workflow has run: `python bench/seeds.py [SEEDS]`. Every seed means other events, of other
+Run where a workflow has run: `python bench/seeds.py [SEEDS [FIRST]]`. Every seed means other events, of other
 sizes, in another order. Exits with 1 if an artifact fails with any of them, and says with which.
 """
 
@@ -22,21 +22,21 @@ from modelferry.validation.reference import record_reference
 SEEDS = 50
 
 
-def main(seeds: int) -> int:
-    """Examine the first model of each campaign with `seeds` seeds."""
+def main(seeds: int = SEEDS, start: int = 1) -> int:
+    """Examine the first model of each campaign with `seeds` seeds from `start` on."""
     first: dict[str, PlannedModel] = {}
     for planned in Plan(read_config(None)).runnable.values():
         first.setdefault(planned.model.campaign, planned)
-    return sum(failures(planned, seeds) for planned in first.values()) and 1
+    return sum(failures(planned, range(start, start + seeds)) for planned in first.values()) and 1
 
 
-def failures(planned: PlannedModel, seeds: int) -> int:
+def failures(planned: PlannedModel, seeds: range) -> int:
     """Return how often an artifact of one model fails."""
     family = load_family(planned.model.family)
     runners = {e.name: load_format(e.format).load(Path(planned.artifact(e.name)), 1) for e in planned.exports}
     passed: Counter[str] = Counter()
     worst: dict[str, float] = dict.fromkeys(runners, 0.0)
-    for seed in range(1, seeds + 1):
+    for seed in seeds:
         started = time.perf_counter()
         settings = planned.model.validation.model_copy(update={"seed": seed})
         changed = dataclasses.replace(planned, model=dataclasses.replace(planned.model, validation=settings))
@@ -52,9 +52,12 @@ def failures(planned: PlannedModel, seeds: int) -> int:
                 print(f"seed {seed}: {export.name}: {found.verdict.reason}", flush=True)
         print(f"seed {seed}: {time.perf_counter() - started:.1f} s", flush=True)
     for name, ratio in worst.items():
-        print(f"{name}: passed {passed[name]} of {seeds}, largest error {ratio:.2f} times that of float32", flush=True)
-    return sum(seeds - passed[name] for name in runners)
+        print(
+            f"{name}: passed {passed[name]} of {len(seeds)}, largest error {ratio:.2f} times that of float32",
+            flush=True,
+        )
+    return sum(len(seeds) - passed[name] for name in runners)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS))
+    sys.exit(main(*map(int, sys.argv[1:])))
