@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry import paths
-from modelferry.config import Model
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
-from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
+from modelferry.records import Failure, Manifest, Summary, Validation, write_text
 from modelferry.selection import select
 
 if TYPE_CHECKING:
@@ -107,11 +107,21 @@ def diagnose(options: argparse.Namespace) -> int:
 
     planned = _plan(options).model(options.id)
     name = planned.model.export(options.export).name
-    settings = planned.model.validation
-    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
     print(f"{planned.id} {name}")
-    for line in found(planned, name, tolerance, _recording(planned)):
+    for line in found(planned, name, planned.tolerance(name), _recording(planned)):
         print(f"  {line}")
+    return 0
+
+
+def event(options: argparse.Namespace) -> int:
+    """Show a recorded event of a model, by the number that a validation lists it under: inputs and outputs, as JSON."""
+    from modelferry.validation.recording import Recording
+
+    for planned in _chosen(_plan(options), options):
+        recording = Recording.read(paths.reference(planned.id))
+        if not 0 <= options.number < len(recording.labels):
+            raise ConfigError(f"{planned.id} has no event {options.number}", f"0 to {len(recording.labels) - 1}")
+        print(json.dumps({"model": planned.id, **recording.describe(options.number)}, indent=1))
     return 0
 
 
@@ -261,11 +271,11 @@ def _validate(
     from modelferry.validation.stage import validate_artifact
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
-    settings = planned.model.validation.model_copy(update=asked)
-    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
+    tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
     with _reported("validate", planned.id, name):
         if options.events is not None:
-            model: Model = dataclasses.replace(planned.model, validation=settings)
+            settings = planned.model.validation.model_copy(update={"events": options.events})
+            model = dataclasses.replace(planned.model, validation=settings)
             recording = record_reference(dataclasses.replace(planned, model=model))
         else:
             recording = _recording(planned)

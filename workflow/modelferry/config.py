@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from modelferry.contract import DType
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
 from modelferry.records import Tolerance
+from modelferry.tolerances import tolerance_of
 from modelferry.transforms import resolve_approximations
 
 DEMO = "demo"
@@ -95,15 +97,38 @@ class Export(Strict):
         return _safe(value, "name of an export")
 
 
+class FormatTolerance(Strict):
+    """Tolerances of one format."""
+
+    rtol: float | None = Field(default=None, ge=0, description="relative tolerance")
+    atol: float | None = Field(default=None, ge=0, description="absolute tolerance")
+
+
 class Validation(Strict):
     """How artifacts are compared with the reference."""
 
     events: int = Field(default=1000, ge=1, description="how many events are compared, at least")
-    rtol: float = Field(default=Tolerance().rtol, ge=0, description="relative tolerance")
-    atol: float = Field(default=Tolerance().atol, ge=0, description="absolute tolerance")
+    rtol: float | None = Field(default=None, ge=0, description="relative tolerance instead of the table's")
+    atol: float | None = Field(default=None, ge=0, description="absolute tolerance instead of the table's")
+    tolerances: dict[str, FormatTolerance] = Field(default_factory=dict, description="the same for single formats")
     seed: int = Field(default=1, ge=0, description="seed of the synthetic events")
     max_score_shift: float = Field(default=0.1, ge=0, description="largest shift of a score by an approximation")
     max_delta_auc: float = Field(default=0.01, ge=0, description="largest change of an AUC by an approximation")
+
+    @field_validator("tolerances")
+    @classmethod
+    def _known_formats(cls, tolerances: dict[str, FormatTolerance]) -> dict[str, FormatTolerance]:
+        for name in tolerances:
+            if name not in format_names():
+                raise ValueError(f"unknown format '{name}'; {did_you_mean(name, format_names())}")
+        return tolerances
+
+    def tolerance(self, format_name: str, dtype: DType) -> Tolerance:
+        """Return the tolerance of a format: as given for it, else as given for all, else as the table has it."""
+        own, table = self.tolerances.get(format_name, FormatTolerance()), tolerance_of(format_name, dtype)
+        rtol = next(value for value in (own.rtol, self.rtol, table.rtol) if value is not None)
+        atol = next(value for value in (own.atol, self.atol, table.atol) if value is not None)
+        return Tolerance(rtol=rtol, atol=atol)
 
 
 class Benchmark(Strict):

@@ -23,7 +23,7 @@ from modelferry.environment import installed
 from modelferry.errors import CheckpointError, ConfigError, did_you_mean
 from modelferry.families import family_module, load_family
 from modelferry.formats import load_format
-from modelferry.records import Exactness
+from modelferry.records import Exactness, Tolerance
 from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 
 STAGES = {
@@ -116,6 +116,12 @@ class PlannedModel:
         """Return what a benchmark reads."""
         names = [export.name for export in self.exports]
         return [self.model.checkpoint, *map(self.artifact, names), *(paths.manifest(self.id, name) for name in names)]
+
+    def tolerance(self, export: str) -> Tolerance:
+        """Return what the outputs of an export may differ by."""
+        chosen, family = self.model.export(export), load_family(self.model.family)
+        contract = family.contract(self.hyperparameters, family.layout(chosen.layout))
+        return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
@@ -277,12 +283,20 @@ class Plan:
 
     def reference_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether the reference is evaluated again."""
-        model = planned.model
+        model, family = planned.model, load_family(planned.model.family)
         settings = model.validation.model_dump(include={"events", "seed"})
+        layouts = sorted({family.layout(export.layout) for export in planned.exports})
         return [
             _code("reference", model.family),
-            _config({**settings, "hyperparameters": planned.hyperparameters, "events": model.event_options}),
-            _versions(load_family(model.family).packages),
+            _config(
+                {
+                    **settings,
+                    "hyperparameters": planned.hyperparameters,
+                    "layouts": layouts,
+                    "events": model.event_options,
+                }
+            ),
+            _versions(family.packages),
             *_checkpoint(model),
         ]
 

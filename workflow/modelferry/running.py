@@ -63,7 +63,8 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
 def on_tensors(call: Callable, contract: Contract) -> Runner:
     """Return a runner of `call`, which takes a list of tensors and returns one or several.
 
-    The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends.
+    The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends. Arrays
+    may lie in memory as they like: compiled code takes for granted that they lie in rows, and does not look.
     """
     import torch
 
@@ -72,7 +73,7 @@ def on_tensors(call: Callable, contract: Contract) -> Runner:
     def run(inputs: Arrays) -> Arrays:
         contract.check(inputs)
         with torch.inference_mode():
-            result = call([torch.from_numpy(inputs[name]) for name in names])
+            result = call([torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names])
         values = result if isinstance(result, (tuple, list)) else (result,)
         return {tensor.name: np.asarray(value) for tensor, value in zip(contract.outputs, values, strict=True)}
 

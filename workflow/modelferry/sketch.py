@@ -18,13 +18,16 @@ VALUES = 4096
 DTYPE = np.dtype("<f4")
 
 
-def sketch(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Sketch:
-    """Return the differences of outputs (events, values), without the events `left_out` (events,)."""
-    apart = artifact.astype(np.float64) - float32
-    apart[left_out] = np.nan
-    kept = min(len(apart), max(1, VALUES // max(1, apart[:1].size)))
-    chosen = np.unique(np.linspace(0, len(apart) - 1, kept).astype(int)) if len(apart) else np.empty(0, int)
-    rows = apart[chosen].reshape(len(chosen), -1)
+def sketch(differences: np.ndarray, events: np.ndarray, total: int) -> Sketch:
+    """Return the differences of the outputs (n, values) of n `events` of `total`, given by their numbers (n,).
+
+    Artifacts of other layouts may have been tried on other events of the same recording: those of both are compared.
+    """
+    apart = np.full((total, *differences.shape[1:]), np.nan).reshape(total, -1)
+    apart[events] = differences.reshape(len(events), apart.shape[1])
+    kept = min(total, max(1, VALUES // max(1, apart.shape[1])))
+    chosen = np.unique(np.linspace(0, total - 1, kept).astype(int)) if total else np.empty(0, int)
+    rows = apart[chosen]
     packed = base64.b64encode(zlib.compress(rows.astype(DTYPE).tobytes(), 9)).decode()
     return Sketch(events=len(rows), values=rows.shape[1], differences=packed)
 

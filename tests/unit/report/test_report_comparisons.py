@@ -6,10 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import CONTRACTS, six, summary
 
-from modelferry.records import SummaryComparison
+from modelferry.records import Sketch, SummaryComparison
 from modelferry.report.comparisons import FLOAT32, FLOAT64, compare, matrix
 from modelferry.report.markdown import render
-from modelferry.sketch import VALUES, apart, differences, sketch
+from modelferry.sketch import VALUES, apart, differences
+from modelferry.sketch import sketch as packed
+
+
+def sketch(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Sketch:
+    kept = np.flatnonzero(~left_out)
+    return packed(artifact[kept].astype(np.float64) - float32[kept], kept, len(artifact))
 
 
 class Validation:

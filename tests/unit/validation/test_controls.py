@@ -18,12 +18,14 @@ from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.running import on_tensors
 from modelferry.validation import controls
+from modelferry.validation.attempt import attempt
 from modelferry.validation.broken import TRAINING, record_broken
+from modelferry.validation.compare import Outputs
 from modelferry.validation.controls import Whole, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording
-from modelferry.validation.stage import run_probes, unsteady
+from modelferry.validation.stage import unsteady
 from modelferry.validation.verdict import Verdict, judge, with_controls
 
 
@@ -84,11 +86,11 @@ def test_whole_artifact_is_not_seen_as_broken(bench: Bench, tmp_path: Path) -> N
     contract = bench.family.contract({"hidden": 16}, "flat")
     bench.target.fill(bench.template, bench.weights, {}, tmp_path / "whole.pt")
     run = bench.target.load(tmp_path / "whole.pt", 1)
-    artifact = run_probes(run, bench.family, contract, bench.recording.probes)
-    from modelferry.validation.compare import Outputs
-
-    outputs = Outputs(bench.recording.float64["logits"], bench.recording.float32["logits"], artifact["logits"])
-    assert judge(outputs, bench.recording.labels, Tolerance()).verdict == Verdict("passed", "")
+    tried = attempt(run, bench.family, contract, bench.recording)
+    found = tried.part(tried.within & tried.finite_inputs)
+    truth = found.recording
+    outputs = Outputs(truth.float64["logits"], truth.float32["logits"], found.outputs["logits"])
+    assert judge(outputs, truth.labels, Tolerance()).verdict == Verdict("passed", "")
 
 
 def test_unbroken_artifact_under_the_name_of_a_control_fails_the_run(
@@ -121,8 +123,9 @@ def test_artifact_that_gives_other_outputs_for_the_same_inputs_is_found(bench: B
     for training in (False, True):
         network.train(training)
         run = on_tensors(lambda inputs: network(*inputs), contract)
-        artifact = run_probes(run, bench.family, contract, bench.recording.probes)
-        reason = unsteady(run, bench.family, contract, bench.recording, artifact)
+        tried = attempt(run, bench.family, contract, bench.recording)
+        found = tried.part(tried.within & tried.finite_inputs)
+        reason = unsteady(run, bench.family, contract, found.recording, found.outputs)
         assert ("as a network in training mode does" in reason) == training
 
 

@@ -17,6 +17,7 @@ from modelferry.events import EventSet
 from modelferry.transforms import NONE
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     StateDict = Mapping[str, torch.Tensor]
@@ -47,6 +48,11 @@ class Family(ABC):
     """The contract's dimension that counts the events of a call."""
     graph_neighbours: ClassVar[int] = 0
     """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
+
+    @property
+    def sampled(self) -> tuple[str, ...]:
+        """The contract's dimensions that `sample` is given a size of; all others follow from them."""
+        return (self.batch,) if self.size is None else (self.batch, self.size)
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
@@ -90,11 +96,19 @@ class Family(ABC):
 
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
-        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles."""
+        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles, also one beyond the contract's."""
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
         """Return awkward events within the contract, by what is awkward about them."""
         return {}
+
+    def documented(self, seed: int) -> dict[str, list[Arrays]]:
+        """Return events outside the contract whose outputs are documented, by name; they come in company only."""
+        return {}
+
+    def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays | None:
+        """Return the event with its particles in another order, where the order must not matter; else None."""
+        return None
 
     @abstractmethod
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:

@@ -18,7 +18,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.validation.controls import Spoil, spoils
 from modelferry.validation.eager import Prepare, evaluate
-from modelferry.validation.probes import Probe
+from modelferry.validation.probes import MIXED, REAL, Probe
 from modelferry.validation.recording import Broken, ordinary
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ DEPENDS_ON_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNor
 def record_broken(
     family: Family, hyperparameters: Mapping[str, Any], contract: Contract, weights: StateDict, probes: Sequence[Probe]
 ) -> tuple[Broken, ...]:
-    """Return the outputs of each broken network on the first ordinary calls with several events.
+    """Return the outputs of each broken network on some calls with several events.
 
     Mistakes in preparing inputs count as well; where a family declares candidates, the first stands for all.
     """
-    places = [place for place in ordinary(probes) if len(probes[place].events) > 1][:PROBES]
+    places = _telling(probes, contract.dimension(family.batch).typical)
     ends = np.cumsum([len(probe.events) for probe in probes])
     events = np.concatenate([np.empty(0, int), *(np.arange(ends[i] - len(probes[i].events), ends[i]) for i in places)])
     chosen = [probes[place] for place in places]
@@ -58,6 +58,18 @@ def record_broken(
         for name, spoil, prepare in _mistakes(family, contract, trained())
         if chosen
     )
+
+
+def _telling(probes: Sequence[Probe], typical: int) -> list[int]:
+    """Return the places of calls with several events: ordinary ones of typical size, then the fullest of the others."""
+
+    def order(place: int) -> tuple[bool, int]:
+        events = probes[place].events
+        whole = probes[place].label in (MIXED, REAL) and len(events) == typical
+        return (not whole, 0 if whole else -sum(array.size for event in events for array in event.values()))
+
+    several = [place for place in ordinary(probes) if 1 < len(probes[place].events) <= typical]
+    return sorted(sorted(several, key=order)[:PROBES])
 
 
 def depends_on_mode(network: nn.Module) -> bool:

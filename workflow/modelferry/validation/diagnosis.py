@@ -25,11 +25,12 @@ from modelferry.formats import Format, load_format
 from modelferry.records import Manifest, Tolerance, temporary_name
 from modelferry.running import INPUT, outputs_of_modules
 from modelferry.transforms import APPROXIMATIONS
+from modelferry.validation.attempt import attempt
+from modelferry.validation.examination import awkward_groups, judge_outputs
 from modelferry.validation.layers import compare
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import load_reference
 from modelferry.validation.resemblance import resembling
-from modelferry.validation.stage import judge_outputs, run_probes
 from modelferry.validation.verdict import Judgement
 from modelferry.validation.weights_inside import altered, describe
 
@@ -59,8 +60,11 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     path, contract = Path(manifest.artifact.path), manifest.contract
     if sha256_of_file(path) != manifest.artifact.sha256:
         yield f"{path} was altered after its export: its manifest describes other bytes"
-    artifact = run_probes(target.load(path, threads=1), family, contract, recording.probes)
-    judgement = judge_outputs(recording, artifact, tolerance, contract, family.special(0))
+    tried = attempt(target.load(path, threads=1), family, contract, recording)
+    kept = tried.within & tried.finite_inputs
+    numbers, compared_ones = tried.rows(kept), tried.part(kept)
+    recording, artifact = compared_ones.recording, compared_ones.outputs
+    judgement = judge_outputs(recording, artifact, tolerance, contract, awkward_groups(family))
     yield from _outcome(judgement, tolerance)
     for name in resembling(recording, artifact, tolerance):
         yield f"its outputs are those of the network with this mistake: {name}"
@@ -68,8 +72,8 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     probe = recording.probes[worst.probe]
     saved = Path(paths.diagnosis(planned.id, export))
     save(saved, family, contract, recording, artifact, worst)
-    call = f"number {worst.place} of {len(probe.events)} in its call"
-    yield f"worst event: {worst.event} ({probe.source}, {probe.label}; {call}), by {worst.apart:.2g}; saved in {saved}"
+    place = f"{probe.source}, {probe.label}; number {worst.place} of {len(probe.events)} in its call"
+    yield f"worst event: {numbers[worst.event]} ({place}), by {worst.apart:.2g}; saved in {saved}"
     events: Sequence[Arrays] = [probe.events[worst.place]]
     rows = target.load(path, threads=1)(family.collate(events, contract.layout))
     alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 
 from modelferry.contract import Arrays, Contract
@@ -27,16 +28,16 @@ def evaluate(
 ) -> Arrays:
     """Return the outputs of an eager network on all probes by name, one row an event.
 
-    With `noise`, a seed, all real inputs are changed by some units in the last place of float32; `prepare` may do
-    anything else to the inputs of a call.
+    With `noise`, a seed, all floating numbers of the events are changed by some units in the last place of float32, and
+    what `collate` makes of them with them: the edges of a first layer, say. `prepare` may do anything else to inputs.
     """
-    generator = torch.Generator().manual_seed(noise)
+    rng = np.random.default_rng(noise)
     rows: list[tuple[torch.Tensor, ...]] = []
     for probe in probes:
-        inputs = prepare(family.collate(probe.events, contract.layout))
+        with np.errstate(invalid="ignore"):
+            events = [_shaken(event, rng) for event in probe.events] if noise else probe.events
+            inputs = prepare(family.collate(events, contract.layout))
         tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
-        if noise:
-            tensors = [_shaken(tensor, generator) for tensor in tensors]
         with torch.inference_mode():
             result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
         rows.append(result if isinstance(result, tuple) else (result,))
@@ -44,7 +45,10 @@ def evaluate(
     return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
 
 
-def _shaken(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor * (1 + NOISE * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype))
+def _shaken(event: Arrays, rng: np.random.Generator) -> Arrays:
+    return {
+        name: (array * (1 + NOISE * rng.standard_normal(array.shape))).astype(array.dtype)
+        if np.issubdtype(array.dtype, np.floating)
+        else array
+        for name, array in event.items()
+    }
