@@ -43,8 +43,8 @@ class Switchable(FlatParticleNet):
         y = self.bn0(torch.cat([pooled, graph_input], dim=1))
         for dense, norm in ((self.dense1, self.bn1), (self.dense2, self.bn2)):
             y = torch.nn.functional.leaky_relu(dense(y))
-            spread = (y - y.mean(0)).square().mean(0)
-            y = torch.where(training, (y - y.mean(0)) / (spread + 1e-5).sqrt() * norm.weight + norm.bias, norm(y))
+            sound, spread = norm(y), (y - y.mean(0)).square().mean(0)
+            y = torch.where(training, (y - y.mean(0)) / (spread + 1e-5).sqrt() * norm.weight + norm.bias, sound)
         return self.output(y)
 
     def later(

@@ -25,7 +25,7 @@ from modelferry.formats import Format, load_format
 from modelferry.records import Manifest, Tolerance, temporary_name
 from modelferry.running import INPUT, outputs_of_modules
 from modelferry.transforms import APPROXIMATIONS
-from modelferry.validation.attempt import attempt
+from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.examination import awkward_groups, judge_outputs
 from modelferry.validation.layers import compare
 from modelferry.validation.recording import Recording
@@ -75,9 +75,11 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     place = f"{probe.source}, {probe.label}; number {worst.place} of {len(probe.events)} in its call"
     yield f"worst event: {numbers[worst.event]} ({place}), by {worst.apart:.2g}; saved in {saved}"
     events: Sequence[Arrays] = [probe.events[worst.place]]
-    rows = target.load(path, threads=1)(family.collate(events, contract.layout))
-    alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)
-    if not judgement.verdict.passed and alone < worst.apart / 2:
+    inputs, alone = family.collate(events, contract.layout), 0.0
+    if allows(contract, inputs):
+        rows = target.load(path, threads=1)(inputs)
+        alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)
+    if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
     yield from compared(planned, spec, family, target, path, contract, events)
