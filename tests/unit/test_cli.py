@@ -212,6 +212,24 @@ def test_tolerance_that_is_too_tight_fails(done: Path, capsys: pytest.CaptureFix
     assert main([*arguments, "--exit-zero"]) == 0
 
 
+def test_diagnosis_says_what_was_compared_and_saves_the_worst_event(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", THREE, "torchscript"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{THREE} torchscript"
+    assert "  outputs: passed" in printed
+    assert any("bit by bit" in line for line in printed)
+    assert (done / f"results/{THREE}/torchscript/diagnosis.npz").is_file()
+
+
+def test_diagnosis_of_what_is_not_there_is_one_line(done: Path, fails: Callable[..., str]) -> None:
+    assert "did you mean" in fails("diagnose", THREE.replace("fold-3", "fold-5"), "torchscript")
+    assert "did you mean 'torchscript'" in fails("diagnose", THREE, "torchscrpt")
+    (done / f"results/{THREE}/torchscript/manifest.json").unlink()
+    assert "manifest.json is missing" in fails("diagnose", THREE, "torchscript")
+
+
 def test_artifact_is_validated_by_its_path(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", f"results/{FOUR}/torchscript/model.pt"]) == 0
     assert f"passed {FOUR}" in capsys.readouterr().out

@@ -121,6 +121,11 @@ def test_value_of_a_wrong_type_is_named_with_file_and_line(tmp_path: Path) -> No
         ({"checkpoint": "weights/{channel.pt"}, "weights/{channel.pt"),
         ({"hyperparameters": {"hiden": 64}}, "did you mean 'hidden'?"),
         ({"formats": [{"format": "torchscript", "layout": "flt"}]}, "no layout 'flt'; did you mean 'flat'?"),
+        ({"formats": [{"format": "torchscript", "approximate": ["static_edge"]}]}, "did you mean 'static_edges'?"),
+        ({"formats": [{"format": "onnx", "layout": "dense", "approximate": ["static_edges"]}]}, "of this layout"),
+        ({"events": {"file": "a.root"}}, "did you mean 'files'?"),
+        ({"events": {"files": "a.root", "options": {"erra": "2018"}}}, "did you mean 'era'?"),
+        ({"events": {"files": "{chanel}.root"}}, "did you mean 'channel'?"),
         ({"family": "not_there.taggers:Mine"}, "not_there"),
         ({"checkpoint": "weights/{fold:02d}-{channel}.pt"}, "{fold:02d}"),
     ],
@@ -273,3 +278,26 @@ def test_campaign_with_signs_in_its_name_is_accepted(name: str) -> None:
 
 def test_errors_of_the_config_are_errors_of_the_user() -> None:
     assert issubclass(ConfigError, ModelferryError)
+
+
+def test_events_are_a_pattern_alone_or_with_options(tmp_path: Path) -> None:
+    for name in ("Run1E2Mu", "Run3Mu"):
+        (tmp_path / f"{name}.root").write_bytes(b"")
+    pattern = f"{tmp_path}/{{channel}}.root"
+    (model, _) = parse_config(config(events=pattern)).models()
+    assert (model.events, model.event_options) == ((f"{tmp_path}/Run1E2Mu.root",), {})
+    (model, _) = parse_config(config(events={"files": pattern, "options": {"era": "2018"}})).models()
+    assert (model.events, model.event_options) == ((f"{tmp_path}/Run1E2Mu.root",), {"era": "2018"})
+
+
+def test_approximation_has_a_name_and_a_template_of_its_own_and_is_never_exact() -> None:
+    exact, static = {"format": "torchscript"}, {"format": "torchscript", "approximate": ["static_edges"]}
+    (planned, _) = Plan(parse_config(config(formats=[exact, static]))).models.values()
+    assert [export.name for export in planned.model.exports] == ["torchscript", "torchscript-static_edges"]
+    whole, approximated = (planned.template(export.name) for export in planned.model.exports)
+    assert whole.variant != approximated.variant
+    assert (whole.exactness, approximated.exactness) == ("exact", "approximation")
+    assert approximated.transforms == whole.transforms | {"static_edges"}
+    alone = {**static, "transforms": "none", "name": "alone"}
+    (planned, _) = Plan(parse_config(config(formats=[alone]))).models.values()
+    assert planned.template("alone").transforms == {"static_edges"}

@@ -97,7 +97,7 @@ def test_report_is_written_with_each_model_and_its_state(failed: Failed) -> None
         (MISSING, ["no checkpoint at weights/Run3Mu-3.pt"]),
         (GARBAGE, ["weights/Run3Mu-4.pt is no checkpoint"]),
         (EVIL, ["weights/Run3Mu-5.pt is refused", "system"]),
-        (WRONG, ["events differ from the reference by up to"]),
+        (WRONG, ["events differ from the reference by up to", "the network with this mistake: edges reversed"]),
     ],
 )
 def test_reason_stands_in_the_summary_and_on_the_first_page(failed: Failed, model: str, parts: list[str]) -> None:

@@ -15,7 +15,7 @@ from modelferry.errors import ConfigError, ModelferryError, did_you_mean, log_tr
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
-TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "help")
+TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "help")
 """Axes of these names have no option of their own: models are then chosen by --model."""
 
 
@@ -88,6 +88,11 @@ def _parser(arguments: Sequence[str]) -> Parser:
     validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
     validate.add_argument("--events", type=int, help="number of events instead of the config's")
     validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
+    diagnose = add("diagnose", commands.diagnose, common)
+    diagnose.add_argument("id", metavar="ID", help="id of a model")
+    diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
+    shown = add("event", commands.event, chosen)
+    shown.add_argument("number", type=int, help="number of the event in the model's recording")
     add("benchmark", commands.benchmark, chosen)
     add("report", commands.report, common)
     add("verdict", commands.verdict, common)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelferry import paths
-from modelferry.config import Model
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
-from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
+from modelferry.records import Failure, Manifest, Summary, Validation, write_text
 from modelferry.selection import select
 
+if TYPE_CHECKING:
+    from modelferry.validation.recording import Recording
+
 Command = Callable[[argparse.Namespace], int]
+
+OTHERS = 3
+"""Checkpoints of so many other models are tried as weights of another fold."""
 
 
 def models(options: argparse.Namespace) -> int:
@@ -85,13 +92,37 @@ def validate(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel, name: str) -> None:
         for runtime in load_format(planned.model.export(name).format).runtimes:
             if options.runtime in (None, runtime):
-                record = _validate(planned, name, runtime, options)
+                record = _validate(planned, name, runtime, options, _others(plan, planned))
                 _print_verdict(record, name)
                 if record.status == "failed":
                     failed.append(planned.id)
 
     code = _for_each(options, jobs, run)
     return code or (1 if failed and not options.exit_zero else 0)
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
+    from modelferry.validation.diagnosis import diagnose as found
+
+    planned = _plan(options).model(options.id)
+    name = planned.model.export(options.export).name
+    print(f"{planned.id} {name}")
+    for line in found(planned, name, planned.tolerance(name), _recording(planned)):
+        print(f"  {line}")
+    return 0
+
+
+def event(options: argparse.Namespace) -> int:
+    """Show a recorded event of a model, by the number that a validation lists it under: inputs and outputs, as JSON."""
+    from modelferry.validation.recording import Recording
+
+    for planned in _chosen(_plan(options), options):
+        recording = Recording.read(paths.reference(planned.id))
+        if not 0 <= options.number < len(recording.labels):
+            raise ConfigError(f"{planned.id} has no event {options.number}", f"0 to {len(recording.labels) - 1}")
+        print(json.dumps({"model": planned.id, **recording.describe(options.number)}, indent=1))
+    return 0
 
 
 def benchmark(options: argparse.Namespace) -> int:
@@ -225,34 +256,52 @@ def _build(spec: TemplateSpec) -> None:
     print(f"{record.file.path}  built in {record.seconds:.1f} s")
 
 
-def _validate(planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace) -> Validation:
-    from modelferry.validation.recording import Recording
+def _others(plan: Plan, planned: PlannedModel) -> list[str]:
+    """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
+    models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
+    place = next(place for place, model in enumerate(models) if model.id == planned.id)
+    following = [*models[place + 1 :], *models[:place]]
+    return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
+
+
+def _validate(
+    planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
+) -> Validation:
     from modelferry.validation.reference import record_reference
     from modelferry.validation.stage import validate_artifact
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
-    settings = planned.model.validation.model_copy(update=asked)
-    tolerance = Tolerance(rtol=settings.rtol, atol=settings.atol)
+    tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
     with _reported("validate", planned.id, name):
         if options.events is not None:
-            model: Model = dataclasses.replace(planned.model, validation=settings)
+            settings = planned.model.validation.model_copy(update={"events": options.events})
+            model = dataclasses.replace(planned.model, validation=settings)
             recording = record_reference(dataclasses.replace(planned, model=model))
-        elif not Path(paths.reference(planned.id)).is_file():
-            recording = record_reference(planned)
-            recording.write(paths.reference(planned.id))
         else:
-            recording = Recording.read(paths.reference(planned.id))
-        record = validate_artifact(planned, name, runtime, tolerance, recording)
+            recording = _recording(planned)
+        record = validate_artifact(planned, name, runtime, tolerance, recording, others)
         if not asked:
             record.write(paths.validation(planned.id, name, runtime))
     return record
+
+
+def _recording(planned: PlannedModel) -> Recording:
+    """Return what was recorded of a model's reference; record it if that was not done yet."""
+    from modelferry.validation.recording import Recording
+    from modelferry.validation.reference import record_reference
+
+    path = paths.reference(planned.id)
+    if not Path(path).is_file():
+        record_reference(planned).write(path)
+    return Recording.read(path)
 
 
 def _print_verdict(record: Validation, name: str) -> None:
     numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
     limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
     ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
-    print(f"{record.status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
+    status = record.status if record.exactness == "exact" else f"{record.status} as an approximation:"
+    print(f"{status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
     if record.reason:
         print(f"  {record.reason}")
 

@@ -15,10 +15,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from modelferry.contract import DType
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
 from modelferry.records import Tolerance
+from modelferry.tolerances import tolerance_of
+from modelferry.transforms import resolve_approximations
 
 DEMO = "demo"
 RESERVED_CAMPAIGNS = {"templates", "demo"}
@@ -54,6 +57,9 @@ class Export(Strict):
     transforms: Literal["all", "none"] | dict[str, bool] = Field(
         default="all", description="exact rewrites: all, none, or those to switch off, e.g. {fold_batch_norm: false}"
     )
+    approximate: list[str] = Field(
+        default_factory=list, description="rewrites to another function, e.g. [static_edges]: labelled, never exact"
+    )
     name: str = Field(default="", description="folder of the artifact below the model's; default: from the above")
 
     @classmethod
@@ -68,6 +74,7 @@ class Export(Strict):
             data = {"format": data}
         if isinstance(data, dict) and data.get("format") in format_names() and not data.get("name"):
             extras = [data.get("layout"), *(str(value) for value in (data.get("options") or {}).values())]
+            extras += map(str, data.get("approximate") or [])
             data = {**data, "name": "-".join([data["format"], *(extra for extra in extras if extra)])}
         return data
 
@@ -90,15 +97,38 @@ class Export(Strict):
         return _safe(value, "name of an export")
 
 
+class FormatTolerance(Strict):
+    """Tolerances of one format."""
+
+    rtol: float | None = Field(default=None, ge=0, description="relative tolerance")
+    atol: float | None = Field(default=None, ge=0, description="absolute tolerance")
+
+
 class Validation(Strict):
     """How artifacts are compared with the reference."""
 
     events: int = Field(default=1000, ge=1, description="how many events are compared, at least")
-    rtol: float = Field(default=Tolerance().rtol, ge=0, description="relative tolerance")
-    atol: float = Field(default=Tolerance().atol, ge=0, description="absolute tolerance")
+    rtol: float | None = Field(default=None, ge=0, description="relative tolerance instead of the table's")
+    atol: float | None = Field(default=None, ge=0, description="absolute tolerance instead of the table's")
+    tolerances: dict[str, FormatTolerance] = Field(default_factory=dict, description="the same for single formats")
     seed: int = Field(default=1, ge=0, description="seed of the synthetic events")
     max_score_shift: float = Field(default=0.1, ge=0, description="largest shift of a score by an approximation")
     max_delta_auc: float = Field(default=0.01, ge=0, description="largest change of an AUC by an approximation")
+
+    @field_validator("tolerances")
+    @classmethod
+    def _known_formats(cls, tolerances: dict[str, FormatTolerance]) -> dict[str, FormatTolerance]:
+        for name in tolerances:
+            if name not in format_names():
+                raise ValueError(f"unknown format '{name}'; {did_you_mean(name, format_names())}")
+        return tolerances
+
+    def tolerance(self, format_name: str, dtype: DType) -> Tolerance:
+        """Return the tolerance of a format: as given for it, else as given for all, else as the table has it."""
+        own, table = self.tolerances.get(format_name, FormatTolerance()), tolerance_of(format_name, dtype)
+        rtol = next(value for value in (own.rtol, self.rtol, table.rtol) if value is not None)
+        atol = next(value for value in (own.atol, self.atol, table.atol) if value is not None)
+        return Tolerance(rtol=rtol, atol=atol)
 
 
 class Benchmark(Strict):
@@ -108,6 +138,23 @@ class Benchmark(Strict):
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 8, 128), description="events a call")
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10, 20), description="particles an event")
     seconds: float = Field(default=0.2, gt=0, description="time spent on each format at each point")
+
+
+class Events(Strict):
+    """Real events: a path pattern alone, or with options of the family's reader."""
+
+    files: str = Field(description="path pattern over the axes, glob allowed")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the family's reader, e.g. {era: '2018'}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Let the schema allow a pattern alone."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core))]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pattern(cls, data: Any) -> Any:
+        return {"files": data} if isinstance(data, str) else data
 
 
 class Override(Strict):
@@ -127,7 +174,7 @@ class Campaign(Strict):
     formats: list[Export] = Field(description="what to export to")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
     overrides: list[Override] = Field(default_factory=list)
-    events: str | None = Field(default=None, description="path pattern of real events for validation, glob allowed")
+    events: Events | None = Field(default=None, description="real events for validation")
     validation: Validation = Validation()
     benchmark: Benchmark = Benchmark()
 
@@ -159,13 +206,16 @@ class Campaign(Strict):
     def _known_family(self) -> Campaign:
         with _as_value_error():
             family = load_family(self.family)
+            family.check_event_options(self.events.options if self.events else {})
             for export in self.formats:
-                family.layout(export.layout)
+                layout = family.layout(export.layout)
+                resolve_approximations(export.approximate, family.approximations(layout))
         return self
 
     @model_validator(mode="after")
     def _known_axes(self) -> Campaign:
-        for pattern in (self.checkpoint, self.events or "", *(item.checkpoint or "" for item in self.overrides)):
+        events = self.events.files if self.events else ""
+        for pattern in (self.checkpoint, events, *(item.checkpoint or "" for item in self.overrides)):
             for field in _fields(pattern):
                 if field not in self.axes:
                     raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
@@ -237,6 +287,7 @@ class Model:
     hyperparameters: dict[str, Any]
     exports: tuple[Export, ...]
     events: tuple[str, ...]
+    event_options: dict[str, Any]
     validation: Validation
     benchmark: Benchmark
 
@@ -269,7 +320,8 @@ def _expand(name: str, campaign: Campaign) -> Iterator[Model]:
             missing=missing,
             hyperparameters=hyperparameters,
             exports=tuple(campaign.formats),
-            events=tuple(_matches(campaign.events, axes)) if campaign.events else (),
+            events=tuple(_matches(campaign.events.files, axes)) if campaign.events else (),
+            event_options=campaign.events.options if campaign.events else {},
             validation=campaign.validation,
             benchmark=campaign.benchmark,
         )

@@ -32,6 +32,8 @@ class Tensor(BaseModel):
     """One input or output.
 
     `shape` mixes fixed sizes with names of dimensions; `features` names the entries of the last axis, in order.
+    `below` bounds the integers of an input, which go from 0 to less than it: a number, or the size of a dimension that
+    they count along.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,12 +42,16 @@ class Tensor(BaseModel):
     dtype: DType
     shape: tuple[int | str, ...]
     features: tuple[str, ...] = ()
+    below: int | str | None = None
     unit: str = ""
     description: str = ""
 
 
 class Contract(BaseModel):
-    """What may be fed to an artifact, in which order, and what comes back."""
+    """What may be fed to an artifact, in which order, and what comes back.
+
+    `scores` is what makes scores of the first output's values: a softmax over the classes, a sigmoid, or nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,22 +60,37 @@ class Contract(BaseModel):
     outputs: tuple[Tensor, ...]
     dimensions: tuple[Dimension, ...]
     classes: tuple[str, ...] = ()
+    scores: Literal["softmax", "sigmoid", "nothing"] = "softmax"
     notes: tuple[str, ...] = ()
 
     def dimension(self, name: str) -> Dimension:
         """Return the dimension called `name`."""
         return next(d for d in self.dimensions if d.name == name)
 
+    def sizes(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """Return the sizes of the dimensions that `inputs` have axes of."""
+        axes = [(tensor.name, axis, name) for tensor in self.inputs for axis, name in enumerate(tensor.shape)]
+        return {name: inputs[tensor].shape[axis] for tensor, axis, name in axes if isinstance(name, str)}
+
     def check(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raise `ContractError` unless `inputs` have the names, dtypes and sizes that the contract asks for."""
+        """Raise `ContractError` unless `inputs` have the names, dtypes, sizes and integers that the contract asks for.
+
+        Floating numbers are not looked at: what is not finite goes in, and comes out as what is not finite.
+        """
         expected = [tensor.name for tensor in self.inputs]
         if sorted(inputs) != sorted(expected):
             raise ContractError(f"inputs are {sorted(inputs)}", f"the contract asks for {expected}")
         sizes: dict[str, int] = {}
         for tensor in self.inputs:
             self._check_tensor(tensor, inputs[tensor.name], sizes)
+        for tensor in self.inputs:
+            if tensor.below is not None:
+                limit = sizes[tensor.below] if isinstance(tensor.below, str) else tensor.below
+                _check_integers(tensor.name, inputs[tensor.name], limit)
 
     def _check_tensor(self, tensor: Tensor, array: np.ndarray, sizes: dict[str, int]) -> None:
+        if not isinstance(array, np.ndarray):
+            raise ContractError(f"input '{tensor.name}' is a {type(array).__name__}", "give a NumPy array")
         if array.dtype != tensor.dtype:
             raise ContractError(f"input '{tensor.name}' is {array.dtype}", f"give it as {tensor.dtype}")
         if array.ndim != len(tensor.shape):
@@ -86,3 +107,10 @@ class Contract(BaseModel):
                 raise ContractError(f"{place} ('{wanted}') has size {size}", f"allowed: {limits}")
             if sizes.setdefault(wanted, size) != size:
                 raise ContractError(f"{place} ('{wanted}') has size {size}", f"another input has {sizes[wanted]}")
+
+
+def _check_integers(name: str, array: np.ndarray, limit: int) -> None:
+    """Compiled code would read before the start or past the end of what these count along, or count from its end."""
+    if array.size and not (array.min() >= 0 and array.max() < limit):
+        wrong = array[(array < 0) | (array >= limit)][0]
+        raise ContractError(f"input '{name}' holds {wrong}", f"allowed: 0 to {limit - 1}")

@@ -57,7 +57,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         format=spec.format,
         layout=spec.layout,
         options=spec.options,
-        exactness=target.exactness,
+        exactness=spec.exactness,
         transforms=tuple(sorted(spec.transforms)),
         artifact=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
         checkpoint=FileFacts(

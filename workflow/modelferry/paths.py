@@ -39,6 +39,11 @@ def benchmark(model: str, export: str, runtime: str) -> str:
     return f"{RESULTS}/{model}/{export}/benchmark.{runtime}.json"
 
 
+def diagnosis(model: str, export: str) -> str:
+    """Return where a diagnosis leaves the inputs of the worst event."""
+    return f"{RESULTS}/{model}/{export}/diagnosis.npz"
+
+
 def training(checkpoint: str) -> str:
     """Return the path of the record beside a demo checkpoint."""
     return checkpoint.rpartition("/")[0] + "/training.json"

@@ -23,7 +23,8 @@ from modelferry.environment import installed
 from modelferry.errors import CheckpointError, ConfigError, did_you_mean
 from modelferry.families import family_module, load_family
 from modelferry.formats import load_format
-from modelferry.transforms import NONE, resolve_transforms
+from modelferry.records import Exactness, Tolerance
+from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 
 STAGES = {
     "demo": "modelferry.demo.training",
@@ -42,7 +43,7 @@ class TemplateSpec:
     """An architecture to be compiled to a format, once.
 
     `architecture` identifies family and hyperparameters; `variant` tells apart formats, layouts, options, and the
-    versions and instruction sets that they are compiled for.
+    versions and instruction sets that they are compiled for. `transforms` holds exact rewrites and approximations.
     """
 
     architecture: str
@@ -53,6 +54,12 @@ class TemplateSpec:
     layout: str
     options: dict[str, Any]
     transforms: frozenset[str]
+
+    @property
+    def exactness(self) -> Exactness:
+        """Whether what is made of it computes the trained function."""
+        approximates = self.transforms & APPROXIMATIONS.keys()
+        return "approximation" if approximates else load_format(self.format).exactness
 
     @property
     def folder(self) -> str:
@@ -110,6 +117,12 @@ class PlannedModel:
         names = [export.name for export in self.exports]
         return [self.model.checkpoint, *map(self.artifact, names), *(paths.manifest(self.id, name) for name in names)]
 
+    def tolerance(self, export: str) -> Tolerance:
+        """Return what the outputs of an export may differ by."""
+        chosen, family = self.model.export(export), load_family(self.model.family)
+        contract = family.contract(self.hyperparameters, family.layout(chosen.layout))
+        return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
+
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
         return [paths.validation(self.id, e.name, r) for e in self.exports for r in load_format(e.format).runtimes]
@@ -138,6 +151,7 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
     layout, options = family.layout(export.layout), target.resolve_options(export.options)
     wanted = {} if isinstance(export.transforms, str) else export.transforms
     transforms = NONE if export.transforms == "none" else resolve_transforms(wanted, family.transforms(layout))
+    transforms |= resolve_approximations(export.approximate, family.approximations(layout))
     contract = family.contract(hyperparameters, layout).model_dump(mode="json")
     made_by = [installed(target.packages), target.built_for(options)]
     variant = digest_of([layout, options, sorted(transforms), contract, made_by], 8)
@@ -269,12 +283,20 @@ class Plan:
 
     def reference_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether the reference is evaluated again."""
-        model = planned.model
+        model, family = planned.model, load_family(planned.model.family)
         settings = model.validation.model_dump(include={"events", "seed"})
+        layouts = sorted({family.layout(export.layout) for export in planned.exports})
         return [
             _code("reference", model.family),
-            _config({**settings, "hyperparameters": planned.hyperparameters}),
-            _versions(load_family(model.family).packages),
+            _config(
+                {
+                    **settings,
+                    "hyperparameters": planned.hyperparameters,
+                    "layouts": layouts,
+                    "events": model.event_options,
+                }
+            ),
+            _versions(family.packages),
             *_checkpoint(model),
         ]
 

@@ -134,12 +134,57 @@ BLIND = "the validator is broken"
 
 
 class ShapePoint(Part):
-    """One group of probes of the same size."""
+    """One group of probes: those of one size, by the dimensions that have it, or of one kind.
+
+    What is within the contract must be answered correctly, and all else be rejected.
+    """
 
     label: str
+    sizes: Mapping[str, int]
     events: int
+    expected: Literal["correct", "rejected"]
+    outcome: Literal["correct", "rejected", "silently wrong"]
     max_abs_diff: float
-    status: Status
+
+    @property
+    def status(self) -> Status:
+        """Whether what was expected came out."""
+        return "passed" if self.outcome == self.expected else "failed"
+
+
+class OutsideCase(Part):
+    """One kind of inputs outside the contract, in so many cases, and what became of them.
+
+    `not finite` and `correct` are for numbers that are not finite: they show in the outputs of their event, or do not
+    matter to the network as trained.
+    """
+
+    kind: str
+    cases: int
+    outcome: Literal["rejected", "not finite", "correct", "silently wrong"]
+    detail: str
+
+
+class PropertyResult(Part):
+    """A property of the network as trained and of the artifact: the largest changes of an output where none should."""
+
+    name: str
+    outcome: Literal["holds", "violated by the network as trained", "violated by the artifact"]
+    trained_change: float
+    artifact_change: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether the artifact lacks what the network as trained has."""
+        return self.outcome == "violated by the artifact"
+
+
+class ClassPair(Part):
+    """How well two classes are told apart: the areas under their ROC curve."""
+
+    classes: tuple[str, str]
+    trained_auc: float
+    artifact_auc: float
 
 
 class IllConditioned(Part):
@@ -160,6 +205,14 @@ class Control(Part):
     max_abs_diff: float
 
 
+class Sketch(Part):
+    """Differences from the float32 reference event by event, packed: `modelferry.sketch` reads them."""
+
+    events: int
+    values: int
+    differences: str
+
+
 class Validation(Record):
     """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime."""
 
@@ -168,6 +221,7 @@ class Validation(Record):
     layout: str
     runtime: str
     artifact_sha256: str
+    exactness: Exactness
     status: Status
     reason: str
     tolerance: Tolerance
@@ -181,11 +235,18 @@ class Validation(Record):
     smallest_rtol: float
     smallest_atol: float
     deployable_max_abs_diff: float
+    weights_compared: int
+    sketch: Sketch
     shapes: tuple[ShapePoint, ...]
+    outside: tuple[OutsideCase, ...]
+    properties: tuple[PropertyResult, ...]
     argmax_flips: int
     max_score_shift: float
+    labelled_events: int
+    labelled_argmax_flips: int
+    labelled_max_score_shift: float
     delta_auc: float | None
-    auc: Mapping[str, float]
+    class_pairs: tuple[ClassPair, ...]
     ill_conditioned: int
     ill_conditioned_events: tuple[IllConditioned, ...]
     controls: tuple[Control, ...]
@@ -275,8 +336,14 @@ class SummaryValidation(Part):
     error_ratio_float64: float
     argmax_flips: int
     max_score_shift: float
+    labelled_events: int = 0
+    labelled_argmax_flips: int = 0
+    labelled_max_score_shift: float = 0.0
     ill_conditioned: int
     delta_auc: float | None
+    weights_compared: int
+    class_pairs: tuple[ClassPair, ...] = ()
+    properties: tuple[PropertyResult, ...] = ()
 
 
 class SummaryBenchmark(Timing):
@@ -343,6 +410,27 @@ class SummaryControl(Part):
     detected: bool
 
 
+class SummaryComparison(Part):
+    """The largest difference between two of a campaign's artifacts, or the reference, over so many models."""
+
+    campaign: str
+    first: str
+    second: str
+    max_abs_diff: float
+    models: int
+
+
+class SummaryProbes(Part):
+    """Shape points and inputs outside the contract of one export in one runtime, the worst over a campaign's models."""
+
+    campaign: str
+    export: str
+    runtime: str
+    models: int
+    shapes: tuple[ShapePoint, ...]
+    outside: tuple[OutsideCase, ...]
+
+
 class Summary(Record):
     """`reports/summary.json`: the report for machines."""
 
@@ -353,6 +441,8 @@ class Summary(Record):
     environment: Environment
     templates: tuple[SummaryTemplate, ...]
     controls: tuple[SummaryControl, ...]
+    comparisons: tuple[SummaryComparison, ...] = ()
+    probes: tuple[SummaryProbes, ...] = ()
     models: tuple[SummaryModel, ...]
 
 

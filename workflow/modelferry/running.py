@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +11,60 @@ import numpy as np
 from modelferry.contract import Arrays, Contract
 
 if TYPE_CHECKING:
+    import torch
+
     from modelferry.formats import Runner
+
+INPUT = " < input"
+"""Added to the name of a module for what goes into it."""
+NETWORK = "network"
+"""The name of the whole."""
+
+
+def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torch.dtype | None = None) -> Runner:
+    """Return a runner of the outputs of all modules of an eager network by name, in the order in which they run.
+
+    What goes into a module is there as well, as ``name < input``, and the whole network's output as `network`; of a
+    module that runs twice, the first time. With `dtype`, real inputs are converted to it.
+    """
+    import torch
+
+    def run(inputs: Arrays) -> Arrays:
+        found: Arrays = {}
+
+        def keep(place: str, values: object) -> None:
+            value = values[0] if isinstance(values, tuple) and values else values
+            if isinstance(value, torch.Tensor):
+                found.setdefault(place, value.numpy())
+
+        def before(name: str, _: torch.nn.Module, given: object) -> None:
+            keep(f"{name}{INPUT}", given)
+
+        def after(name: str, _: torch.nn.Module, __: object, result: object) -> None:
+            keep(name, result)
+
+        hooks = []
+        for name, module in network.named_modules():
+            if name:
+                hooks.append(module.register_forward_pre_hook(partial(before, name)))
+            hooks.append(module.register_forward_hook(partial(after, name or NETWORK)))
+        tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
+        try:
+            with torch.inference_mode():
+                network(*(t.to(dtype) if dtype is not None and t.is_floating_point() else t for t in tensors))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    return run
 
 
 def on_tensors(call: Callable, contract: Contract) -> Runner:
     """Return a runner of `call`, which takes a list of tensors and returns one or several.
 
-    The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends.
+    The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends. Arrays
+    may lie in memory as they like: compiled code takes for granted that they lie in rows, and does not look.
     """
     import torch
 
@@ -25,7 +73,7 @@ def on_tensors(call: Callable, contract: Contract) -> Runner:
     def run(inputs: Arrays) -> Arrays:
         contract.check(inputs)
         with torch.inference_mode():
-            result = call([torch.from_numpy(inputs[name]) for name in names])
+            result = call([torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names])
         values = result if isinstance(result, (tuple, list)) else (result,)
         return {tensor.name: np.asarray(value) for tensor, value in zip(contract.outputs, values, strict=True)}
 

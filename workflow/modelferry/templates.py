@@ -12,6 +12,7 @@ from modelferry.environment import describe
 from modelferry.families import Family, load_family
 from modelferry.formats import load_format
 from modelferry.records import FileFacts, Template, temporary_name
+from modelferry.transforms import APPROXIMATIONS
 
 if TYPE_CHECKING:
     from modelferry.plan import TemplateSpec
@@ -23,7 +24,7 @@ def build_template(spec: TemplateSpec) -> Template:
     """Compile `spec` to its place below ``results/templates`` and return the record written beside it."""
     started = time.perf_counter()
     family, target = load_family(spec.family), load_format(spec.format)
-    contract = family.contract(spec.hyperparameters, spec.layout)
+    contract = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
@@ -45,6 +46,12 @@ def build_template(spec: TemplateSpec) -> Template:
     )
     record.write(spec.record)
     return record
+
+
+def with_approximations(contract: Contract, transforms: frozenset[str]) -> Contract:
+    """Return the contract that an artifact carries: it says of an approximation that it is one, and which."""
+    warnings = [f"an approximation, {name}: {APPROXIMATIONS[name]}" for name in sorted(transforms & {*APPROXIMATIONS})]
+    return contract.model_copy(update={"notes": (*warnings, *contract.notes)})
 
 
 def typical_sizes(family: Family, contract: Contract) -> dict[str, int]:

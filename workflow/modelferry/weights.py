@@ -8,6 +8,7 @@ Nothing may be given that the deployable does not have.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,13 @@ class Blank(BaseModel):
     read: bool
     optional: bool
     """Whether nothing is lost if it is not given."""
+
+    @property
+    def bytes(self) -> int:
+        """The size of its values."""
+        import torch
+
+        return math.prod(self.shape) * getattr(torch, self.dtype).itemsize
 
 
 class Blanks(RootModel[dict[str, Blank]]):

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from modelferry.errors import ArtifactError, ContractError
 from modelferry.formats import Format, Runner, format_names, load_format
 from modelferry.records import Tolerance
+from modelferry.validation.weights_inside import altered, describe
 
 TOLERANCE = Tolerance(rtol=1e-5, atol=1e-5)
 """Logits here are sums of terms of order 1 to 10, each rounded some ten times to 1.2e-7 of itself, in any order."""
@@ -209,3 +210,22 @@ def test_contract_and_metadata_are_inside(case, tmp_path):
     content = case.fill(random_weights(1), tmp_path).read_bytes()
     assert CONTRACT.model_dump_json().encode() in content
     assert b"campaign/fold-3" in content
+
+
+def test_weights_are_read_back_bit_by_bit(case, tmp_path):
+    weights = random_weights(1)
+    inside = case.target.read_weights(case.fill(weights, tmp_path))
+    assert set(FLOATING) | {"order"} <= inside.keys() <= weights.keys()
+    assert altered(inside, weights) == []
+
+
+@pytest.mark.parametrize("name", ["temperature", "shift", "output.bias", "second.0.weight", "order"])
+def test_one_flipped_bit_is_found_in_its_tensor(case, tmp_path, name):
+    weights = random_weights(1)
+    flipped = weights[name].clone()
+    flipped.view(-1)[-1:].view(torch.uint8)[0] ^= 1
+    inside = case.target.read_weights(case.fill({**weights, name: flipped}, tmp_path))
+    (found,) = altered(inside, weights)
+    assert (found.name, found.count, found.total) == (name, 1, weights[name].numel())
+    assert 0 < found.largest < (2 if name == "order" else 1e-6)
+    assert f"'{name}' (1 of " in describe([found])

@@ -1,6 +1,8 @@
 """Controls on a small network: broken artifacts must be seen, and a validator that sees nothing must be found out."""
 
+import dataclasses
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,20 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state
-from modelferry.contract import Arrays
+from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
+from modelferry.running import on_tensors
 from modelferry.validation import controls
+from modelferry.validation.attempt import attempt
+from modelferry.validation.broken import TRAINING, record_broken
+from modelferry.validation.compare import Outputs
+from modelferry.validation.controls import Whole, run_controls
+from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording
-from modelferry.validation.reference import evaluate
-from modelferry.validation.stage import run_controls, run_probes
+from modelferry.validation.stage import unsteady
 from modelferry.validation.verdict import Verdict, judge, with_controls
 
 
@@ -37,8 +44,8 @@ class Bench:
             path = Path(folder) / "whole.pt"
             self.target.fill(self.template, weights, {}, path)
             whole = self.target.load(path, threads=1)
-            tried = (self.template, weights, whole, self.recording, Tolerance())
-            return run_controls(self.family, self.target, contract, *tried)
+            tried = Whole(self.family, self.target, contract, self.template, weights, whole)
+            return run_controls(tried, self.recording, Tolerance(), changes.get("another"))
 
 
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
@@ -51,7 +58,8 @@ def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     float64 = evaluate(network.double(), family, contract, probes, torch.float64)
     shaken = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
     count = sum(len(probe.events) for probe in probes)
-    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "")
+    broken = record_broken(family, {"hidden": 16}, contract, state, probes)
+    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "", broken)
     example = family.collate(family.sample({"events": 4, "particles": 9}, 1), "flat")
     template = folder / "template.pt"
     deployable = family.deployable({"hidden": 16}, "flat").eval()
@@ -66,7 +74,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def test_every_broken_artifact_is_seen(bench: Bench) -> None:
     found = bench.run()
-    assert {control.name for control in found} == {"one weight changed by 10 %", *bench.family.broken_inputs()}
+    ways = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD, TRAINING}
+    assert {control.name for control in found} == {
+        *ways, *bench.family.broken_inputs("flat"), *bench.family.broken_networks(),
+    }  # fmt: skip
     assert all(control.detected for control in found)
     assert all(control.max_abs_diff > 1e-3 for control in found)
 
@@ -75,11 +86,11 @@ def test_whole_artifact_is_not_seen_as_broken(bench: Bench, tmp_path: Path) -> N
     contract = bench.family.contract({"hidden": 16}, "flat")
     bench.target.fill(bench.template, bench.weights, {}, tmp_path / "whole.pt")
     run = bench.target.load(tmp_path / "whole.pt", 1)
-    artifact = run_probes(run, bench.family, contract, bench.recording.probes)
-    from modelferry.validation.compare import Outputs
-
-    outputs = Outputs(bench.recording.float64["logits"], bench.recording.float32["logits"], artifact["logits"])
-    assert judge(outputs, bench.recording.labels, Tolerance()).verdict == Verdict("passed", "")
+    tried = attempt(run, bench.family, contract, bench.recording)
+    found = tried.part(tried.within & tried.finite_inputs)
+    truth = found.recording
+    outputs = Outputs(truth.float64["logits"], truth.float32["logits"], found.outputs["logits"])
+    assert judge(outputs, truth.labels, Tolerance()).verdict == Verdict("passed", "")
 
 
 def test_unbroken_artifact_under_the_name_of_a_control_fails_the_run(
@@ -88,7 +99,7 @@ def test_unbroken_artifact_under_the_name_of_a_control_fails_the_run(
     monkeypatch.setattr(controls, "with_changed_weight", lambda weights, rank: dict(weights))
     found = bench.run()
     unseen = [control.name for control in found if not control.detected]
-    assert unseen == ["one weight changed by 10 %"]
+    assert unseen == [controls.WEIGHT]
     assert with_controls(Verdict("passed", ""), found).status == "failed"
 
 
@@ -100,8 +111,22 @@ def test_unbroken_inputs_under_the_name_of_a_control_fail_the_run(
 
     monkeypatch.setattr(type(bench.family), "broken_inputs", unbroken)
     found = bench.run()
-    assert [control.detected for control in found] == [True, False]
+    assert [control.name for control in found if not control.detected] == ["nothing spoiled"]
     assert "nothing spoiled" in with_controls(Verdict("passed", ""), found).reason
+
+
+def test_artifact_that_gives_other_outputs_for_the_same_inputs_is_found(bench: Bench) -> None:
+    """What a network exported in training mode does: its dropout goes on."""
+    contract = bench.family.contract({"hidden": 16}, "flat")
+    network = bench.family.deployable({"hidden": 16}, "flat")
+    network.load_state_dict(bench.weights)
+    for training in (False, True):
+        network.train(training)
+        run = on_tensors(lambda inputs: network(*inputs), contract)
+        tried = attempt(run, bench.family, contract, bench.recording)
+        found = tried.part(tried.within & tried.finite_inputs)
+        reason = unsteady(run, bench.family, contract, found.recording, found.outputs)
+        assert ("as a network in training mode does" in reason) == training
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -110,7 +135,52 @@ def test_changed_weight_is_seen_whatever_the_weights_are(seed: int, tmp_path: Pa
     torch.manual_seed(seed)
     state = load_family("charged_higgs_particlenet").deployable({"hidden": 16}, "flat").state_dict()
     found = {control.name: control for control in prepare(dict(state), tmp_path).run()}
-    assert found["one weight changed by 10 %"].detected
+    assert found[controls.WEIGHT].detected
+    assert found[controls.BIAS].detected
+
+
+def test_unbroken_network_under_the_name_of_a_control_fails_the_run(bench: Bench) -> None:
+    recording = bench.recording
+    whole = [
+        dataclasses.replace(one, outputs={"logits": recording.float32["logits"][one.events]})
+        if one.name == "k changed by one"
+        else one
+        for one in recording.broken
+    ]
+    found = dataclasses.replace(bench, recording=dataclasses.replace(recording, broken=tuple(whole))).run()
+    assert [control.name for control in found if not control.detected] == ["k changed by one"]
+
+
+def test_weights_that_are_no_other_fold_fail_the_run(bench: Bench) -> None:
+    found = bench.run(another=bench.weights)
+    assert [control.name for control in found if not control.detected] == [controls.OTHER_FOLD]
+    assert all(control.detected for control in bench.run(another=formula_state(16, salt="another fold")))
+
+
+def test_events_decided_by_rounding_do_not_detect_anything(bench: Bench) -> None:
+    """A recording of near-ties alone shows nothing: what is broken must be seen in the other events."""
+    shaken = np.stack([bench.recording.float32["logits"] + 1])
+    blind = dataclasses.replace(bench.recording, shaken={"logits": shaken})
+    assert not any(control.detected for control in dataclasses.replace(bench, recording=blind).run())
+
+
+def test_one_bias_of_the_smallest_tensor_is_changed_and_nothing_else() -> None:
+    before = formula_state(16)
+    for rank in (0, 1):
+        after = controls.with_changed_bias(before, rank)
+        changed = {name: int((after[name] != before[name]).sum()) for name in before}
+        assert {name: count for name, count in changed.items() if count} == {"output.bias": 1}
+    zero = {"a.weight": torch.ones(3, 2), "a.bias": torch.zeros(3)}
+    assert controls.with_changed_bias(zero)["a.bias"].sum() > 0
+
+
+def test_another_training_moves_every_weight_and_leaves_the_statistics_valid() -> None:
+    before = formula_state(16)
+    after = controls.retrained(before)
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype
+        assert tensor.is_floating_point() != torch.equal(after[name], tensor), name
+    assert all((tensor > 0).all() for name, tensor in after.items() if name.endswith("running_var"))
 
 
 def test_one_weight_is_changed_and_no_other() -> None:
@@ -122,6 +192,67 @@ def test_one_weight_is_changed_and_no_other() -> None:
     ratio = (after[name] / before[name])[after[name] != before[name]]
     assert abs(float(ratio[0]) - 1) == pytest.approx(0.1, rel=1e-3)
     assert before[name] is not after[name]
+
+
+class Tagger(Family):
+    """A family that declares nothing: a perceptron, the first two features of which count for nothing."""
+
+    name = "tagger"
+    layouts = ("table",)
+    reference_layout = "table"
+
+    def __init__(self, dropout: float, features: tuple[str, ...]) -> None:
+        self.dropout, self.features = dropout, features
+
+    def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
+        return Contract(
+            layout=layout,
+            inputs=(Tensor(name="x", dtype="float32", shape=("events", 4), features=self.features),),
+            outputs=(Tensor(name="logits", dtype="float32", shape=("events", 2)),),
+            dimensions=(Dimension(name="events", minimum=1, typical=8, maximum=64),),
+        )
+
+    def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
+        torch.manual_seed(1)
+        dropout = [torch.nn.Dropout(self.dropout)] if self.dropout else []
+        network = torch.nn.Sequential(torch.nn.Linear(4, 8), *dropout, torch.nn.ReLU(), torch.nn.Linear(8, 2))
+        network[0].weight.data[:, :2] = 0
+        return network
+
+    def deployable(self, hyperparameters: Any, layout: str, transforms: Any = frozenset()) -> torch.nn.Module:
+        return self.reference(hyperparameters)
+
+    def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
+        rows = np.random.default_rng(seed).normal(size=(dims["events"], 4)).astype(np.float32)
+        return [{"x": row} for row in rows]
+
+    def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
+        return {"x": np.stack([event["x"] for event in events])}
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("features", [("a", "b", "c", "d"), ()])
+def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
+    dropout: float, features: tuple[str, ...], tmp_path: Path
+) -> None:
+    family, target = Tagger(dropout, features), load_format("torchscript")
+    contract, network = family.contract({}, "table"), family.reference({}).eval()
+    probes = make_probes(family, contract, 100, 1, [], "")
+    weights = network.state_dict()
+    outputs = [evaluate(network.to(dtype), family, contract, probes, dtype) for dtype in (torch.float64, torch.float32)]
+    shaken = {"logits": outputs[1]["logits"][None]}
+    count = len(outputs[0]["logits"])
+    broken = record_broken(family, {}, contract, weights, probes)
+    recording = Recording(tuple(probes), outputs[1], outputs[0], shaken, np.full(count, -1), np.ones(count), "", broken)
+    target.build_template(network, contract, family.collate(probes[-1].events, ""), {"method": "trace"}, tmp_path / "t")
+    target.fill(tmp_path / "t", weights, {}, tmp_path / "m")
+    whole = Whole(family, target, contract, tmp_path / "t", weights, target.load(tmp_path / "m", 1))
+    found = run_controls(whole, recording, Tolerance())
+    expected = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD}
+    expected |= {TRAINING} if dropout else set()
+    expected |= {controls.SWAPPED} if features else set()
+    assert {control.name for control in found} == expected
+    assert all(control.detected for control in found)
 
 
 @pytest.mark.parametrize("name", family_names())

@@ -14,10 +14,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from modelferry.errors import EventFileError, did_you_mean
+from modelferry.events.root_file import TREE, opened_tree, require_branches
 from modelferry.records import temporary_name
-
-TREE = "Events"
 
 SCALARS = {
     "gen_weight": "genWeight",
@@ -90,20 +88,9 @@ def read(path: Path | str, max_events: int | None = None) -> Collections:
     EventFileError
         If the file is missing, truncated, or lacks the tree or a branch.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise EventFileError(f"{path}: no such file", "check the path of the events in config.yaml")
-    try:
-        with uproot.open(path) as file:
-            tree = _tree(file, path)
-            _require_branches(tree, path)
-            arrays = tree.arrays(branches(), entry_stop=max_events, how=dict)
-            return _collections(arrays)
-    except EventFileError:
-        raise
-    except Exception as error:  # uproot has a dozen kinds for a damaged file, struct.error among them
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
-        raise EventFileError(f"{path}: not a whole ROOT file ({cause})", "copy or produce it again") from error
+    with opened_tree(path) as tree:
+        require_branches(tree, path, branches(), "produce the file with them")
+        return _collections(tree.arrays(branches(), entry_stop=max_events, how=dict))
 
 
 def write(path: Path | str, collections: Collections) -> None:
@@ -132,23 +119,6 @@ def write(path: Path | str, collections: Collections) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _tree(file: Any, path: Path) -> Any:
-    trees = [name for name, kind in file.classnames(cycle=False).items() if kind == "TTree"]
-    if TREE not in trees:
-        raise EventFileError(f"{path}: no tree '{TREE}'", f"trees there: {', '.join(trees) or 'none'}; "
-                             + did_you_mean(TREE, trees))  # fmt: skip
-    return file[TREE]
-
-
-def _require_branches(tree: Any, path: Path) -> None:
-    there = tree.keys()
-    missing = [name for name in branches() if name not in there]
-    if missing:
-        hints = [f"{name} ({did_you_mean(name, there)})" for name in missing[:1]] + missing[1:]
-        what = "branch" if len(missing) == 1 else "branches"
-        raise EventFileError(f"{path}: tree '{TREE}' lacks {what} {', '.join(hints)}", "produce the file with them")
 
 
 def _collections(arrays: dict[str, Any]) -> Collections:

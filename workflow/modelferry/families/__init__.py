@@ -17,6 +17,7 @@ from modelferry.events import EventSet
 from modelferry.transforms import NONE
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     StateDict = Mapping[str, torch.Tensor]
@@ -48,6 +49,11 @@ class Family(ABC):
     graph_neighbours: ClassVar[int] = 0
     """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
 
+    @property
+    def sampled(self) -> tuple[str, ...]:
+        """The contract's dimensions that `sample` is given a size of; all others follow from them."""
+        return (self.batch,) if self.size is None else (self.batch, self.size)
+
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
         return {}
@@ -64,13 +70,18 @@ class Family(ABC):
         """Return the exact rewrites that the deployable of a layout knows: names of `modelferry.transforms`."""
         return ()
 
+    def approximations(self, layout: str) -> tuple[str, ...]:
+        """Return the rewrites to another function that a layout knows: names of `modelferry.transforms`."""
+        return ()
+
     @abstractmethod
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
         """Return the network as it is exported, rewritten by `transforms`: pure PyTorch operators, dynamic sizes.
 
-        Without transforms, the keys of the deployable in the reference's layout are the checkpoint's.
+        Approximations that were asked for are among `transforms`. Without any, the keys of the deployable in the
+        reference's layout are the checkpoint's.
         """
 
     def convert(
@@ -85,22 +96,48 @@ class Family(ABC):
 
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
-        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles."""
+        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles, also one beyond the contract's."""
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
         """Return awkward events within the contract, by what is awkward about them."""
         return {}
 
+    def documented(self, seed: int) -> dict[str, list[Arrays]]:
+        """Return events outside the contract whose outputs are documented, by name; they come in company only."""
+        return {}
+
+    def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays | None:
+        """Return the event with its particles in another order, where the order must not matter; else None."""
+        return None
+
     @abstractmethod
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Return the inputs of one call on `events`."""
 
-    def read_events(self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int) -> EventSet:
+    def check_event_options(self, options: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` for options that the reader of events does not know."""
+        for name in options:
+            raise ConfigError(f"family {self.name} reads events without options, '{name}' among them", "remove it")
+
+    def read_events(
+        self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
+    ) -> EventSet:
         """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return mistakes in preparing the inputs of a layout that the validator must see, by name."""
+        """Return mistakes in preparing the inputs of a layout that the validator must see, by name.
+
+        If there are none, the validator swaps two features of an input, where the contract names features.
+        """
+        return {}
+
+    def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
+        """Return mistakes in a network that the validator must see, by name.
+
+        Each takes the reference with its weights, in evaluation mode, which it may change, and returns the broken one.
+        To leave evaluation mode is a mistake that the validator adds, where there are layers for which it matters.
+        """
         return {}
 
     def rewritten(self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str]) -> torch.nn.Module:

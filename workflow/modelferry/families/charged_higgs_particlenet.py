@@ -5,6 +5,7 @@ Source: `choij1589/ChargedHiggsAnalysisV3`, folder `ParticleNet/python`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ import numpy as np
 
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.errors import EventFileError
-from modelferry.events import EventSet
+from modelferry.events import EventSet, join
 from modelferry.events.edges import delta_r_edges
-from modelferry.events.particles import ERAS, era_one_hot, event_weights, node_features
+from modelferry.events.particles import ERAS, era_one_hot, event_set
+from modelferry.events.selection import Selection
 from modelferry.families import Family, Shapes
 from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, STATIC_EDGES
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +31,10 @@ FEATURES = ("E", "Px", "Py", "Pz", "Charge", "IsMuon", "IsElectron", "IsJet", "I
 CLASSES = ("signal", "nonprompt", "diboson", "ttZ")
 PARTICLES = Dimension(name="particles", minimum=1, typical=9, maximum=40, description="particles of one event")
 EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=64, description="events of a call")
-DENSE_EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=1024, description="events of a call")
-NODES = Dimension(name="nodes", minimum=1, typical=72, maximum=2560, description="particles of all events")
-EDGES = Dimension(name="edges", minimum=0, typical=288, maximum=10240, description="first-layer edges")
+DENSE_EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=256, description="events of a call")
+NODES = Dimension(name="nodes", minimum=1, typical=72, maximum=640, description="particles of all events")
+EDGES = Dimension(name="edges", minimum=0, typical=288, maximum=2560, description="first-layer edges")
+"""A contract promises what is proven on every artifact: the flat layout's memory grows with the square of `nodes`."""
 FLAT_EDGES = (
     f"edge_index holds, for each particle, the edges to its {NEIGHBOURS} nearest in ΔR (fewer if the event has fewer), "
     "row 0 = the particle, row 1 = its neighbour: the networks were trained so, against the usual convention"
@@ -87,6 +90,10 @@ class ChargedHiggsParticleNet(Family):
         """Return all, in either layout."""
         return (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
 
+    def approximations(self, layout: str) -> tuple[str, ...]:
+        """Return what others have shipped as this network, in the layout in which it can be written."""
+        return (STATIC_EDGES,) if layout == "flat" else ()
+
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
@@ -120,6 +127,15 @@ class ChargedHiggsParticleNet(Family):
         soft["x"][:-1, :4] *= np.float32(1e-3)
         return {"equal particles": [equal], "collinear particles": [collinear], "soft particles": [soft]}
 
+    def documented(self, seed: int) -> dict[str, list[Arrays]]:
+        """Return an event without any particle: its pooled features are all 0, as in the trained network."""
+        (event,) = self.sample({"events": 1, "particles": 1}, seed)
+        return {"no particles": [{**event, "x": event["x"][:0]}]}
+
+    def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays:
+        """Return the event with its particles in another order: to a graph, it is the same."""
+        return {**event, "x": event["x"][rng.permutation(len(event["x"]))]}
+
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Join events: padded with zeros (dense), or in one list with first-layer edges centre → neighbour (flat)."""
         if layout == "dense":
@@ -134,40 +150,77 @@ class ChargedHiggsParticleNet(Family):
             "batch": np.repeat(np.arange(len(events)), lengths),
         }
 
-    def read_events(self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int) -> EventSet:
-        """Read the analysis's own ROOT files; a file's era is in its path (``…/2018/…`` or ``…2018.root``)."""
-        from modelferry.events import analysis_tree, join
+    def check_event_options(self, options: Mapping[str, Any]) -> None:
+        """Raise `ConfigError` unless they are settings of a `Selection`."""
+        Selection.of(options)
 
+    def read_events(
+        self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
+    ) -> EventSet:
+        """Read NanoAOD files, or the analysis's own; `options` are settings of a `Selection`.
+
+        A file's era is in its path (``…/2018/…`` or ``…2018.root``), unless the options give it. The selection is for
+        NanoAOD: the analysis's own files hold selected events.
+        """
+        from modelferry.events import analysis_tree, nanoaod
+
+        selection = Selection.of(options)
+        largest = PARTICLES.maximum
         sets: list[EventSet] = []
-        for path in paths:
-            era = next((era for era in ERAS if era in str(path)), None)
-            if era is None:
-                raise EventFileError(f"{path}: no era in its path", f"one of {', '.join(ERAS)} must be part of it")
-            collections = analysis_tree.read(path, max_events=max(1, limit // len(paths)))
-            events = [{"x": x, "graph_input": era_one_hot(era)} for x in node_features(collections)]
-            labels = np.full(len(events), -1, dtype=np.int64)
-            sets.append(EventSet(events, labels, event_weights(collections), str(path)))
-        return join(sets)
+        for place, path in enumerate(paths):
+            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - place))
+            era = selection.era or _era_in(path)
+            if share <= 0:
+                break
+            if nanoaod.is_nanoaod(path):
+                sets.append(nanoaod.read(path, era, selection, share, largest))
+            else:
+                sets.append(event_set(analysis_tree.read(path, max_events=share), era, str(path)))
+        found = join(sets)
+        if paths and not len(found):
+            raise EventFileError(f"no event of {found.source} is selected", "loosen the options of `events`")
+        return found
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
-        """Return two exchanged features, and reversed first-layer edges or, where these are inside, an ignored mask."""
-        swapped = {"features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)}}
+        """Return exchanged features, no era, and reversed edges or, where these are inside, an ignored mask."""
+        ways: dict[str, Callable[[Arrays, Contract], Arrays]] = {
+            "features E and Px swapped": lambda inputs, _: {**inputs, "x": _swapped(inputs["x"], 0, 1)},
+            "era forgotten": lambda inputs, _: {**inputs, "graph_input": np.zeros_like(inputs["graph_input"])},
+        }
         if layout == "dense":
-            return {
-                **swapped,
-                "mask ignored": lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])},
-                "era forgotten": lambda inputs, _: {**inputs, "graph_input": np.zeros_like(inputs["graph_input"])},
-            }
-        reverse = {"edges reversed": lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}}
-        return {**reverse, **swapped}
+            ways["mask ignored"] = lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])}
+        else:
+            ways["edges reversed"] = lambda inputs, _: {**inputs, "edge_index": inputs["edge_index"][::-1].copy()}
+        return ways
+
+    def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
+        """Return what exporters of this network have got wrong: its graphs, and its normalisation."""
+        from modelferry.networks import charged_higgs_broken as broken
+
+        return {
+            "edges reversed": broken.reversed_edges,
+            "edges of the input in all layers": broken.static_edges,
+            "k changed by one": broken.one_neighbour_more,
+            "normalisation over the batch": broken.normalised_over_the_batch,
+        }
+
+
+def _era_in(path: Path) -> str:
+    era = next((era for era in ERAS if era in str(path)), None)
+    if era is None:
+        wanted = f"one of {', '.join(ERAS)} must be part of it, or `era` among the options of `events`"
+        raise EventFileError(f"{path}: no era in its path", wanted)
+    return era
 
 
 def _flat_inputs(era: Tensor) -> tuple[Tensor, ...]:
     return (
         Tensor(name="x", dtype="float32", shape=("nodes", 9), features=FEATURES, unit="GeV"),
-        Tensor(name="edge_index", dtype="int64", shape=(2, "edges"), description="centre, neighbour"),
+        Tensor(name="edge_index", dtype="int64", shape=(2, "edges"), below="nodes", description="centre, neighbour"),
         era,
-        Tensor(name="batch", dtype="int64", shape=("nodes",), description="event of each particle, sorted"),
+        Tensor(
+            name="batch", dtype="int64", shape=("nodes",), below="events", description="event of each particle, sorted"
+        ),
     )
 
 

@@ -51,6 +51,21 @@ class Format(ABC):
     def load(self, path: Path, threads: int) -> Runner:
         """Load an artifact in the runtime that will execute it."""
 
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return what an exact artifact holds in the place of each weight: values in memory order, by name.
+
+        Bytes, so that each bit can be compared with what was to be filled in; a tensor that the graph does not read may
+        be left out. Empty where a format keeps its weights in no form that can be read back.
+        """
+        return {}
+
+    def layers(self, path: Path) -> Runner | None:
+        """Return a runner of what flows inside an artifact: outputs of the deployable's modules by name, in order.
+
+        Those of which the graph tells the place; None for a format that keeps its inside to itself.
+        """
+        return None
+
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""
         return ""

@@ -132,6 +132,13 @@ class AOTInductor(Format):
         extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
         write_archive({**entries, **extra}, out)
 
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the parts of the package's weight file in which the graph finds its weights."""
+        entries = read_archive(path, Kind.PACKAGE)
+        blob, blanks = entries[_blob(entries)], Blanks.model_validate_json(entries[WEIGHTS]).root
+        offsets: dict[str, int] = json.loads(entries[OFFSETS])
+        return {name: blob[offset : offset + blanks[name].bytes] for name, offset in offsets.items()}
+
     def load(self, path: Path, threads: int) -> Runner:
         """Load with PyTorch's own loader, if the package was made for this CPU and this PyTorch.
 

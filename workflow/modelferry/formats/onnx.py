@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OPSET = 18
 """The operator set that PyTorch's exporter is written in; ONNX Runtime runs it since 1.14."""
+ADDS_BIAS = frozenset({"Add", "Gemm", "BatchNormalization", "Conv"})
 CONTRACT_KEY = "contract"
 WEIGHTS_KEY = "weights"
 
@@ -72,6 +73,13 @@ class Onnx(Format):
             proto.metadata_props.add(key=key, value=value)
         out.write_bytes(proto.SerializeToString(deterministic=True))
 
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the values of the initializers."""
+        proto = _read(path)
+        properties = {entry.key: entry.value for entry in proto.metadata_props}
+        read = Blanks.model_validate_json(properties[WEIGHTS_KEY]).read
+        return {name: initializer.raw_data for name, initializer in _initializers(proto, read).items()}
+
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
         import onnxruntime as ort
@@ -99,6 +107,29 @@ class Onnx(Format):
         def run(inputs: Arrays) -> Arrays:
             contract.check(inputs)
             return dict(zip(names, session.run(names, inputs), strict=True))
+
+        return run
+
+    def layers(self, path: Path) -> Runner:
+        """Return the outputs of the nodes that read a module's bias, as further outputs of the same graph."""
+        import onnx
+        import onnxruntime as ort
+
+        proto = _read(path)
+        contract = Contract.model_validate_json({e.key: e.value for e in proto.metadata_props}[CONTRACT_KEY])
+        values = {
+            name.removesuffix(".bias"): node.output[0]
+            for node in reversed(proto.graph.node)  # of a module that runs twice, the first time
+            for name in node.input
+            if name.endswith(".bias") and node.op_type in ADDS_BIAS
+        }
+        there = {output.name for output in proto.graph.output}
+        proto.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values.values() if value not in there)
+        session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+        def run(inputs: Arrays) -> Arrays:
+            contract.check(inputs)
+            return dict(zip(values, session.run(list(values.values()), inputs), strict=True))
 
         return run
 

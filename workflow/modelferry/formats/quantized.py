@@ -15,6 +15,10 @@ from modelferry.formats.onnx import Onnx
 
 if TYPE_CHECKING:
     import torch
+    from onnx import ModelProto, NodeProto
+
+PRODUCTS = ("MatMul", "Gemm")
+ZERO, LAST_AXIS = "not_finite.zero", "not_finite.last_axis"
 
 
 class Quantized(Onnx):
@@ -25,6 +29,7 @@ class Quantized(Onnx):
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then round the weights of matrix products to int8, one scale a column."""
+        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -33,8 +38,36 @@ class Quantized(Onnx):
             super().fill(template, weights, metadata, whole)
             # Weights behind a transposition are found only once that is folded into them.
             quant_pre_process(whole, folded, skip_symbolic_shape=True)
-            quantize_dynamic(folded, rounded, weight_type=QuantType.QInt8, per_channel=True)
+            model = onnx.load(folded)
+            keep_what_is_not_finite(model)
+            quantize_dynamic(model, rounded, weight_type=QuantType.QInt8, per_channel=True)
             out.write_bytes(rounded.read_bytes())
+
+
+def keep_what_is_not_finite(model: ModelProto) -> None:
+    """Let a number that is not finite come through each matrix product with weights, in its row, in place.
+
+    Rounding to integers would make an ordinary number of it, and a score that looks like one.
+    """
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for name, value in ((ZERO, np.array(0, np.float32)), (LAST_AXIS, np.array([-1], np.int64))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type in PRODUCTS and node.input[1] in weights:
+            total, spoiled, product = (f"{node.output[0]}.{part}" for part in ("total", "spoiled", "product"))
+            nodes += [
+                helper.make_node("ReduceSum", [node.input[0], LAST_AXIS], [total], keepdims=1),
+                helper.make_node("Mul", [total, ZERO], [spoiled]),
+                helper.make_node("Add", [product, spoiled], [node.output[0]]),
+            ]
+            node.output[0] = product
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 FORMAT = Quantized()

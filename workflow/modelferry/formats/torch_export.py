@@ -56,8 +56,7 @@ class TorchExport(Format):
         """Replace the archive's weight files; the graph is neither loaded nor changed."""
         entries = read_archive(template, Kind.PROGRAM)
         Blanks.model_validate_json(entries[WEIGHTS]).check(weights, template)
-        config = json.loads(entries[WEIGHTS_CONFIG])["config"]
-        files = {name: WEIGHTS_FOLDER + entry["path_name"] for name, entry in config.items()}
+        files = _weight_files(entries)
         if len(set(files.values())) != len(files):
             raise ArtifactError(f"{template}: two weights share a file", "build the template anew")
         for name, tensor in weights.items():
@@ -67,6 +66,11 @@ class TorchExport(Format):
             entries[files[name]] = data
         extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
         write_archive({**entries, **extra}, out)
+
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the contents of the archive's weight files."""
+        entries = read_archive(path, Kind.PROGRAM)
+        return {name: entries[file] for name, file in _weight_files(entries).items()}
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with ``torch.export.load``; outputs are named as the contract inside the archive says."""
@@ -80,6 +84,24 @@ class TorchExport(Format):
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
+
+    def layers(self, path: Path) -> Runner:
+        """Return the outputs of the modules that the program remembers, computed by its own graph."""
+        contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
+        import torch
+
+        from modelferry.running import INPUT, outputs_of_modules
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            module = torch.export.unflatten(torch.export.load(str(path)))
+        run = outputs_of_modules(module, contract)
+        return lambda inputs: {place: value for place, value in run(inputs).items() if not place.endswith(INPUT)}
+
+
+def _weight_files(entries: Mapping[str, bytes]) -> dict[str, str]:
+    config = json.loads(entries[WEIGHTS_CONFIG])["config"]
+    return {name: WEIGHTS_FOLDER + entry["path_name"] for name, entry in config.items()}
 
 
 FORMAT = TorchExport()

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ArtifactError
 from modelferry.formats import Format, Runner
-from modelferry.weights import Blanks, distinct_copy
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
 
+ADDS_BIAS = frozenset({"aten::add", "aten::linear", "aten::addmm", "aten::batch_norm", "aten::_convolution"})
 CONTRACT_FILE = "contract.json"
 WEIGHTS_FILE = "weights.json"
 
@@ -67,6 +68,16 @@ class TorchScript(Format):
                 tensors[name].copy_(weight)
             _save(module, {**extra, **metadata}, out)
 
+    def read_weights(self, path: Path) -> dict[str, bytes]:
+        """Return the tensors of the module's state dict that a template leaves open."""
+        import torch
+
+        extra = {WEIGHTS_FILE: ""}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            tensors = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).state_dict()
+        return {name: raw_bytes(tensors[name]) for name in Blanks.model_validate_json(extra[WEIGHTS_FILE]).root}
+
     def load(self, path: Path, threads: int) -> Runner:
         """Load with ``torch.jit.load``; outputs are named as the contract inside the archive says."""
         import torch
@@ -85,6 +96,49 @@ class TorchScript(Format):
             ) from error
         contract = Contract.model_validate_json(extra[CONTRACT_FILE])
         return on_tensors(lambda inputs: module(*inputs), contract)
+
+    def layers(self, path: Path) -> Runner:
+        """Return the outputs of the nodes that read a module's bias, from a copy of the graph that returns them."""
+        import torch
+
+        extra = {CONTRACT_FILE: ""}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
+        contract = Contract.model_validate_json(extra[CONTRACT_FILE])
+        graph = module.inlined_graph.copy()
+        values = _outputs_by_bias(graph)
+        every = graph.create("prim::TupleConstruct", list(values.values()), 1)
+        every.output().setType(torch._C.TupleType([value.type() for value in values.values()]))
+        graph.appendNode(every)
+        for _ in list(graph.outputs()):
+            graph.eraseOutput(0)
+        graph.registerOutput(every.output())
+        call = torch._C._create_function_from_graph("layers", graph)
+
+        def run(inputs: Arrays) -> Arrays:
+            with torch.inference_mode():
+                results = call(module._c, *(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
+            return {name: result.numpy() for name, result in zip(values, results, strict=True)}
+
+        return run
+
+
+def _outputs_by_bias(graph: Any) -> dict[str, Any]:
+    """Return the output of each node of an inlined graph that adds a module's bias last, by the module's name."""
+    owners: dict[str, str] = {next(graph.inputs()).debugName(): ""}
+    found: dict[str, Any] = {}
+    for node in graph.nodes():
+        given = [value.debugName() for value in node.inputs()]
+        if node.kind() == "prim::GetAttr" and given[0] in owners:
+            prefix = owners[given[0]]
+            owners[node.output().debugName()] = f"{prefix}.{node.s('name')}" if prefix else node.s("name")
+        elif node.kind() in ADDS_BIAS:
+            for value in given:
+                module, _, entry = owners.get(value, "").rpartition(".")
+                if entry == "bias":
+                    found.setdefault(module, node.output())
+    return found
 
 
 def _save(module: torch.jit.ScriptModule, extra: Mapping[str, str], out: Path) -> None:

@@ -6,12 +6,14 @@ slots a node with a mask, so that no size depends on the data: it traces, script
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
-from modelferry.transforms import NONE
+from modelferry.transforms import NONE, STATIC_EDGES
 
 
 def sum_by(values: Tensor, index: Tensor, size: int) -> Tensor:
@@ -94,17 +96,27 @@ class EdgeConvolution(EdgeLayers):
 
 
 class FlatParticleNet(ParticleNetLayers):
-    """The deployable in the flat layout; see `charged_higgs_reference.ParticleNet` for the arguments and shapes."""
+    """The deployable in the flat layout; see `charged_higgs_reference.ParticleNet` for the arguments and shapes.
+
+    With the approximation `static_edges` the input's edges serve all layers: not the trained function.
+    """
+
+    __constants__: ClassVar[list[str]] = ["static"]
 
     def __init__(self, hidden: int = 128, transforms: frozenset[str] = NONE) -> None:
         super().__init__(GraphNorm, EdgeConvolution, hidden, transforms)
+        self.static = STATIC_EDGES in transforms
 
     def forward(self, x: Tensor, edge_index: Tensor, graph_input: Tensor, batch: Tensor) -> Tensor:
         """Return logits (B, 4)."""
         events = graph_input.size(0)
         x = self.gn0(x, batch, events)
         first = self.conv1.along_edges(x, edge_index)  # type: ignore[operator]
-        second = self.conv2(first, batch)
-        third = self.conv3(second, batch)
+        if self.static:
+            second = self.conv2.along_edges(first, edge_index)  # type: ignore[operator]
+            third = self.conv3.along_edges(second, edge_index)  # type: ignore[operator]
+        else:
+            second = self.conv2(first, batch)
+            third = self.conv3(second, batch)
         pooled = mean_by(torch.cat([first, second, third], dim=1), batch, events)
         return self.logits(pooled, graph_input)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from modelferry.records import (
     SummaryArtifact,
     SummaryBenchmark,
     SummaryCheckpoint,
+    SummaryComparison,
     SummaryControl,
     SummaryModel,
     SummaryTemplate,
@@ -33,6 +34,7 @@ from modelferry.records import (
     Template,
     Validation,
 )
+from modelferry.report.comparisons import compare
 
 R = TypeVar("R", bound=Record)
 
@@ -47,8 +49,8 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
     """
     contracts: dict[str, Contract] = {}
     models = tuple(_model(planned, contracts) for planned in plan.models.values())
-    validations = [record for planned in plan.runnable.values() for record in _validations(planned)]
-    controls = _controls(validations)
+    validated = {name: list(_validations(planned)) for name, planned in plan.runnable.items()}
+    controls = _controls([record for found in validated.values() for _, record in found])
     complete = all(model.status == "passed" for model in models) and all(control.detected for control in controls)
     summary = Summary(
         verdict="passed" if complete and models else "failed",
@@ -56,6 +58,7 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         environment=describe(),
         templates=tuple(_templates(plan)),
         controls=controls,
+        comparisons=tuple(_comparisons(plan, validated)),
         models=models,
     )
     return summary, contracts
@@ -75,7 +78,9 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         if manifest is None or not Path(manifest.artifact.path).is_file():
             problems = problems or [f"{export.name}: was not exported"]
             continue
-        contracts[f"{model.campaign}/{manifest.layout}"] = manifest.contract
+        place = f"{model.campaign}/{manifest.layout}"
+        if manifest.exactness == "exact" or place not in contracts:
+            contracts[place] = manifest.contract
         parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
             path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
         )  # fmt: skip
@@ -173,13 +178,21 @@ def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
     return SummaryBenchmark(runtime=runtime, **values)
 
 
-def _validations(planned: PlannedModel) -> Iterator[Validation]:
+def _validations(planned: PlannedModel) -> Iterator[tuple[str, Validation]]:
     for export in planned.exports:
         manifest = _read(Manifest, paths.manifest(planned.id, export.name))
         for runtime in load_format(export.format).runtimes if manifest else ():
             record = _read(Validation, paths.validation(planned.id, export.name, runtime))
             if manifest and (current := _of(manifest, record)):
-                yield current
+                yield export.name, current
+
+
+def _comparisons(plan: Plan, validated: Mapping[str, Sequence[tuple[str, Validation]]]) -> Iterator[SummaryComparison]:
+    campaigns: dict[str, list[Sequence[tuple[str, Validation]]]] = {}
+    for name, found in validated.items():
+        campaigns.setdefault(plan.runnable[name].model.campaign, []).append(found)
+    for campaign, models in campaigns.items():
+        yield from compare(campaign, models)
 
 
 def _controls(validations: list[Validation]) -> tuple[SummaryControl, ...]:

@@ -10,6 +10,7 @@ from modelferry.records import Summary, SummaryModel
 from modelferry.report import aggregates, failures, figures, loading, tables
 from modelferry.report.advice import advice
 from modelferry.report.cells import details, pairs, plural, prose, table
+from modelferry.report.comparisons import matrix
 from modelferry.report.latency import working_point
 from modelferry.report.names import FIRST_PAGE, by_campaign, pages
 from modelferry.report.specification import contracts_of, specification
@@ -19,7 +20,8 @@ MEANING = (
     "An artifact passes if every output agrees with the float32 network as trained within "
     "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
     "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
-    "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
+    "accurate as what was trained; ULPs count the float32 numbers between the two outputs. Tensors read back: so many "
+    "weights inside the file were compared with the checkpoint's, bit by bit."
 )
 CAMPAIGNS = 8
 """So many campaigns have their advice and their specification on the first page; others on their own pages."""
@@ -50,7 +52,7 @@ def render(
     texts = {FIRST_PAGE: _first_page(summary, contracts, changed, drawn, large)}
     for campaign, models in by_campaign(summary.models).items():
         if campaign in large:
-            texts[large[campaign]] = _campaign_page(campaign, models, contracts)
+            texts[large[campaign]] = _campaign_page(summary, campaign, models, contracts)
     return texts
 
 
@@ -91,6 +93,7 @@ def _first_page(
         MEANING,
         each(tables.differences, aggregates.differences(crowd) if crowd else ""),
         image(figures.DIFFERENCE),
+        _headed("Between any two", _comparisons(summary, list(groups)[:CAMPAIGNS])),
         _headed("What they do to decisions", each(tables.decisions)),
         _headed("Controls", tables.controls(summary.controls) if summary.controls else ""),
         "## Latency",
@@ -108,7 +111,9 @@ def _first_page(
     return _page(blocks)
 
 
-def _campaign_page(campaign: str, models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> str:
+def _campaign_page(
+    summary: Summary, campaign: str, models: Sequence[SummaryModel], contracts: Mapping[str, Contract]
+) -> str:
     passed = sum(model.status == "passed" for model in models)
     blocks = [
         MARK,
@@ -126,6 +131,7 @@ def _campaign_page(campaign: str, models: Sequence[SummaryModel], contracts: Map
         "## Numerical differences",
         MEANING,
         tables.differences(models),
+        _headed("Between any two", _comparisons(summary, [campaign])),
         _headed("What they do to decisions", tables.decisions(models)),
         _latencies(models),
         "## Which artifact to ship",
@@ -166,6 +172,11 @@ def _folded(title: str, text: str) -> str:
 
 def _headed(title: str, text: str) -> str:
     return f"### {title}\n\n{text}" if text else ""
+
+
+def _comparisons(summary: Summary, campaigns: Sequence[str]) -> str:
+    texts = {name: matrix([one for one in summary.comparisons if one.campaign == name]) for name in campaigns}
+    return "\n\n".join(_titled(name, text, len(campaigns)) for name, text in texts.items() if text)
 
 
 def _demo(models: Sequence[SummaryModel]) -> str:

@@ -122,12 +122,14 @@ def differences(models: Sequence[SummaryModel]) -> str:
             scientific(v.reference_error_float64),
             decimal(v.error_ratio_float64, 2),
             f"{scientific(v.smallest_rtol)} / {scientific(v.tolerance.rtol)}",
+            count(v.weights_compared) if v.weights_compared else NOTHING,
         ]
         for model, artifact, v in validations(models)
     ]
     header = [
         "model", "export", "runtime", "verdict", "max abs diff", "max rel diff", "max ULPs",
         "artifact vs float64", "reference vs float64", "ratio", "rtol needed / allowed",
+        "tensors read back",
     ]  # fmt: skip
     return table(header, rows, "llll")
 

@@ -1,5 +1,7 @@
 """Transforms: exact rewrites of a network. One file each, in which a function rewrites weights or a module.
 
+Approximations are rewrites as well, but not exact: what holds one is labelled so, and never passes as exact.
+
 A transformed deployable has an architecture of its own; its weights are computed from a checkpoint's when a template is
 filled, in float64, and rounded once. So all models of an architecture still share one template.
 """
@@ -24,7 +26,23 @@ TRANSFORMS: Mapping[str, str] = MappingProxyType(
 )
 """All transforms with what they do; each is on unless switched off."""
 
+STATIC_EDGES = "static_edges"
+
+APPROXIMATIONS: Mapping[str, str] = MappingProxyType(
+    {STATIC_EDGES: "all layers use the edges of the input, where the trained network builds its own in each"}
+)
+"""Rewrites that give another function than the trained one, by name; none is ever made unless asked for."""
+
 NONE: frozenset[str] = frozenset()
+
+
+def resolve_approximations(given: Iterable[str], known: Iterable[str]) -> frozenset[str]:
+    """Return the approximations to make; raise `ConfigError` if one is none that the family and its layout know."""
+    allowed = frozenset(known)
+    for name in given:
+        if name not in allowed:
+            raise ConfigError(f"there is no approximation '{name}' of this layout", did_you_mean(name, allowed))
+    return frozenset(given)
 
 
 def resolve_transforms(given: Mapping[str, bool], known: Iterable[str]) -> frozenset[str]:

@@ -1,64 +1,203 @@
-"""Controls: deliberately broken artifacts. A validator that passes one of them is broken itself."""
+"""Controls: deliberately broken artifacts. A validator that passes one of them is broken itself.
+
+What is broken in the weights or the inputs goes through the artifact's own format and runtime. What needs another
+network was recorded with the reference (`modelferry.validation.broken`) and goes through the same judgement.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Format, Runner
+from modelferry.records import Control, Tolerance
+from modelferry.validation.compare import Outputs, difference, unstable
+from modelferry.validation.compare import ill_conditioned as ill
+from modelferry.validation.recording import Recording, ordinary
+from modelferry.validation.verdict import departs
 
 if TYPE_CHECKING:
     import torch
 
 Spoil = Callable[[Arrays, Contract], Arrays]
+Weights = Mapping[str, "torch.Tensor"]
 
-WEIGHT_FACTOR = 1.1
+WEIGHT = "one weight changed by 10 %"
+BIAS = "one bias of a small tensor changed"
+OTHER_FOLD = "weights of another fold"
+SWAPPED = "two input features swapped"
+STEP = 0.1
+"""Relative size of a change."""
 CANDIDATES = 8
-"""So many weights are tried, one at a time: one may belong to a unit that never fires."""
+"""So many places are tried, one at a time: one may belong to a unit that never fires."""
+PROBES = 16
+"""So many calls with ordinary events, at most, until a defect shows."""
 
 
-def broken_runners(
-    family: Family,
-    target: Format,
-    contract: Contract,
-    template: Path,
-    weights: Mapping[str, torch.Tensor],
-    whole: Runner,
-    folder: Path,
-) -> Iterator[tuple[str, Iterator[Runner]]]:
-    """Yield broken artifacts by what is broken; one of each kind must be seen.
+@dataclass(frozen=True)
+class Whole:
+    """A sound artifact, and what it was made from: `weights` are the deployable's, `run` is the artifact loaded."""
+
+    family: Family
+    target: Format
+    contract: Contract
+    template: Path
+    weights: Weights
+    run: Runner
+
+
+def run_controls(
+    whole: Whole, recording: Recording, tolerance: Tolerance, another: Weights | None = None
+) -> tuple[Control, ...]:
+    """Break an artifact in every way, and tell of each whether the validator sees it.
 
     Parameters
     ----------
-    template, weights
-        What the artifact was made from; `weights` are the deployable's.
-    whole
-        The artifact as it is, to be fed wrongly prepared inputs.
-    folder
-        Where files with a changed weight may be written.
+    another
+        The deployable's weights of another model, if there is one.
     """
-
-    def with_weight() -> Iterator[Runner]:
-        for rank in range(CANDIDATES):
-            path = folder / f"changed-{rank}.{target.extension}"
-            target.fill(template, with_changed_weight(weights, rank), {}, path)
-            yield target.load(path, threads=1)
-
-    def spoiled(spoil: Spoil) -> Iterator[Runner]:
-        yield lambda inputs: whole(spoil(inputs, contract))
-
-    yield "one weight changed by 10 %", with_weight()
-    for name, spoil in family.broken_inputs(contract.layout).items():
-        yield name, spoiled(spoil)
+    judge = Judge(recording, tolerance)
+    recorded = {broken.name: judge.recorded(broken.events, broken.outputs) for broken in recording.broken}
+    with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
+        tried = {name: judge.run(whole, runners) for name, runners in _broken_artifacts(whole, another, Path(folder))}
+    found = {**recorded, **tried}
+    return tuple(Control(name=name, detected=seen, max_abs_diff=apart) for name, (seen, apart) in found.items())
 
 
-def with_changed_weight(weights: Mapping[str, torch.Tensor], rank: int = 0) -> dict[str, torch.Tensor]:
+class Judge:
+    """The verdict's own rule on parts of a recording: events that were not computed count as right."""
+
+    def __init__(self, recording: Recording, tolerance: Tolerance) -> None:
+        self.recording, self.tolerance = recording, tolerance
+        self.outputs = {
+            name: Outputs(recording.float64[name], float32, float32, recording.shaken[name])
+            for name, float32 in recording.float32.items()
+        }
+        self.regular = {name: ~(ill(of, tolerance) | unstable(of, tolerance)) for name, of in self.outputs.items()}
+        self.own_error = {
+            name: difference(of.take(self.regular[name]), tolerance).reference_error
+            for name, of in self.outputs.items()
+        }
+
+    def recorded(self, events: np.ndarray, rows: Arrays) -> tuple[bool, float]:
+        """Return whether outputs of `events` are seen to be wrong, and how far they are from the reference."""
+        seen, apart = False, 0.0
+        for name, values in rows.items():
+            of, regular = self.outputs[name], self.regular[name][events]
+            part = Outputs(of.float64[events][regular], of.float32[events][regular], values[regular])
+            seen = seen or departs(part, self.tolerance, self.own_error[name])
+            apart = max(apart, difference(part, self.tolerance).max_abs)
+        return seen, apart
+
+    def run(self, whole: Whole, runners: Iterable[Runner]) -> tuple[bool, float]:
+        """Feed one call after the other to one broken artifact after the other, until one is seen."""
+        probes, furthest = self.recording.probes, 0.0
+        ends = np.cumsum([len(probe.events) for probe in probes])
+        for run in runners:
+            for place in islice(ordinary(probes), PROBES):
+                rows = run(whole.family.collate(probes[place].events, whole.contract.layout))
+                events = np.arange(ends[place] - len(probes[place].events), ends[place])
+                seen, apart = self.recorded(events, rows)
+                furthest = max(furthest, apart)
+                if seen:
+                    return True, furthest
+        return False, furthest
+
+
+def spoils(family: Family, contract: Contract) -> dict[str, list[Spoil]]:
+    """Return mistakes in preparing the inputs, each with candidates of which one must be seen.
+
+    Those that the family declares; if it declares none, two features of an input are swapped.
+    """
+    declared = family.broken_inputs(contract.layout)
+    if declared:
+        return {name: [spoil] for name, spoil in declared.items()}
+    for tensor in contract.inputs:
+        if len(tensor.features) > 1:
+            pairs = islice(combinations(range(len(tensor.features)), 2), CANDIDATES)
+            return {SWAPPED: [_swap(tensor.name, *pair) for pair in pairs]}
+    return {}
+
+
+def with_changed_weight(weights: Weights, rank: int = 0) -> dict[str, torch.Tensor]:
     """Return the weights with one entry of the last matrix 10 % larger: the largest, or the `rank`-th after it."""
     name = [name for name, tensor in weights.items() if tensor.dim() >= 2 and tensor.is_floating_point()][-1]
+    return _changed(weights, name, rank)
+
+
+def with_changed_bias(weights: Weights, rank: int = 0) -> dict[str, torch.Tensor]:
+    """Return the weights with one entry of the smallest bias changed: the largest, or the `rank`-th after it.
+
+    A compiler that takes small constants for part of its code would not see it.
+    """
+    biases = {name: tensor for name, tensor in weights.items() if tensor.dim() == 1 and name.endswith("bias")}
+    vectors = {name: tensor for name, tensor in weights.items() if tensor.dim() == 1 and tensor.is_floating_point()}
+    candidates = biases or vectors or dict(weights)
+    name = min(reversed(candidates), key=lambda name: candidates[name].numel())
+    return _changed(weights, name, rank)
+
+
+def retrained(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return the weights moved as far as another training might move them, each tensor for itself."""
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+    moved = dict(weights)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel() > 0:
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            moved[name] = (tensor.double() * (1 + STEP * noise.clamp(-3, 3))).to(tensor.dtype)
+    return moved
+
+
+def differ(first: Weights, second: Weights) -> bool:
+    """Return whether two models have the same tensors with other values."""
+    import torch
+
+    shapes = [{name: tensor.shape for name, tensor in weights.items()} for weights in (first, second)]
+    return shapes[0] == shapes[1] and any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def _broken_artifacts(whole: Whole, another: Weights | None, folder: Path) -> Iterator[tuple[str, Iterator[Runner]]]:
+    """Yield broken artifacts by what is broken; one of each kind must be seen."""
+
+    def filled(candidates: Iterable[Weights]) -> Iterator[Runner]:
+        for number, weights in enumerate(candidates):
+            path = folder / f"broken-{number}.{whole.target.extension}"
+            whole.target.fill(whole.template, weights, {}, path)
+            yield whole.target.load(path, threads=1)
+
+    def spoiled(candidates: Sequence[Spoil]) -> Iterator[Runner]:
+        for spoil in candidates:
+            yield lambda inputs, spoil=spoil: whole.run(spoil(inputs, whole.contract))  # type: ignore[misc]
+
+    yield WEIGHT, filled(with_changed_weight(whole.weights, rank) for rank in range(CANDIDATES))
+    yield BIAS, filled(with_changed_bias(whole.weights, rank) for rank in range(CANDIDATES))
+    yield OTHER_FOLD, filled([another if another is not None else retrained(whole.weights)])
+    for name, candidates in spoils(whole.family, whole.contract).items():
+        yield name, spoiled(candidates)
+
+
+def _changed(weights: Weights, name: str, rank: int) -> dict[str, torch.Tensor]:
     changed = weights[name].clone()
-    order = changed.abs().flatten().argsort(descending=True)
-    changed.view(-1)[order[rank % len(order)]] *= WEIGHT_FACTOR
+    flat = changed.view(-1)
+    place = flat.abs().argsort(descending=True)[rank % len(flat)]
+    flat[place] = flat[place] * (1 + STEP) if flat[place] != 0 else STEP
     return {**weights, name: changed}
+
+
+def _swap(name: str, first: int, second: int) -> Spoil:
+    def spoil(inputs: Arrays, contract: Contract) -> Arrays:
+        order = np.arange(inputs[name].shape[-1])
+        order[[first, second]] = second, first
+        return {**inputs, name: np.ascontiguousarray(inputs[name][..., order])}
+
+    return spoil

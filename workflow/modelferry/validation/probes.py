@@ -1,73 +1,94 @@
-"""Probes: the events that an artifact is tried on, of every size that the contract allows, in batches of every size."""
+"""Probes: the events that an artifact is tried on, at every size that a contract allows and one beyond."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Dimension
+from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
+from modelferry.validation.points import points_beyond, points_within, sizes_of
 
 MIXED = "mixed sizes"
 REAL = "real events"
+NOT_FINITE = "synthetic, made not finite"
+"""Source of events that hold a number that is not finite: what must come out is not finite either."""
+TOGETHER, ALONE, REORDERED = "events in company", "events alone", "particles reordered"
+"""Labels of the same events, in the same order of events."""
 EVENTS_A_SIZE = 16
+EVENTS_A_PROPERTY = 16
+BAD_NUMBERS = {"NaN": np.nan, "infinity": np.inf, "-infinity": -np.inf}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One call: events that are computed together, and the group that it is reported under."""
+    """One call: events that are computed together, and the group that it is reported under.
+
+    `sizes` are those of a shape point, by dimension; empty for any other probe.
+    """
 
     label: str
     source: str
     events: tuple[Arrays, ...]
-
-
-def sizes_of(dimension: Dimension, neighbours: int = 0) -> tuple[int, ...]:
-    """Return the sizes to probe: minimum, 1, 2, odd, around the number of neighbours, typical, maximum."""
-    wanted = {dimension.minimum, 1, 2, 3, 7, dimension.typical, dimension.maximum}
-    wanted |= {neighbours, neighbours + 1, neighbours + 2} if neighbours else set()
-    return tuple(sorted(size for size in wanted if dimension.minimum <= size <= dimension.maximum))
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_probes(
-    family: Family, contract: Contract, count: int, seed: int, real: Sequence[Arrays], source: str
+    family: Family,
+    contract: Contract,
+    count: int,
+    seed: int,
+    real: Sequence[Arrays],
+    source: str,
+    others: Sequence[Contract] = (),
 ) -> list[Probe]:
-    """Return probes of at least `count` events.
+    """Return probes of `count` ordinary events, and of shape points, awkward events, properties and bad numbers.
 
-    Every size of event comes in single calls and in small batches; every size of batch is filled with events of mixed
-    sizes; awkward events come one by one and among others. What is missing to `count` are real events, as far as there
-    are any, and else synthetic ones.
+    Ordinary events are real ones, as far as there are any, and else synthetic ones of mixed sizes. Every pair of sizes
+    that `contract` or one of the `others`, of other layouts, allows is a call; so is each size that is one beyond.
     """
-    batches = sizes_of(contract.dimension(family.batch))
-    typical = contract.dimension(family.batch).typical
-    probes = [*_by_size(family, contract, seed), *_awkward(family, contract, seed)]
+    contracts = [contract, *others]
     mixed = _mixed_events(family, contract, seed)
-    probes += [
-        Probe(f"{family.batch}={size}", "synthetic", tuple(islice(mixed, size))) for size in batches if size != typical
+    typical = contract.dimension(family.batch).typical
+    ordinary = [
+        (REAL, source, list(real[:count])),
+        (MIXED, "synthetic", list(islice(mixed, max(0, count - len(real))))),
     ]
-    missing = max(count - sum(len(probe.events) for probe in probes), typical)
-    for start in range(0, min(missing, len(real)), typical):
-        probes.append(Probe(REAL, source, tuple(real[start : min(start + typical, missing)])))
-    missing -= min(missing, len(real))
-    for start in range(0, missing, typical):
-        probes.append(Probe(MIXED, "synthetic", tuple(islice(mixed, min(typical, missing - start)))))
-    return probes
+    return [
+        *_at_points(family, contracts, seed),
+        *_mixed_batches(family, contracts, list(islice(mixed, EVENTS_A_SIZE))),
+        *_awkward(family, contract, seed),
+        *_properties(family, list(islice(mixed, EVENTS_A_PROPERTY)), typical, seed),
+        *_not_finite(family, contract, seed),
+        *(
+            Probe(label, origin, tuple(events[start : start + typical]))
+            for label, origin, events in ordinary
+            for start in range(0, len(events), typical)
+        ),
+    ]
 
 
-def _by_size(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
-    if family.size is None:
-        return
-    for size in sizes_of(contract.dimension(family.size), family.graph_neighbours):
-        events = family.sample({family.batch: EVENTS_A_SIZE, family.size: size}, seed + size)
-        taken = 0
-        for batch in cycle((1, 2, 5)):
-            if taken >= len(events):
-                break
-            yield Probe(f"{family.size}={size}", "synthetic", tuple(events[taken : taken + batch]))
-            taken += batch
+def _at_points(family: Family, contracts: Sequence[Contract], seed: int) -> Iterator[Probe]:
+    """Yield one call a point. Large batches repeat events: those that differ suffice, and each is looked at closely."""
+    pools: dict[tuple[int, ...], Iterator[Arrays]] = {}
+    for sizes in [*points_within(family, contracts), *points_beyond(family, contracts)]:
+        events, one = sizes[family.batch], {**sizes, family.batch: EVENTS_A_SIZE}
+        key = tuple(one.values())
+        if key not in pools:
+            pools[key] = cycle(family.sample(one, seed + sum(key)))
+        label = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        yield Probe(label, "synthetic", tuple(islice(pools[key], events)), sizes)
+
+
+def _mixed_batches(family: Family, contracts: Sequence[Contract], events: Sequence[Arrays]) -> Iterator[Probe]:
+    """Yield one call for each size of batch, of events that differ in size, if events have one."""
+    batches = {size for contract in contracts for size in sizes_of(contract.dimension(family.batch)) if size > 1}
+    for size in sorted(batches) if family.size is not None else ():
+        sizes = {family.batch: size}
+        yield Probe(f"{family.batch}={size}, {MIXED}", "synthetic", tuple(islice(cycle(events), size)), sizes)
 
 
 def _awkward(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
@@ -76,6 +97,36 @@ def _awkward(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
         for event in events:
             yield Probe(label, "synthetic", (event,))
             yield Probe(label, "synthetic", (company[0], event, company[1]))
+    for label, events in family.documented(seed).items():
+        for event in events:
+            yield Probe(label, "synthetic", (company[0], event, company[1]))
+
+
+def _properties(family: Family, events: Sequence[Arrays], typical: int, seed: int) -> Iterator[Probe]:
+    """Yield the same events together, one by one, and with their particles in another order if that must not matter."""
+    rng = np.random.default_rng(seed)
+    reordered = [again for event in events if (again := family.reordered(event, rng)) is not None]
+    for start in range(0, len(events), typical):
+        yield Probe(TOGETHER, "synthetic", tuple(events[start : start + typical]))
+    for event in events:
+        yield Probe(ALONE, "synthetic", (event,))
+    for start in range(0, len(reordered), typical):
+        yield Probe(REORDERED, "synthetic", tuple(reordered[start : start + typical]))
+
+
+def _not_finite(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
+    """Yield events with one bad number in one input, each alone and between two sound ones."""
+    rng = np.random.default_rng(seed)
+    before, event, after = family.sample(_typical(family, contract, 3), seed)
+    for name, array in event.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        for word, value in BAD_NUMBERS.items():
+            spoiled = np.atleast_1d(array).copy()
+            spoiled.flat[rng.integers(spoiled.size)] = value
+            bad = {**event, name: spoiled.reshape(array.shape)}
+            yield Probe(f"{word} in {name}", NOT_FINITE, (bad,))
+            yield Probe(f"{word} in {name}", NOT_FINITE, (before, bad, after))
 
 
 def _mixed_events(family: Family, contract: Contract, seed: int) -> Iterator[Arrays]:
@@ -90,7 +141,5 @@ def _mixed_events(family: Family, contract: Contract, seed: int) -> Iterator[Arr
 
 
 def _typical(family: Family, contract: Contract, batch: int) -> dict[str, int]:
-    sizes = {family.batch: batch}
-    if family.size is not None:
-        sizes[family.size] = contract.dimension(family.size).typical
-    return sizes
+    typical = {name: contract.dimension(name).typical for name in family.sampled}
+    return {**typical, family.batch: batch}

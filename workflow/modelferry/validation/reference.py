@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,9 @@ from modelferry.digests import sha256_of_file
 from modelferry.errors import CheckpointError
 from modelferry.events import EventSet
 from modelferry.families import Family, load_family
-from modelferry.validation.probes import Probe, make_probes
+from modelferry.validation.broken import record_broken
+from modelferry.validation.eager import evaluate
+from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
 from modelferry.validation.recording import Recording
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 SHAKEN = 4
 """So many times the float32 reference is evaluated on shaken inputs, to find the events that are near a tie."""
-NOISE = 1e-6
-"""Relative size of the shaking: some units in the last place, as much as another order of sums makes."""
 DEMO_SOURCE = "test fold of the demo"
 
 
@@ -42,16 +42,19 @@ def record_reference(planned: PlannedModel) -> Recording:
     real = real_events(planned, family)
     known = real or EventSet([], np.empty(0, np.int64), np.empty(0), "")
     settings = model.validation
-    probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source)
+    layouts = dict.fromkeys(family.layout(export.layout) for export in planned.exports)
+    others = [family.contract(planned.hyperparameters, layout) for layout in layouts if layout != contract.layout]
+    probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
     network = load_reference(planned, family)
-    shaken = [evaluate(network, family, contract, probes, noise=seed) for seed in range(1, SHAKEN + 1)]
+    float32 = evaluate(network, family, contract, probes)
     return Recording(
         probes=tuple(probes),
-        float32=evaluate(network, family, contract, probes),
-        shaken={tensor.name: np.stack([outputs[tensor.name] for outputs in shaken]) for tensor in contract.outputs},
+        float32=float32,
+        shaken=evaluate_shaken(network, family, contract, probes, float32),
         float64=evaluate(family.double(load_reference(planned, family)), family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
+        broken=record_broken(family, planned.hyperparameters, contract, network.state_dict(), probes),
     )
 
 
@@ -66,9 +69,8 @@ def real_events(planned: PlannedModel, family: Family) -> EventSet | None:
     """Return the events that the config names, or the labelled test fold of a demo model, if there are any."""
     model = planned.model
     if model.events:
-        return family.read_events(
-            [Path(path) for path in model.events], planned.hyperparameters, model.validation.events
-        )
+        files = [Path(path) for path in model.events]
+        return family.read_events(files, planned.hyperparameters, model.validation.events, **model.event_options)
     demo = demo_for(model.family) if model.demo else None
     if demo is None:
         return None
@@ -77,36 +79,28 @@ def real_events(planned: PlannedModel, family: Family) -> EventSet | None:
     return replace(unseen.take(order), source=DEMO_SOURCE)
 
 
-def evaluate(
-    network: torch.nn.Module,
-    family: Family,
-    contract: Contract,
-    probes: Iterable[Probe],
-    dtype: torch.dtype = torch.float32,
-    noise: int = 0,
+def evaluate_shaken(
+    network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe], float32: Arrays
 ) -> Arrays:
-    """Return the outputs of an eager network on all probes by name, one row an event.
+    """Return `float32`, the outputs on all probes, as shaking the inputs changes them: (repetitions, events, values).
 
-    With `noise`, a seed, all real inputs are changed by some units in the last place of float32.
+    An event is shaken once a repetition, in a call of typical size, however often and in whatever company it comes. One
+    that holds a number that is not finite has no output here.
     """
-    generator = torch.Generator().manual_seed(noise)
-    rows: list[tuple[torch.Tensor, ...]] = []
-    for probe in probes:
-        inputs = family.collate(probe.events, contract.layout)
-        tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
-        if noise:
-            tensors = [_shaken(tensor, generator) for tensor in tensors]
-        with torch.inference_mode():
-            result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
-        rows.append(result if isinstance(result, tuple) else (result,))
-    columns = zip(*rows, strict=True)
-    return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
-
-
-def _shaken(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor * (1 + NOISE * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype))
+    sound = [event for probe in probes if probe.source != NOT_FINITE for event in probe.events]
+    once = list({id(event): event for event in sound}.values())
+    places = {id(event): place for place, event in enumerate(once)}
+    rows = np.array([places.get(id(event), -1) for probe in probes for event in probe.events])
+    typical = contract.dimension(family.batch).typical
+    calls = [Probe("", "", tuple(once[start : start + typical])) for start in range(0, len(once), typical)]
+    still = evaluate(network, family, contract, calls)
+    changes = [evaluate(network, family, contract, calls, noise=seed) for seed in range(1, SHAKEN + 1)]
+    shaken = {}
+    for name, outputs in float32.items():
+        change = np.stack([moved[name] - still[name] for moved in changes])[:, rows]
+        change[:, rows < 0] = np.nan
+        shaken[name] = outputs + change
+    return shaken
 
 
 def _labels(probes: Iterable[Probe], known: EventSet) -> dict[str, np.ndarray]:

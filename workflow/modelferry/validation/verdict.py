@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.records import BLIND, Control, Status, Tolerance
+from modelferry.records import BLIND, Control, OutsideCase, PropertyResult, ShapePoint, Status, Tolerance
 from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, unstable, within
 
 ERROR_RATIO = 2.0
@@ -41,16 +41,25 @@ class Judgement:
     """Which events are ill-conditioned or unstable, (events,)."""
 
 
-def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, awkward: Collection[str] = ()) -> Judgement:
+def judge(
+    outputs: Outputs,
+    labels: np.ndarray,
+    tolerance: Tolerance,
+    awkward: Collection[str] = (),
+    distinct: np.ndarray | None = None,
+) -> Judgement:
     """Compare all events, (events,) labels naming the group of each.
 
-    Groups in `awkward` are near-ties by design: they are compared like all others, but do not count for the share.
+    Groups in `awkward` are near-ties by design: they are compared like all others, but do not count for the share. Rows
+    with the same number in `distinct` are the same event: if one is a near-tie, all are, and it counts once.
 
     Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
     against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are near-ties.
     """
+    distinct = np.arange(len(labels)) if distinct is None else distinct
     ill = ill_conditioned(outputs, tolerance)
-    near_tie = ill | unstable(outputs, tolerance)
+    ill = np.isin(distinct, distinct[ill])
+    near_tie = ill | np.isin(distinct, distinct[unstable(outputs, tolerance)])
     regular = outputs.take(~near_tie)
     found = difference(regular, tolerance)
     if not np.isfinite(outputs.artifact).all():
@@ -59,18 +68,31 @@ def judge(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, awkward: C
     if len(labels) == 0:
         return Judgement(Verdict("failed", "no events were compared"), found, near_tie)
     ordinary = ~np.isin(labels, list(awkward))
-    if ill[ordinary].sum() > ILL_CONDITIONED_SHARE * ordinary.sum():
-        share = f"{ill[ordinary].sum()} of {ordinary.sum()} events are ill-conditioned"
+    many, ill_ones, ties = (_count(distinct[ordinary & chosen]) for chosen in (np.True_, ill, near_tie))
+    if ill_ones > ILL_CONDITIONED_SHARE * many:
+        share = f"{ill_ones} of {many} events are ill-conditioned"
         reason = f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
         return Judgement(Verdict("failed", reason), found, near_tie)
-    if near_tie[ordinary].sum() > NEAR_TIE_SHARE * ordinary.sum():
-        share = f"{near_tie[ordinary].sum()} of {ordinary.sum()} events are decided by rounding"
+    if ties > NEAR_TIE_SHARE * many:
+        share = f"{ties} of {many} events are decided by rounding"
         reason = f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
         return Judgement(Verdict("failed", reason), found, near_tie)
-    agree = within(regular.artifact, regular.float32, tolerance)
-    if agree.all() or found.error_ratio <= ERROR_RATIO:
+    if not departs(regular, tolerance, found.reference_error):
         return Judgement(Verdict("passed", ""), found, near_tie)
+    agree = within(regular.artifact, regular.float32, tolerance)
     return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
+
+
+def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:
+    """Return whether an artifact is not the trained function on these events.
+
+    It is not if it neither agrees with the float32 reference within `tolerance`, nor is at most twice as far from
+    float64 as `own_error`, the float32 reference's own largest error.
+    """
+    if within(outputs.artifact, outputs.float32, tolerance).all():
+        return False
+    error = np.abs(outputs.artifact - outputs.float64)
+    return not bool((error <= ERROR_RATIO * own_error).all())
 
 
 def judge_damage(
@@ -88,12 +110,45 @@ def judge_damage(
 
 def _describe(agree: np.ndarray, labels: np.ndarray, found: Difference, tolerance: Tolerance) -> str:
     groups = sorted(set(labels[~agree].tolist()))
-    some = ", ".join(groups[:3]) + (", …" if len(groups) > 3 else "")
     return (
-        f"{(~agree).sum()} of {len(agree)} events differ from the reference by up to {found.max_abs:.2g} ({some}); "
-        f"the smallest rtol that would pass is {found.smallest_rtol:.2g} (asked: {tolerance.rtol:.2g}), "
+        f"{(~agree).sum()} of {len(agree)} events differ from the reference by up to {found.max_abs:.2g} "
+        f"({_some(groups)}); the smallest rtol that would pass is {found.smallest_rtol:.2g} "
+        f"(asked: {tolerance.rtol:.2g}, atol {tolerance.atol:.2g}), "
         f"the error against float64 is {found.error_ratio:.2g} times the reference's own (at most {ERROR_RATIO:g})"
     )
+
+
+def _count(numbers: np.ndarray) -> int:
+    return len(np.unique(numbers))
+
+
+def with_points(verdict: Verdict, points: Sequence[ShapePoint], refusals: Mapping[str, str]) -> Verdict:
+    """Fail if an artifact rejects a size within the contract, by label in `refusals`, or answers at one beyond it."""
+    refused = [point.label for point in points if (point.expected, point.outcome) == ("correct", "rejected")]
+    if refused:
+        return Verdict("failed", f"rejects what the contract allows: {_some(refused)} ({refusals[refused[0]]})")
+    answered = [point.label for point in points if (point.expected, point.outcome) == ("rejected", "silently wrong")]
+    if verdict.passed and answered:
+        return Verdict("failed", f"answers beyond the contract, where it must refuse: {_some(answered)}")
+    return verdict
+
+
+def with_outside(verdict: Verdict, cases: Sequence[OutsideCase]) -> Verdict:
+    """Fail if an artifact takes inputs outside the contract for sound ones."""
+    wrong = [f"{case.kind} ({case.detail})" for case in cases if case.outcome == "silently wrong"]
+    if verdict.passed and wrong:
+        return Verdict("failed", f"takes inputs outside the contract for sound ones: {_some(wrong)}")
+    return verdict
+
+
+def with_properties(verdict: Verdict, results: Sequence[PropertyResult]) -> Verdict:
+    """Fail if an artifact lacks a property that the network as trained has."""
+    lost = [f"not {r.name}: an output changes by {r.artifact_change:.2g}" for r in results if r.lost]
+    return Verdict("failed", "; ".join(lost)) if verdict.passed and lost else verdict
+
+
+def _some(items: Sequence[str]) -> str:
+    return "; ".join(items[:3]) + ("; …" if len(items) > 3 else "")
 
 
 def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
@@ -105,6 +160,16 @@ def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
     if unseen and verdict.passed:
         return Verdict("failed", f"{BLIND}: it did not see {', '.join(unseen)}")
     return verdict
+
+
+def with_findings(verdict: Verdict, findings: Sequence[str], resembling: Sequence[str]) -> Verdict:
+    """Fail for what was found beside the outputs, and say which mistakes would explain a failure."""
+    reasons = [reason for reason in (*findings, verdict.reason) if reason]
+    if verdict.passed and not findings:
+        return verdict
+    if resembling:
+        reasons.append(f"its outputs are those of the network with this mistake: {' or '.join(resembling)}")
+    return Verdict("failed", "; ".join(reasons))
 
 
 def with_bitwise(verdict: Verdict, required: bool, largest: float) -> Verdict:

@@ -1,0 +1,54 @@
+"""ROOT files opened with uproot: what is wrong with one is said in a line that names the file and the branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uproot
+
+from modelferry.errors import EventFileError, did_you_mean
+
+TREE = "Events"
+
+
+@contextmanager
+def opened_tree(path: Path | str) -> Iterator[Any]:
+    """Yield the tree `Events` of a file, as uproot has it.
+
+    Raises
+    ------
+    EventFileError
+        If the file is missing, truncated or lacks the tree, also while the tree is being read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EventFileError(f"{path}: no such file", "check the path of the events in config.yaml")
+    try:
+        with uproot.open(path) as file:
+            yield _tree(file, path)
+    except EventFileError:
+        raise
+    except Exception as error:  # uproot has a dozen kinds for a damaged file, struct.error among them
+        cause = " ".join(str(error).split())[:120] or type(error).__name__
+        raise EventFileError(f"{path}: not a whole ROOT file ({cause})", "copy or produce it again") from error
+
+
+def require_branches(tree: Any, path: Path | str, names: Sequence[str], remedy: str) -> None:
+    """Raise `EventFileError` that names all branches that a tree lacks."""
+    there = tree.keys()
+    missing = [name for name in names if name not in there]
+    if missing:
+        hints = [f"{name} ({did_you_mean(name, there)})" for name in missing[:1]] + missing[1:]
+        what = "branch" if len(missing) == 1 else "branches"
+        raise EventFileError(f"{path}: tree '{TREE}' lacks {what} {', '.join(hints)}", remedy)
+
+
+def _tree(file: Any, path: Path) -> Any:
+    trees = [name for name, kind in file.classnames(cycle=False).items() if kind == "TTree"]
+    if TREE not in trees:
+        raise EventFileError(f"{path}: no tree '{TREE}'", f"trees there: {', '.join(trees) or 'none'}; "
+                             + did_you_mean(TREE, trees))  # fmt: skip
+    return file[TREE]

@@ -1,0 +1,58 @@
+"""The largest differences between any two of: reference in float64, in float32, each artifact in each runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
+from modelferry.records import SummaryComparison, Validation
+from modelferry.report.cells import NOTHING, plural, scientific, table
+from modelferry.sketch import apart
+
+FLOAT64, FLOAT32 = "reference, float64", "reference, float32"
+Validated = tuple[str, Validation]
+"""An export's name, and its validation in one runtime."""
+
+
+def compare(campaign: str, models: Iterable[Sequence[Validated]]) -> list[SummaryComparison]:
+    """Return the largest difference of each pair over the models of a campaign, each given by its validations."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for validated in models:
+        for pair, difference in _pairs(validated):
+            found.setdefault(pair, []).append(difference)
+    return [
+        SummaryComparison(campaign=campaign, first=first, second=second, max_abs_diff=max(values), models=len(values))
+        for (first, second), values in found.items()
+    ]
+
+
+def matrix(found: Sequence[SummaryComparison]) -> str:
+    """Return one campaign's comparisons as a square table; empty if there is no artifact to compare."""
+    names = list(dict.fromkeys(name for one in found for name in (one.first, one.second)))
+    cells = {frozenset((one.first, one.second)): one.max_abs_diff for one in found}
+    rows = [
+        [row, *(NOTHING if row == column else scientific(cells.get(frozenset((row, column)))) for column in names)]
+        for row in names
+    ]
+    most = max((one.models for one in found), default=0)
+    over = f", the largest over {plural(most, 'model')}" if most > 1 else ""
+    note = f"Largest absolute difference of an output, near-ties left out{over}."
+    return f"{note}\n\n{table(['', *names], rows, 'l')}" if rows else ""
+
+
+def _name(export: str, validation: Validation) -> str:
+    label = "" if validation.exactness == "exact" else ", approximation"
+    return f"{export}{label} in {validation.runtime}"
+
+
+def _pairs(validated: Sequence[Validated]) -> Iterable[tuple[tuple[str, str], float]]:
+    names = [_name(export, validation) for export, validation in validated]
+    for _, validation in validated[:1]:
+        yield (FLOAT64, FLOAT32), validation.reference_error_float64
+    for name, (_, validation) in zip(names, validated, strict=True):
+        yield (FLOAT64, name), validation.error_float64
+        yield (FLOAT32, name), validation.max_abs_diff
+    for (first, (_, one)), (second, (_, other)) in combinations(zip(names, validated, strict=True), 2):
+        difference = apart(one.sketch, other.sketch)
+        if difference is not None:
+            yield (first, second), difference

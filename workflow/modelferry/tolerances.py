@@ -1,0 +1,26 @@
+"""The one table of tolerances: what an artifact may differ by, by its format and the type of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelferry.contract import DType
+from modelferry.records import Tolerance
+
+ANY = "any"
+
+TABLE: Mapping[tuple[str, DType], Tolerance] = {
+    (ANY, "float64"): Tolerance(rtol=1e-10, atol=1e-12),
+    (ANY, "float32"): Tolerance(rtol=1e-5, atol=1e-6),
+    (ANY, "bfloat16"): Tolerance(rtol=1e-2, atol=1e-2),
+    (ANY, "int64"): Tolerance(rtol=0, atol=0),
+    (ANY, "int32"): Tolerance(rtol=0, atol=0),
+    (ANY, "uint8"): Tolerance(rtol=0, atol=0),
+    (ANY, "bool"): Tolerance(rtol=0, atol=0),
+}
+"""A row for a format goes before the one for any. A campaign's config may overrule both (`validation:`)."""
+
+
+def tolerance_of(format_name: str, dtype: DType) -> Tolerance:
+    """Return the tolerance of a format's outputs of one type."""
+    return TABLE.get((format_name, dtype), TABLE[ANY, dtype])

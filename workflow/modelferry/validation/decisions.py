@@ -1,0 +1,124 @@
+"""Decisions: what the differences of an artifact do to classes, scores and ROC curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from modelferry.contract import Contract
+from modelferry.events import UNKNOWN
+from modelferry.records import ClassPair
+from modelferry.validation.compare import Outputs, area_under_curve, softmax
+
+THRESHOLD = 0.5
+"""A single score above this decides for the class."""
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return scores of logits, in float64."""
+    scores: np.ndarray = 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
+    return scores
+
+
+def plain(scores: np.ndarray) -> np.ndarray:
+    """Return scores as they are, in float64."""
+    return scores.astype(np.float64)
+
+
+SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"softmax": softmax, "sigmoid": sigmoid, "nothing": plain}
+"""What makes scores of outputs, by the contract's word for it."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What an artifact does to decisions, on all events and on those whose class is known; `delta_auc` is the worst."""
+
+    argmax_flips: int
+    max_score_shift: float
+    labelled_events: int
+    labelled_argmax_flips: int
+    labelled_max_score_shift: float
+    delta_auc: float | None
+    class_pairs: tuple[ClassPair, ...]
+
+
+def decide(contract: Contract, outputs: Outputs, classes: np.ndarray, distinct: np.ndarray) -> Decisions:
+    """Compare what the artifact and the float32 reference make of all events.
+
+    Parameters
+    ----------
+    classes
+        Class of each event, (events,); `UNKNOWN` where there is none.
+    distinct
+        A number for each event, (events,); one that flips in several calls counts once.
+    """
+    labelled, flipped, shift = classes != UNKNOWN, flips(contract, outputs), score_shift(contract, outputs)
+    pairs = class_pairs(contract, outputs, classes)
+    return Decisions(
+        argmax_flips=len(np.unique(distinct[flipped])),
+        max_score_shift=float(shift.max(initial=0)),
+        labelled_events=int(labelled.sum()),
+        labelled_argmax_flips=int((flipped & labelled).sum()),
+        labelled_max_score_shift=float(shift[labelled].max(initial=0)),
+        delta_auc=max((abs(pair.artifact_auc - pair.trained_auc) for pair in pairs), default=None),
+        class_pairs=pairs,
+    )
+
+
+def scores_of(contract: Contract, values: np.ndarray) -> np.ndarray:
+    """Return the scores of the first output's values, (events, classes), in float64."""
+    return SCORES[contract.scores](values)
+
+
+def decided(scores: np.ndarray) -> np.ndarray:
+    """Return the class that each event is decided for, (events,)."""
+    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > THRESHOLD).astype(np.int64)
+
+
+def flips(contract: Contract, outputs: Outputs) -> np.ndarray:
+    """Return which events the artifact decides otherwise than the float32 reference, (events,)."""
+    changed: np.ndarray = decided(scores_of(contract, outputs.artifact)) != decided(
+        scores_of(contract, outputs.float32)
+    )
+    return changed
+
+
+def score_shift(contract: Contract, outputs: Outputs) -> np.ndarray:
+    """Return by how much the score of each event shifts, at most, (events,); infinite where it is not finite."""
+    apart = np.abs(scores_of(contract, outputs.artifact) - scores_of(contract, outputs.float32))
+    return np.nan_to_num(apart, nan=np.inf).max(axis=1, initial=0)
+
+
+def class_pairs(contract: Contract, outputs: Outputs, classes: np.ndarray) -> tuple[ClassPair, ...]:
+    """Return the area under the ROC curve of each pair of classes among the labelled events, before and after.
+
+    Parameters
+    ----------
+    classes
+        Class of each event, (events,); `UNKNOWN` where there is none.
+    """
+    present = sorted(set(classes.tolist()) - {UNKNOWN})
+    before, after = scores_of(contract, outputs.float32), scores_of(contract, outputs.artifact)
+    names = dict(enumerate(contract.classes))
+    return tuple(
+        ClassPair(
+            classes=(names.get(first, str(first)), names.get(second, str(second))),
+            trained_auc=_auc(before, classes, first, second),
+            artifact_auc=_auc(after, classes, first, second),
+        )
+        for first, second in combinations(present, 2)
+    )
+
+
+def _auc(scores: np.ndarray, classes: np.ndarray, first: int, second: int) -> float:
+    """Return how well the share of the first class, among the two, separates them; a single score is the second's."""
+    chosen = np.isin(classes, (first, second))
+    mine = classes[chosen] == first
+    if scores.shape[1] == 1:
+        share = 1 - scores[chosen, 0]
+    else:
+        share = scores[chosen, first] / (scores[chosen, first] + scores[chosen, second])
+    return area_under_curve(share[mine], share[~mine])

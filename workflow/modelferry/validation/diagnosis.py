@@ -1,0 +1,168 @@
+"""Where an artifact departs from the network as trained: the first layer, the worst event, the tolerance it would need.
+
+Neighbours on the way from the checkpoint to the file are compared, so that a fault is found where it was made: the
+weights inside with the checkpoint's; the deployable in eager mode with the reference, in float64; the rewritten
+deployable with the one before; the artifact's own layers with the deployable's. A compiled library shows none, and it
+is said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from modelferry import paths
+from modelferry.contract import Arrays, Contract
+from modelferry.digests import sha256_of_file
+from modelferry.export import trained_weights
+from modelferry.families import Family, load_family
+from modelferry.formats import Format, load_format
+from modelferry.records import Manifest, Tolerance, temporary_name
+from modelferry.running import INPUT, outputs_of_modules
+from modelferry.transforms import APPROXIMATIONS
+from modelferry.validation.attempt import allows, attempt
+from modelferry.validation.examination import awkward_groups, judge_outputs
+from modelferry.validation.layers import compare
+from modelferry.validation.recording import Recording
+from modelferry.validation.reference import load_reference
+from modelferry.validation.resemblance import resembling
+from modelferry.validation.verdict import Judgement
+from modelferry.validation.weights_inside import altered, describe
+
+if TYPE_CHECKING:
+    from modelferry.plan import PlannedModel, TemplateSpec
+
+EXACT, ROUNDED = 1e-9, 1e-5
+"""By so much of its largest value a layer may differ: in float64, and where weights or values are of float32."""
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The event that departs most: its number, its place in its call, and that call's number."""
+
+    event: int
+    place: int
+    probe: int
+    apart: float
+
+
+def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording: Recording) -> Iterator[str]:
+    """Yield what was found, line by line, and save the inputs of the worst event beside the artifact."""
+    torch.set_num_threads(1)
+    spec = planned.template(export)
+    family, target = load_family(spec.family), load_format(spec.format)
+    manifest = Manifest.read(paths.manifest(planned.id, export))
+    path, contract = Path(manifest.artifact.path), manifest.contract
+    if sha256_of_file(path) != manifest.artifact.sha256:
+        yield f"{path} was altered after its export: its manifest describes other bytes"
+    tried = attempt(target.load(path, threads=1), family, contract, recording)
+    kept = tried.within & tried.finite_inputs
+    numbers, compared_ones = tried.rows(kept), tried.part(kept)
+    recording, artifact = compared_ones.recording, compared_ones.outputs
+    judgement = judge_outputs(recording, artifact, tolerance, contract, awkward_groups(family))
+    yield from _outcome(judgement, tolerance)
+    for name in resembling(recording, artifact, tolerance):
+        yield f"its outputs are those of the network with this mistake: {name}"
+    worst = worst_event(recording, artifact, judgement)
+    probe = recording.probes[worst.probe]
+    saved = Path(paths.diagnosis(planned.id, export))
+    save(saved, family, contract, recording, artifact, worst)
+    place = f"{probe.source}, {probe.label}; number {worst.place} of {len(probe.events)} in its call"
+    yield f"worst event: {numbers[worst.event]} ({place}), by {worst.apart:.2g}; saved in {saved}"
+    events: Sequence[Arrays] = [probe.events[worst.place]]
+    inputs, alone = family.collate(events, contract.layout), 0.0
+    if allows(contract, inputs):
+        rows = target.load(path, threads=1)(inputs)
+        alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)
+    if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
+        events = probe.events
+        yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
+    yield from compared(planned, spec, family, target, path, contract, events)
+
+
+def worst_event(recording: Recording, artifact: Arrays, judgement: Judgement) -> Worst:
+    """Return the event with the largest difference from the float32 reference, a near-tie only if all are."""
+    apart = np.zeros(len(recording.labels))
+    for name, values in artifact.items():
+        difference = np.abs(values.astype(np.float64) - recording.float32[name])
+        apart = np.maximum(apart, np.nan_to_num(difference, nan=np.inf).reshape(len(apart), -1).max(axis=1))
+    regular = ~judgement.near_tie
+    event = int(np.argmax(np.where(regular, apart, -1) if regular.any() else apart))
+    starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
+    probe = int(np.searchsorted(starts, event, side="right")) - 1
+    return Worst(event, event - int(starts[probe]), probe, float(apart[event]))
+
+
+def save(path: Path, family: Family, contract: Contract, recording: Recording, artifact: Arrays, worst: Worst) -> None:
+    """Save the inputs of the worst event's call, the event's place in it, and all outputs of the event."""
+    inputs = family.collate(recording.probes[worst.probe].events, contract.layout)
+    arrays = {f"input.{name}": value for name, value in inputs.items()}
+    arrays["place"] = np.array(worst.place)
+    for name, values in artifact.items():
+        arrays[f"artifact.{name}"] = values[worst.event]
+        arrays[f"reference.float32.{name}"] = recording.float32[name][worst.event]
+        arrays[f"reference.float64.{name}"] = recording.float64[name][worst.event]
+    temporary = temporary_name(path)
+    with temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def compared(
+    planned: PlannedModel,
+    spec: TemplateSpec,
+    family: Family,
+    target: Format,
+    path: Path,
+    contract: Contract,
+    events: Sequence[Arrays],
+) -> Iterator[str]:
+    """Yield what the comparisons of weights and layers found, from the reference to the artifact."""
+    trained = trained_weights(planned, family)
+
+    def deployable(transforms: frozenset[str]) -> torch.nn.Module:
+        network = family.rewritten(spec.hyperparameters, spec.layout, transforms)
+        weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, transforms)
+        network.load_state_dict(dict(weights))
+        return network.eval()
+
+    own, inputs = family.contract(planned.hyperparameters, family.reference_layout), family.collate(events, spec.layout)
+    plain, rewritten = deployable(spec.transforms & APPROXIMATIONS.keys()), deployable(spec.transforms)
+    yield _weights(target, path, rewritten.state_dict())
+    reference = family.double(load_reference(planned, family))
+    truth = outputs_of_modules(reference, own, torch.float64)(family.collate(events, own.layout))
+    as_trained = outputs_of_modules(plain.double(), contract, torch.float64)(inputs)
+    yield f"reference and deployable, float64: {compare(truth, as_trained, EXACT)}"
+    if exact := sorted(spec.transforms - APPROXIMATIONS.keys()):
+        outermost = {place: value for place, value in as_trained.items() if "." not in place and INPUT not in place}
+        gone = {name for name, module in rewritten.named_modules() if isinstance(module, torch.nn.Identity)}
+        after = outputs_of_modules(deployable(spec.transforms).double(), contract, torch.float64)(inputs)
+        yield f"deployable before and after {', '.join(exact)}, float64: {compare(outermost, after, ROUNDED, gone)}"
+    layers = target.layers(path)
+    if layers is None:
+        yield f"deployable and artifact: format {target.name} shows no layers, only its output was compared"
+        return
+    eager = outputs_of_modules(rewritten, contract)(inputs)
+    yield f"deployable and artifact, float32: {compare(eager, layers(inputs), ROUNDED)}"
+
+
+def _outcome(judgement: Judgement, tolerance: Tolerance) -> Iterator[str]:
+    found = judgement.regular
+    yield f"outputs: {judgement.verdict.status}{': ' if judgement.verdict.reason else ''}{judgement.verdict.reason}"
+    yield (
+        f"smallest tolerance that would pass: rtol {found.smallest_rtol:.2g} with atol {tolerance.atol:g}, "
+        f"or atol {found.smallest_atol:.2g} with rtol {tolerance.rtol:g}"
+    )
+
+
+def _weights(target: Format, path: Path, weights: Mapping[str, torch.Tensor]) -> str:
+    inside = target.read_weights(path) if target.exactness == "exact" else {}
+    if not inside:
+        return f"weights: format {target.name} does not give them back as they were filled in"
+    found = describe(altered(inside, weights))
+    return f"weights: {len(inside)} tensors read back, {found or 'all equal to the checkpoint bit by bit'}"

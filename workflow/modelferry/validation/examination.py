@@ -1,0 +1,167 @@
+"""An examination: all that a loaded artifact is tried on, short of what needs its weights, and the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from modelferry.config import Validation as Settings
+from modelferry.contract import Arrays, Contract
+from modelferry.families import Family
+from modelferry.formats import Runner
+from modelferry.records import Exactness, IllConditioned, OutsideCase, PropertyResult, ShapePoint, Tolerance
+from modelferry.validation.attempt import Attempt, attempt
+from modelferry.validation.compare import Outputs, within
+from modelferry.validation.decisions import Decisions, decide, score_shift
+from modelferry.validation.outside import not_finite, reject_all
+from modelferry.validation.properties import measure
+from modelferry.validation.recording import Recording
+from modelferry.validation.verdict import (
+    Judgement,
+    Verdict,
+    judge,
+    judge_damage,
+    with_outside,
+    with_points,
+    with_properties,
+)
+
+LISTED = 20
+"""Ill-conditioned events that are written out."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What came out.
+
+    Attributes
+    ----------
+    compared
+        The probes within the contract, and what the artifact made of them.
+    numbers
+        The numbers of their events in the whole recording, (events,).
+    """
+
+    compared: Attempt
+    numbers: np.ndarray
+    judgement: Judgement
+    decisions: Decisions
+    points: tuple[ShapePoint, ...]
+    outside: tuple[OutsideCase, ...]
+    properties: tuple[PropertyResult, ...]
+    verdict: Verdict
+
+    def near_ties(self, output: str) -> tuple[IllConditioned, ...]:
+        """Return the ill-conditioned events, each once, so that one can look at them: `modelferry event`."""
+        probed, rows = self.compared.recording, np.flatnonzero(self.judgement.near_tie)
+        _, first = np.unique(probed.distinct[rows], return_index=True)
+        return tuple(
+            IllConditioned(
+                event=int(self.numbers[row]),
+                source=f"{probed.sources[row]}, {probed.labels[row]}",
+                reference_float32=tuple(map(float, probed.float32[output][row])),
+                reference_float64=tuple(map(float, probed.float64[output][row])),
+                artifact=tuple(map(float, self.compared.outputs[output][row])),
+            )
+            for row in rows[np.sort(first)][:LISTED]
+        )
+
+
+def examine(
+    run: Runner,
+    family: Family,
+    contract: Contract,
+    recording: Recording,
+    tolerance: Tolerance,
+    exactness: Exactness,
+    limits: Settings,
+) -> Examination:
+    """Feed an artifact all probes and malformed inputs, and judge what it does.
+
+    `limits` hold what an approximation may do to scores; an exact artifact is held against the tolerance.
+    """
+    exact = exactness == "exact"
+    found = attempt(run, family, contract, recording)
+    kept = found.within & found.finite_inputs
+    compared = found.part(kept)
+    probed, artifact = compared.recording, compared.outputs
+    judgement = judge_outputs(probed, artifact, tolerance, contract, awkward_groups(family))
+    output = contract.outputs[0].name
+    outputs = Outputs(probed.float64[output], probed.float32[output], artifact[output])
+    decisions = decide(contract, outputs, probed.classes, probed.distinct)
+    if exact:
+        agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie | judgement.verdict.passed
+    else:
+        agree = score_shift(contract, outputs) <= limits.max_score_shift
+    points = shape_points(found, compared, agree, judgement.near_tie)
+    malformed = reject_all(run, contract, typical_inputs(family, contract))
+    outside = (*malformed, *not_finite(found, tolerance if exact else None))
+    properties = measure(probed, artifact, judgement.near_tie, tolerance)
+    if exact:
+        verdict = with_properties(judgement.verdict, properties)
+    else:
+        shift, limit = decisions.max_score_shift, limits.max_score_shift
+        verdict = judge_damage(outputs, shift, decisions.delta_auc, limit, limits.max_delta_auc)
+    verdict = with_outside(with_points(verdict, points, found.reasons), outside)
+    numbers = found.rows(kept)
+    return Examination(compared, numbers, judgement, decisions, points, outside, properties, verdict)
+
+
+def judge_outputs(
+    recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract, awkward: Collection[str] = ()
+) -> Judgement:
+    """Judge all outputs, and return the judgement of the first that fails, or else of the first output."""
+    judgements = []
+    for tensor in contract.outputs:
+        name = tensor.name
+        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], recording.shaken[name])
+        judgements.append(judge(outputs, recording.labels, tolerance, awkward, recording.distinct))
+    return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
+
+
+def awkward_groups(family: Family) -> frozenset[str]:
+    """Return the labels of events that are made to be near a tie, or stand outside the contract."""
+    return frozenset([*family.special(0), *family.documented(0)])
+
+
+def typical_inputs(family: Family, contract: Contract) -> Arrays:
+    """Return the inputs of a call of two events of typical size."""
+    sizes = {name: contract.dimension(name).typical for name in family.sampled}
+    return family.collate(family.sample({**sizes, family.batch: 2}, seed=0), contract.layout)
+
+
+def shape_points(found: Attempt, compared: Attempt, agree: np.ndarray, near_tie: np.ndarray) -> tuple[ShapePoint, ...]:
+    """Return the result of each group of probes.
+
+    Parameters
+    ----------
+    found, compared
+        All probes, and those that were compared: within the contract, and finite.
+    agree, near_tie
+        Which events were answered correctly, and which of them are near-ties, (events compared,).
+    """
+    probed, points = compared.recording, []
+    apart = np.zeros(len(near_tie))
+    for name, values in compared.outputs.items():
+        largest = np.abs(values - probed.float32[name]).max(axis=1, initial=0)
+        apart = np.maximum(apart, np.where(near_tie, 0, np.nan_to_num(largest, nan=np.inf)))
+    probes = zip(found.recording.probes, found.within, found.answered, found.finite_inputs, strict=True)
+    for label, group in groupby((entry for entry in probes if entry[3]), lambda entry: entry[0].label):
+        members = list(group)
+        here, refused = probed.labels == label, not all(answered for _, _, answered, _ in members)
+        expected = all(allowed for _, allowed, _, _ in members)
+        right = expected and bool(agree[here].all())
+        points.append(
+            ShapePoint(
+                label=label,
+                sizes=members[0][0].sizes,
+                events=sum(len(probe.events) for probe, *_ in members),
+                expected="correct" if expected else "rejected",
+                outcome="rejected" if refused else "correct" if right else "silently wrong",
+                max_abs_diff=0.0 if refused else float(apart[here].max(initial=0)),
+            )
+        )
+    return tuple(points)

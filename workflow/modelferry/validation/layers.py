@@ -1,0 +1,80 @@
+"""Two networks compared layer by layer, by the names of their modules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelferry.contract import Arrays
+from modelferry.running import INPUT
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison layer by layer found.
+
+    Attributes
+    ----------
+    compared
+        Places that were compared, in the order in which they are computed.
+    first
+        The first of them that departs; empty if none does.
+    before
+        The last one before it, which agrees; empty if there is none.
+    apart, size
+        Largest difference at the first place, and the largest value there.
+    skipped
+        Places of the same name that have another number of values.
+    """
+
+    compared: tuple[str, ...]
+    first: str
+    before: str
+    apart: float
+    size: float
+    skipped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{len(self.compared)} places compared"
+        text += f", {len(self.skipped)} of another size left out" if self.skipped else ""
+        if not self.compared:
+            return f"no place could be compared ({len(self.skipped)} of another size)"
+        if not self.first:
+            return f"{text}: none departs"
+        after = f"; {spelt(self.before)} before it agrees" if self.before else ""
+        return f"{text}: the first to depart is {spelt(self.first)}, by {self.apart:.2g} of {self.size:.2g}{after}"
+
+
+def spelt(place: str) -> str:
+    """Return a place in words."""
+    name = place.removesuffix(INPUT)
+    return f"the {'input' if place != name else 'output'} of '{name}'"
+
+
+def compare(truth: Arrays, found: Arrays, rtol: float, without: Collection[str] = ()) -> Comparison:
+    """Compare the layers that both have, in the order of `truth`.
+
+    A place departs if it differs by more than `rtol` of its largest value. Rows may come in another order (edges have
+    none), so each column is sorted first: that never makes a difference larger.
+    """
+    shared = [place for place in truth if place in found and place.removesuffix(INPUT) not in without]
+    same = [place for place in shared if _rows(truth[place]).shape == _rows(found[place]).shape]
+    skipped = tuple(place for place in shared if place not in same)
+    for number, place in enumerate(same):
+        wanted, given = _rows(truth[place]), _rows(found[place])
+        if not wanted.size:
+            continue
+        apart = float(np.nan_to_num(np.abs(wanted - given), nan=np.inf).max())
+        size = float(np.abs(wanted).max())
+        if apart > rtol * max(size, rtol):
+            before = same[number - 1] if number else ""
+            return Comparison(tuple(same), place, before, apart, size, skipped)
+    return Comparison(tuple(same), "", "", 0.0, 0.0, skipped)
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    """Return values as rows of the last axis, each column sorted."""
+    table = values.astype(np.float64).reshape(-1, values.shape[-1] if values.ndim else 1)
+    return np.sort(table, axis=0)

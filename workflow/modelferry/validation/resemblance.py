@@ -1,0 +1,30 @@
+"""What an artifact that fell short looks like: which of the recorded broken networks gives the same outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelferry.contract import Arrays
+from modelferry.records import Tolerance
+from modelferry.validation.compare import within
+from modelferry.validation.controls import Judge
+from modelferry.validation.recording import Recording
+
+SHARE = 0.9
+"""So many of the events must agree: a broken network has near-ties of its own."""
+FACTOR = 10.0
+"""So many tolerances may the two differ by."""
+
+
+def resembling(recording: Recording, artifact: Arrays, tolerance: Tolerance) -> list[str]:
+    """Return the names of the broken networks that are not the reference, but are the artifact."""
+    judge = Judge(recording, tolerance)
+    return [
+        broken.name
+        for broken in recording.broken
+        if judge.recorded(broken.events, broken.outputs)[0]
+        and all(
+            float(np.mean(within(artifact[name][broken.events], values, tolerance, FACTOR))) >= SHARE
+            for name, values in broken.outputs.items()
+        )
+    ]
