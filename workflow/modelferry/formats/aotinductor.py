@@ -135,9 +135,9 @@ class AOTInductor(Format):
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return the parts of the package's weight file in which the graph finds its weights."""
         entries = read_archive(path, Kind.PACKAGE)
-        blob, blanks = entries[_blob(entries)], Blanks.model_validate_json(entries[WEIGHTS]).root
-        offsets: dict[str, int] = json.loads(entries[OFFSETS])
-        return {name: blob[offset : offset + blanks[name].bytes] for name, offset in offsets.items()}
+        blanks = Blanks.model_validate_json(entries[WEIGHTS])
+        sizes = {name: blanks.root[name].bytes for name in blanks.read}
+        return Places.load(entries[PLACES]).read(sizes, entries[_blob(entries)])
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with PyTorch's own loader, if the package was made for this CPU and this PyTorch.
