@@ -14,6 +14,7 @@ from modelferry.config import Model
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
+from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Tolerance, Validation, write_text
@@ -101,9 +102,10 @@ def benchmark(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel) -> None:
         with _reported("benchmark", planned.id):
             records = benchmark_model(planned)
+        noun = load_family(planned.model.family).size
         for record in records:
             row = record.rows[0]
-            size = "" if row.particles is None else f", {row.particles} particles"
+            size = "" if row.particles is None else f", {row.particles} {noun}"
             ratio = row.baseline_p50_ms / row.p50_ms
             print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
 

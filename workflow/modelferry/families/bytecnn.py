@@ -49,6 +49,7 @@ ALPHABETS = (
     bytes(range(BYTES)),
 )
 MULTI_BYTE = 1
+BLANK = ord(" ")
 
 
 class ByteCNN(Family):
@@ -187,7 +188,7 @@ class ByteCNN(Family):
         return {
             "bytes in reverse order": lambda inputs, _: {"text": inputs["text"][:, ::-1].copy()},
             "first byte lost": lambda inputs, _: {"text": inputs["text"][:, 1:].copy()},
-            "padded with blanks": lambda inputs, _: {"text": np.where(inputs["text"] == 0, 32, inputs["text"])},
+            "padded with blanks": lambda inputs, _: {"text": _padded_with(BLANK, inputs["text"])},
         }
 
 
@@ -263,6 +264,10 @@ def _text(rng: np.random.Generator, kind: int, count: int) -> bytes:
     letters = np.frombuffer(ALPHABETS[kind], np.uint8)
     steps = np.ones(count, np.int64) if kind == MULTI_BYTE else rng.integers(0, 12, count)
     return letters[(rng.integers(len(letters)) + np.cumsum(steps)) % len(letters)].tobytes()
+
+
+def _padded_with(byte: int, text: np.ndarray) -> np.ndarray:
+    return np.pad(np.where(text == 0, np.uint8(byte), text), ((0, 0), (0, 1)), constant_values=byte)
 
 
 FAMILY = ByteCNN()

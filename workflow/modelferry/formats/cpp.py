@@ -17,7 +17,7 @@ from modelferry.errors import ArtifactError
 from modelferry.formats import Runner
 from modelferry.source import FACTS
 from modelferry.source.format import SourceFormat
-from modelferry.source.text import constant
+from modelferry.source.text import constant, identifier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class Cpp(SourceFormat):
 
     def facts(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return strings, and the name as an identifier."""
-        from modelferry.source.cpp_header import identifier, quoted
+        from modelferry.source.cpp_header import quoted
 
         known = {name: quoted(given.get(name, "")) for name in FACTS}
         plain = identifier(given["name"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Json(SourceFormat):
-    """A file of `model_info`, `architecture`, `contract` and `weights`; its schema is `bytecnnfile.schema.json`."""
+    """A file of `model_info`, `architecture`, `contract` and `weights`; its schema is `bytecnn.schema.json`."""
 
     name = "json"
     extension = "json"

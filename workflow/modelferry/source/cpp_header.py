@@ -265,12 +265,6 @@ def quoted(text: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f]", " ", plain) + '"'
 
 
-def identifier(name: str) -> str:
-    """Return a name as a namespace: what is no letter, digit or underscore becomes an underscore."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "network"
-    return plain if plain[0].isalpha() else f"network_{plain}"
-
-
 def _constant(name: str, embedding: bool) -> str:
     value = blank(name) if embedding or name.endswith(".bias") else blank(OUTPUTS_LAST + name)
     return f"inline constexpr float {constant(name)}[] = {value};"

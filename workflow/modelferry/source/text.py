@@ -49,6 +49,12 @@ def constant(name: str) -> str:
     return f"layer{plain}" if plain[0].isdigit() else plain
 
 
+def identifier(name: str) -> str:
+    """Return a name as a namespace: what is no letter, digit or underscore becomes an underscore."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "network"
+    return plain if plain[0].isalpha() else f"network_{plain}"
+
+
 def blank(name: str) -> str:
     """Return the blank of a weight or a fact."""
     return f"${{{constant(name)}}}"

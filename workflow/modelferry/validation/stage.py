@@ -28,11 +28,12 @@ from modelferry.records import (
     Tolerance,
     Validation,
 )
-from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
+from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, within
 from modelferry.validation.controls import broken_runners
 from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import evaluate
+from modelferry.validation.scores import class_scores
 from modelferry.validation.verdict import Judgement, judge, judge_damage, with_bitwise, with_controls
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def validate_artifact(
     eager = evaluate(deployable.eval(), family, contract, probes)
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
     outputs = Outputs(recording.float64[output], recording.float32[output], artifact[output])
-    score_shift = float(np.abs(softmax(outputs.artifact) - softmax(outputs.float32)).max(initial=0))
-    before, after = auc(recording, recording.float32[output]), auc(recording, artifact[output])
+    scores = Outputs(*(class_scores(o, contract) for o in (outputs.float64, outputs.float32, outputs.artifact)))
+    score_shift = float(np.abs(scores.artifact - scores.float32).max(initial=0))
+    before, after = auc(recording, scores.float32), auc(recording, scores.artifact)
     delta_auc = max((abs(after[name] - before[name]) for name in before), default=None)
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact":
@@ -104,7 +106,7 @@ def validate_artifact(
         smallest_atol=difference.smallest_atol,
         deployable_max_abs_diff=apart,
         shapes=shape_points(outputs, recording, judgement, tolerance),
-        argmax_flips=argmax_flips(outputs),
+        argmax_flips=argmax_flips(scores),
         max_score_shift=score_shift,
         delta_auc=delta_auc,
         auc=after,
@@ -192,9 +194,9 @@ def near_ties(outputs: Outputs, recording: Recording, judgement: Judgement) -> t
     )
 
 
-def auc(recording: Recording, logits: np.ndarray) -> dict[str, float]:
+def auc(recording: Recording, scores: np.ndarray) -> dict[str, float]:
     """Return the area under the ROC curve of each pair of classes among the labelled events, by ``a/b``."""
-    scores, found = softmax(logits), {}
+    found = {}
     present = sorted(set(recording.classes.tolist()) - {-1})
     for position, first in enumerate(present):
         for second in present[position + 1 :]:
