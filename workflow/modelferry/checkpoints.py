@@ -26,8 +26,8 @@ SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU.
 
-    Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``, safetensors,
-    and byte CNNs in JSON. Prefixes that wrappers add (``module.``, ``mod.``, …) are kept; `fit` removes them.
+    Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``,
+    safetensors, and byte CNNs in JSON. Prefixes that wrappers add (``module.``, …) are kept; `fit` removes them.
 
     Raises
     ------
