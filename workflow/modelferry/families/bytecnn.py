@@ -44,11 +44,11 @@ NEEDS = {
 }
 """The tensors of a byte CNN and their shapes."""
 ALPHABETS = (
-    b"etaoinshrdlu etaoinshr cmfwypvbgk ETAOIN .,!?'0123456789\n",
-    "äöüßéñçøłπλЖя中日한🙂 ".encode(),
-    bytes(range(BYTES)),
+    tuple(sign.encode() for sign in "etaoinshrdlu etaoinshr cmfwypvbgk ETAOIN .,!?'0123456789\n"),
+    tuple(sign.encode() for sign in "äöüßéñçøłπλЖя中日한🙂 "),
+    tuple(bytes([byte]) for byte in range(BYTES)),
 )
-MULTI_BYTE = 1
+"""What texts are drawn from: letters as they are frequent, characters of several bytes, any bytes."""
 BLANK = ord(" ")
 
 
@@ -160,10 +160,10 @@ class ByteCNN(Family):
         return converted(state_dict, hyperparameters["eps"], transforms)
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
-        """Return texts of letters mostly, of multi-byte characters (that an end may cut), and of any bytes."""
+        """Return texts of letters mostly, of characters of several bytes (the end may cut one), and of any bytes."""
         rng = np.random.default_rng(seed)
         kinds = rng.choice(len(ALPHABETS), dims["events"], p=(0.7, 0.2, 0.1))
-        return [_event(_text(rng, kind, dims["bytes"])) for kind in kinds]
+        return [_event(_text(rng, ALPHABETS[kind], dims["bytes"])) for kind in kinds]
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
         """Return texts that are empty, of one byte, of NULs, with line breaks, or no valid UTF-8."""
@@ -259,11 +259,8 @@ def _event(text: bytes) -> Arrays:
     return {"text": np.frombuffer(text, np.uint8)}
 
 
-def _text(rng: np.random.Generator, kind: int, count: int) -> bytes:
-    """Return so many bytes of an alphabet: a walk through it, or what follows one another where characters have two."""
-    letters = np.frombuffer(ALPHABETS[kind], np.uint8)
-    steps = np.ones(count, np.int64) if kind == MULTI_BYTE else rng.integers(0, 12, count)
-    return letters[(rng.integers(len(letters)) + np.cumsum(steps)) % len(letters)].tobytes()
+def _text(rng: np.random.Generator, alphabet: Sequence[bytes], count: int) -> bytes:
+    return b"".join(alphabet[place] for place in rng.integers(len(alphabet), size=count))[:count]
 
 
 def _padded_with(byte: int, text: np.ndarray) -> np.ndarray:

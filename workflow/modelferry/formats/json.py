@@ -24,7 +24,7 @@ class Json(SourceFormat):
     """A file of `model_info`, `architecture`, `contract` and `weights`; its schema is `bytecnn.schema.json`."""
 
     name = "json"
-    extension = "json"
+    extension = "bytecnn.json"  # beside a template stands its record, template.json
     runtimes = ("python",)
 
     def body(self, description: Description, contract: Contract) -> str:
