@@ -58,6 +58,22 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     return state_dict_in(content, path, torch.Tensor)
 
 
+def facts_beside(path: Path | str) -> dict[str, str | int | float]:
+    """Return the plain values that stand in a readable checkpoint beside its tensors, such as an accuracy."""
+    path = Path(path)
+    if path.suffix == SAFETENSORS:
+        return {}
+    if path.suffix == JSON:
+        from modelferry.source.json_file import info
+
+        content: Any = info(path)
+    else:
+        import torch
+
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    return {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
+
+
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
