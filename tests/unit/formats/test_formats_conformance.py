@@ -58,7 +58,8 @@ class Case:
         return bool(np.allclose(found, expected, rtol=TOLERANCE.rtol, atol=TOLERANCE.atol))
 
 
-EXACT = [name for name in format_names() if load_format(name).exactness == "exact"]
+EXACT = [name for name in format_names() if load_format(name).exactness == "exact" and load_format(name).general]
+SPECIAL = [name for name in format_names() if not load_format(name).general]
 
 
 @pytest.fixture(scope="module", params=EXACT)
@@ -209,3 +210,10 @@ def test_contract_and_metadata_are_inside(case, tmp_path):
     content = case.fill(random_weights(1), tmp_path).read_bytes()
     assert CONTRACT.model_dump_json().encode() in content
     assert b"campaign/fold-3" in content
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_format_for_some_networks_says_of_another_what_it_cannot_hold(name, tmp_path):
+    target = load_format(name)
+    with pytest.raises(ArtifactError, match=f"format {name} cannot hold this network: it has several inputs"):
+        target.build_template(Awkward().eval(), CONTRACT, INPUTS["5 events"], {}, tmp_path / "template")

@@ -35,14 +35,20 @@ NEEDS = {
     "conv1.weight": "(F1, E, kernel)",
     "conv1.bias": "(F1), or none",
     "conv2.weight": "(F2, F1, kernel), or no second layer",
+    "conv2.bias": "(F2), or none",
     "conv3.weight": "(F3, F2, kernel), or no third layer",
-    "bn1.weight, .bias, .running_mean, .running_var": "(F1), or no batch norm; bn2 and bn3 alike",
-    "classifier.weight": "(D, F), or (D, 2 F) for pooling concat; F of the last convolution; also called fc1",
+    "conv3.bias": "(F3), or none",
+    **{
+        f"bn{layer}.{entry}": f"(F{layer}), or no batch norm"
+        for layer in (1, 2, 3)
+        for entry in ("weight", "bias", "running_mean", "running_var")
+    },
+    "classifier.weight": "(D, F) or (D, 2 F), F of the last convolution; also called fc1",
     "classifier.bias": "(D)",
     "output.weight": "(1, D); also called fc2",
     "output.bias": "(1)",
 }
-"""The tensors of a byte CNN and their shapes."""
+"""The tensors of a byte CNN, as the reference spells them, and their shapes; counters of batch norms are ignored."""
 ALPHABETS = (
     tuple(sign.encode() for sign in "etaoinshrdlu etaoinshr cmfwypvbgk ETAOIN .,!?'0123456789\n"),
     tuple(sign.encode() for sign in "äöüßéñçøłπλЖя中日한🙂 "),
@@ -204,10 +210,8 @@ def misfit(source: str, shapes: Shapes) -> str:
     named = next((f for f in without_prefixes(shapes) if "embedding.weight" in f or "conv1.weight" in f), dict(shapes))
     found = {respelt(name): shape for name, shape in named.items()}
     first = "; ".join(_misfits(found)[:3])
-    rows = [(name, " × ".join(map(str, found.get(name, ()))) or "–", wanted) for name, wanted in NEEDS.items()]
-    rows += [
-        (name, " × ".join(map(str, shape)) or "one value", "–") for name, shape in found.items() if name not in NEEDS
-    ]
+    rows = [(name, _shape(found.get(name)), wanted) for name, wanted in NEEDS.items()]
+    rows += [(name, _shape(shape), "no such tensor") for name, shape in found.items() if not _known(name)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"  {name:<{widths[0]}}  {was:<{widths[1]}}  {wanted}" for name, was, wanted in rows]
     header = f"  {'tensor':<{widths[0]}}  {'found':<{widths[1]}}  a byte CNN needs"
@@ -238,10 +242,18 @@ def _misfits(shapes: Shapes) -> list[str]:
     problems = [f"no {name}" for name in wanted if name not in shapes]
     for name, shape in shapes.items():
         if name not in wanted:
-            problems += [] if re.fullmatch(r"bn[1-3]\.num_batches_tracked", name) else [f"{name} is not expected"]
+            problems += [f"{name} is not expected"] if name in NEEDS or not _known(name) else []
         elif not _matches(shape, wanted[name]):
             problems.append(f"{name} is {shape} instead of ({', '.join(map(str, wanted[name]))})")
     return problems
+
+
+def _known(name: str) -> bool:
+    return name in NEEDS or re.fullmatch(r"bn[1-3]\.num_batches_tracked", name) is not None
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "–" if shape is None else " × ".join(map(str, shape)) or "one value"
 
 
 def _matches(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:
