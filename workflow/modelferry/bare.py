@@ -112,7 +112,7 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
                 example = family.collate(truth.probes[0].events, layout)
                 target.build_template(deployable, contract, example, target.resolve_options({}), template)
                 target.fill(template, weights, model.facts, temporary)
-            apart = truth.difference(temporary, name)
+            apart = truth.difference(temporary, name, out)
             temporary.replace(out)
         finally:
             temporary.unlink(missing_ok=True)
@@ -154,8 +154,11 @@ class Truth:
         """Whether all events have nearly the same outputs, as from a network that was not trained, or is broken."""
         return all(np.ptp(values, axis=0).max() < UNDECIDED for values in self.float64.values())
 
-    def difference(self, path: Path, format_name: str) -> float:
-        """Return the largest difference of an artifact; raise `ArtifactError` if it is another function."""
+    def difference(self, path: Path, format_name: str, called: Path) -> float:
+        """Return the largest difference of an artifact; raise `ArtifactError` if it is another function.
+
+        `called` is what the error calls it: `path` may have a temporary name.
+        """
         from modelferry.validation.compare import Outputs
         from modelferry.validation.verdict import judge
 
@@ -168,7 +171,7 @@ class Truth:
             outputs = Outputs(self.float64[name], truth, np.concatenate([row[name] for row in rows]))
             judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
             if not judgement.verdict.passed:
-                raise ArtifactError(f"{path.name} is not the network as trained: {judgement.verdict.reason}")
+                raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")
             largest = max(largest, judgement.regular.max_abs)
         return largest
 

@@ -63,12 +63,12 @@ class Network:
         network.load_state_dict(self.state)
         return scores(network.double().eval(), texts)
 
-    def artifact(self, format_name: str, folder: Path, name: str = "model", **facts: str) -> Path:
+    def artifact(self, format_name: str, folder: Path, stem: str = "model", **facts: str) -> Path:
         """Write the artifact of a format."""
         target = load_format(format_name)
         contract = FAMILY.contract(self.hyperparameters, "bytes")
         deployable = FAMILY.deployable(self.hyperparameters, "bytes", FOLDED).eval()
-        template, out = folder / f"template.{target.extension}", folder / f"{name}.{target.extension}"
+        template, out = folder / f"template.{target.extension}", folder / f"{stem}.{target.extension}"
         example = collated([b"two", b"texts"])
         target.build_template(deployable, contract, example, target.resolve_options({}), template)
         target.fill(template, self.folded, {"model": "a/b", **facts}, out)

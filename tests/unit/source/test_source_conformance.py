@@ -42,7 +42,7 @@ def run_many(examples: int) -> settings:
     return settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=allowed)
 
 
-@run_many(60)
+@run_many(80)
 @given(NETWORKS, TEXTS)
 def test_batch_norm_is_folded_exactly_in_float64(network: Network, texts: list[bytes]) -> None:
     state = {name: t.double() if t.is_floating_point() else t for name, t in network.state.items()}
@@ -54,7 +54,7 @@ def test_batch_norm_is_folded_exactly_in_float64(network: Network, texts: list[b
     assert np.abs(scores(deployable, texts) - network.reference(texts)).max() < 1e-12
 
 
-@run_many(40)
+@run_many(80)
 @given(NETWORKS, TEXTS)
 def test_generated_python_is_the_network(tmp_path: Path, network: Network, texts: list[bytes]) -> None:
     texts = texts_around(network, texts)
@@ -68,7 +68,7 @@ def test_generated_python_is_the_network(tmp_path: Path, network: Network, texts
     assert np.abs(found - network.reference(texts)).max() < 1e-5  # folded weights are rounded to float32, once
 
 
-@run_many(12)
+@run_many(25)
 @given(NETWORKS, TEXTS)
 def test_hosted_json_is_the_generated_python(tmp_path: Path, network: Network, texts: list[bytes]) -> None:
     longest = 4 * network.hyperparameters["max_len"]
