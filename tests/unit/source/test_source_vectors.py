@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,14 @@ def test_module_refuses_vectors_of_another_length(tmp_path: Path) -> None:
     assert isinstance(predict([0.0] * INPUTS), float)
     with pytest.raises(ValueError, match="got 4 values instead of 5"):
         predict([0.0] * 4)
+
+
+def test_module_passes_ruff_and_strict_mypy(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(INPUTS, 3), nn.Tanh(), nn.Linear(3, 2))
+    module = written(network, 2, "python", tmp_path)
+    for command in (["ruff", "check", "--no-cache", "--isolated"], ["mypy", "--strict", "--cache-dir", str(tmp_path)]):
+        done = subprocess.run([sys.executable, "-m", *command, module], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,7 @@ $imports
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
-
+$types
     Vector = Sequence[float]
     Matrix = Sequence[Vector]
 
@@ -87,6 +85,8 @@ def predict(values: Vector) -> $result:
 ''')
 
 IMPORTS = "from json import loads\nfrom math import exp, tanh\nfrom operator import add, mul"
+TYPES = "    from collections.abc import Callable, Sequence\n"
+TEXT_TYPES = "    from collections.abc import Callable, Iterable, Sequence\n    from typing import Any\n"
 TEXT_IMPORTS = f"from collections import Counter\n{IMPORTS}"
 
 
@@ -117,6 +117,7 @@ def module_body(description: Description, contract: Contract) -> str:
         argument="text" if text else "values",
         detail="The first call fills a table, later ones are faster." if text else "",
         imports=TEXT_IMPORTS if text else IMPORTS,
+        types=TEXT_TYPES if text else TYPES,
         parameters=description.parameters,
         architecture=architecture_name(description),
         contract=contract.model_dump_json(indent=1).replace("\\", "\\\\"),

@@ -11,7 +11,7 @@ from operator import add, mul
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     Vector = Sequence[float]
@@ -81,9 +81,9 @@ class ByteNetwork:
         counts = Counter(symbols)
         if length < self.max_length:
             counts[symbols[len(data) + self.before]] += self.max_length - length
-        return dense(self.pooled(columns, [counts[symbol] for symbol in range(len(columns))]), self.layers)
+        return dense(self.pooled(columns, [float(counts[symbol]) for symbol in range(len(columns))]), self.layers)
 
-    def pooled(self, columns: Matrix, counts: Sequence[int]) -> Vector:
+    def pooled(self, columns: Matrix, counts: Vector) -> Vector:
         """Return mean and maximum of each channel, put together; a column counts as often as `counts` says."""
         channels = list(map(together, *columns))
         positions = sum(counts)
@@ -119,13 +119,15 @@ def convolve(
     numbers = {window: number for number, window in enumerate(dict.fromkeys(windows))}
     results: list[Vector] = []
     for window in numbers:
-        total: Vector = bias
+        total: Iterable[float] = bias
         for tap, symbol in enumerate(window):
             if symbol >= 0:
                 product = products[tap].get(symbol)
                 if product is None:
                     column = columns[symbol]
-                    product = products[tap][symbol] = [sum(map(mul, row, column)) for row in taps[tap]]
-                total = list(map(add, total, product))
+                    product = [sum(map(mul, row, column)) for row in taps[tap]]
+                    # The first tap's product holds the bias as well.
+                    product = products[tap][symbol] = product if tap else list(map(add, bias, product))
+                total = map(add, total, product) if tap else product
         results.append([value if value > 0.0 else zero for value in total])
     return [numbers[window] for window in windows], results
