@@ -32,6 +32,7 @@ types: setup
 
 bench: setup # medians of interleaved runs on one thread; keep the machine idle meanwhile
 	$(BIN)/python bench/claims.py
+	$(BIN)/python bench/bytecnn.py
 
 schemas: setup
 	$(BIN)/modelferry schemas workflow/schemas

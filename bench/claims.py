@@ -63,6 +63,11 @@ def main() -> int:
         os.chdir("/")
     print_latencies(records)
     claims = [*speed_claims(records), *(Claim(f"fill {n} [s]", FILL_SECONDS, s, False) for n, s in fills.items())]
+    return print_claims(claims)
+
+
+def print_claims(claims: list[Claim]) -> int:
+    """Print bounds and measurements; return the exit code."""
     print("\n| claim | bound | measured | |\n|:--|--:|--:|:--|")
     for claim in claims:
         sign = "≥" if claim.at_least else "≤"

@@ -66,6 +66,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     shutil.copytree(ROOT, folder, ignore=generated)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     campaign = config["campaigns"]["charged_higgs"]
+    config["campaigns"] = {"charged_higgs": campaign}
     campaign["axes"] = {"channel": [CHANNEL], "signal": [GOOD_SIGNAL, BAD_SIGNAL], "fold": [3]}
     campaign["overrides"] = [{"where": {"signal": BAD_SIGNAL}, "checkpoint": "broken.pt"}]
     campaign["formats"] = [*campaign["formats"], *({"format": name, "layout": "dense"} for name in FORMATS[1:])]

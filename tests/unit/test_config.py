@@ -246,8 +246,10 @@ def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_an_error(tmp_pa
     assert "hidden is 16 in the config but 24 in the checkpoint" in message_of(data)
 
 
-def test_default_config_is_the_campaign_of_the_issue() -> None:
-    models = read_config(Path(__file__).parents[2] / "config.yaml").models()
+def test_default_config_is_the_campaigns_of_the_issues() -> None:
+    *models, edge = read_config(Path(__file__).parents[2] / "config.yaml").models()
+    assert (edge.family, edge.demo) == ("bytecnn", True)
+    assert [export.name for export in edge.exports] == ["json", "python", "cpp", "onnx"]
     assert len(models) == 6
     assert {m.axes["channel"] for m in models} == {"Run1E2Mu", "Run3Mu"}
     assert {m.axes["signal"] for m in models} == {

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelferry.checkpoints import SAFETENSORS, state_dict_in, without_prefixes
+from modelferry.checkpoints import JSON, SAFETENSORS, state_dict_in, without_prefixes
 from modelferry.errors import CheckpointError
 from modelferry.families import Family, Shapes
 
@@ -83,6 +83,10 @@ def _read(path: Path, file: BinaryIO) -> dict[str, tuple[int, ...]]:
     if path.suffix == SAFETENSORS:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    if path.suffix == JSON:
+        from modelferry.source.json_file import read_arrays, shape_of
+
+        return {name: shape_of(values) for name, values in read_arrays(path).items()}
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -93,6 +97,15 @@ def _read(path: Path, file: BinaryIO) -> dict[str, tuple[int, ...]]:
             _ShapeReader(file).load()
         content = _ShapeReader(file).load()
     return dict(state_dict_in(content, path, _Shape))
+
+
+def stated_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
+    """Return the hyperparameters of `family` that a file states beside its tensors: one in JSON does."""
+    if Path(path).suffix != JSON:
+        return {}
+    from modelferry.source.json_file import stated
+
+    return {name: value for name, value in stated(Path(path)).items() if name in family.hyperparameters}
 
 
 def infer_hyperparameters(family: Family, shapes: Shapes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 SAFETENSORS = ".safetensors"
+JSON = ".json"
 COUNTER = "num_batches_tracked"
 SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and point the config at that"
 
@@ -25,8 +26,8 @@ SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU.
 
-    Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``, and
-    safetensors. Prefixes that wrappers add (``module.``, ``mod.``, …) are kept; `fit` removes them.
+    Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``,
+    safetensors, and byte CNNs in JSON. Prefixes that wrappers add (``module.``, …) are kept; `fit` removes them.
 
     Raises
     ------
@@ -40,6 +41,10 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         return _load_safetensors(path)
     import torch
 
+    if path.suffix == JSON:
+        from modelferry.source.json_file import read_arrays
+
+        return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(path).items()}
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -51,6 +56,22 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
     return state_dict_in(content, path, torch.Tensor)
+
+
+def facts_beside(path: Path | str) -> dict[str, str | int | float]:
+    """Return the plain values that stand in a readable checkpoint beside its tensors, such as an accuracy."""
+    path = Path(path)
+    if path.suffix == SAFETENSORS:
+        return {}
+    if path.suffix == JSON:
+        from modelferry.source.json_file import info
+
+        content: Any = info(path)
+    else:
+        import torch
+
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    return {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
 
 
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -15,7 +15,8 @@ from modelferry.errors import ConfigError, ModelferryError, did_you_mean, log_tr
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
-TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "help")
+BARE = ("checkpoint", "name", "version", "accuracy", "set", "family")
+TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "help", *BARE)
 """Axes of these names have no option of their own: models are then chosen by --model."""
 
 
@@ -80,7 +81,20 @@ def _parser(arguments: Sequence[str]) -> Parser:
         return added
 
     add("models", commands.models, common)
-    add("export", commands.export, chosen)
+    export = add("export", commands.export, chosen)
+    export.add_argument("checkpoint", nargs="?", help="path of a checkpoint, instead of models of the config")
+    bare = export.add_argument_group(
+        "for a checkpoint given by its path", "formats are json and python (both) if none is given"
+    )
+    bare.add_argument("--name", help="name of the network (default: the checkpoint's own, or its file's)")
+    bare.add_argument("--version", help="version of the network (default: the checkpoint's own, or 1.0.0)")
+    bare.add_argument("--accuracy", type=accuracy, help="its accuracy, from 0 to 1 (default: the checkpoint's own)")
+    bare.add_argument("--output-dir", default=".", metavar="FOLDER", help="where files go (default: here)")
+    bare.add_argument("--family", default="bytecnn", help="family of the network (default: %(default)s)")
+    bare.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
+    )
+    bare.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
     validate = add("validate", commands.validate, chosen)
     validate.add_argument("artifact", nargs="*", help="paths of artifacts, instead of models")
     validate.add_argument("--runtime", help="in this runtime only")
@@ -108,6 +122,13 @@ def _parser(arguments: Sequence[str]) -> Parser:
     for added in subparsers.choices.values():
         added.set_defaults(known=tuple(added._option_string_actions))
     return parser
+
+
+def accuracy(text: str) -> str:
+    """Return an accuracy, if it is a share, as Python and JSON write it."""
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return repr(float(text))
 
 
 def _axes(config: str | None) -> list[str]:

@@ -15,6 +15,7 @@ from modelferry import paths
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
+from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Validation, write_text
@@ -22,6 +23,9 @@ from modelferry.selection import select
 
 if TYPE_CHECKING:
     from modelferry.validation.recording import Recording
+
+BARE_FORMATS, BOTH = ("json", "python"), "both"
+"""What a checkpoint given by its path is exported to, unless formats are asked for."""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -41,7 +45,12 @@ def models(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Export models: fill their templates with their weights; templates that are missing are built first."""
+    """Export models: fill their templates with their weights; templates that are missing are built first.
+
+    With the path of a checkpoint instead, export that file: no config is needed, and nothing goes to `results`.
+    """
+    if options.checkpoint:
+        return _export_file(options)
     from modelferry.export import export_model
 
     plan = _plan(options)
@@ -132,9 +141,10 @@ def benchmark(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel) -> None:
         with _reported("benchmark", planned.id):
             records = benchmark_model(planned)
+        noun = load_family(planned.model.family).size
         for record in records:
             row = record.rows[0]
-            size = "" if row.particles is None else f", {row.particles} particles"
+            size = "" if row.particles is None else f", {row.particles} {noun}"
             ratio = row.baseline_p50_ms / row.p50_ms
             print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
 
@@ -246,6 +256,35 @@ def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str
         if not path.samefile(manifest.artifact.path) or sha256_of_file(path) != manifest.artifact.sha256:
             raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
         yield plan.model(manifest.model), manifest.export
+
+
+def _export_file(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from modelferry import bare
+
+    if options.model or options.all or any(v for name, v in vars(options).items() if name.startswith("axis_")):
+        raise ConfigError("both a checkpoint and models of the config are chosen", "give one or the other")
+    asked = options.format or [BOTH]
+    formats = list(dict.fromkeys(name for entry in asked for name in (BARE_FORMATS if entry == BOTH else (entry,))))
+    for name in formats:
+        load_format(name)
+    given = {"name": options.name, "version": options.version, "accuracy": options.accuracy}
+    facts = {name: value for name, value in given.items() if value is not None}
+    if options.time_stamp:
+        facts["exported"] = datetime.now(UTC).isoformat(timespec="seconds")
+    settings = bare.parse_hyperparameters(options.set)
+    model = bare.read_model(Path(options.checkpoint), options.family, settings, facts)
+    truth = bare.Truth.of(model)
+    if model.assumed:
+        defaults = ", ".join(f"{name} = {model.hyperparameters[name]}" for name in model.assumed)
+        print(f"note: the checkpoint does not tell {defaults}; if they are others, say so with --set NAME=VALUE")
+    for written in bare.export_file(model, truth, formats, Path(options.output_dir)):
+        checked = f"largest difference on {written.events} texts {written.max_abs_diff:.2g}"
+        print(f"{written.path}  {written.bytes / 1e3:.1f} kB, {checked}")
+    if truth.undecided:
+        print(f"warning: {model.path} gives nearly the same score for all texts; is it trained, and whole?")
+    return 0
 
 
 def _build(spec: TemplateSpec) -> None:

@@ -136,7 +136,9 @@ class Benchmark(Strict):
 
     threads: int = Field(default=1, ge=1, description="intra-op threads")
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 8, 128), description="events a call")
-    sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10, 20), description="particles an event")
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(5, 10, 20), description="particles, or bytes, an event"
+    )
     seconds: float = Field(default=0.2, gt=0, description="time spent on each format at each point")
 
 

@@ -17,7 +17,10 @@ DType = Literal["float64", "float32", "bfloat16", "int64", "int32", "uint8", "bo
 
 
 class Dimension(BaseModel):
-    """A named size that may differ from call to call, with its smallest, typical and largest value."""
+    """A named size that may differ from call to call, with its smallest, typical and largest value.
+
+    `turning` are sizes at which the network starts to behave differently, such as one beyond which inputs are cut.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +28,7 @@ class Dimension(BaseModel):
     minimum: int
     typical: int
     maximum: int
+    turning: tuple[int, ...] = ()
     description: str = ""
 
 

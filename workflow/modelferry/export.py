@@ -81,7 +81,8 @@ def trained_weights(planned: PlannedModel, family: Family) -> dict[str, torch.Te
     The reference is not needed for it: its library may take seconds to import.
     """
     trained = family.deployable(planned.hyperparameters, family.reference_layout)
-    return fit(load_state_dict(planned.model.checkpoint), trained, planned.model.checkpoint)
+    path = planned.model.checkpoint
+    return fit(family.own_names(load_state_dict(path), path), trained, path)
 
 
 def count_parameters(planned: PlannedModel, family: Family) -> int:

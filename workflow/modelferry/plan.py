@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelferry import paths
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
 from modelferry.config import Config, Export, Model
 from modelferry.demo import demo_for
 from modelferry.digests import canonical_json, code_digest, digest_of, sha256_of_file
@@ -183,6 +183,7 @@ def plan_model(model: Model) -> PlannedModel:
     if model.checkpoint and not model.demo:
         try:
             inferred = infer_hyperparameters(family, read_shapes(model.checkpoint))
+            inferred |= stated_hyperparameters(family, model.checkpoint)
         except CheckpointError:
             inferred = {}
     try:

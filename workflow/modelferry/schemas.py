@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from modelferry.config import Config
 from modelferry.records import WRITTEN
+from modelferry.source.json_file import ByteCnnFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,6 +19,7 @@ def all_schemas() -> dict[str, str]:
     named: dict[str, type[BaseModel]] = {
         "config": Config,
         **{model.__name__.lower(): model for model in WRITTEN},
+        "bytecnn": ByteCnnFile,
     }
     return {f"{name}.schema.json": _text(model.model_json_schema()) for name, model in named.items()}
 

@@ -59,7 +59,8 @@ class Case:
         return bool(np.allclose(found, expected, rtol=TOLERANCE.rtol, atol=TOLERANCE.atol))
 
 
-EXACT = [name for name in format_names() if load_format(name).exactness == "exact"]
+EXACT = [name for name in format_names() if load_format(name).exactness == "exact" and load_format(name).general]
+SPECIAL = [name for name in format_names() if not load_format(name).general]
 
 
 @pytest.fixture(scope="module", params=EXACT)
@@ -229,3 +230,10 @@ def test_one_flipped_bit_is_found_in_its_tensor(case, tmp_path, name):
     assert (found.name, found.count, found.total) == (name, 1, weights[name].numel())
     assert 0 < found.largest < (2 if name == "order" else 1e-6)
     assert f"'{name}' (1 of " in describe([found])
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_format_for_some_networks_says_of_another_what_it_cannot_hold(name, tmp_path):
+    target = load_format(name)
+    with pytest.raises(ArtifactError, match=f"format {name} cannot hold this network: it has several inputs"):
+        target.build_template(Awkward().eval(), CONTRACT, INPUTS["5 events"], {}, tmp_path / "template")

@@ -60,6 +60,9 @@ def combinations() -> Iterator[tuple[str, str, str, tuple[Any, ...]]]:
     exact = [name for name in format_names() if load_format(name).exactness == "exact" and name != "aotinductor"]
     for family, name in product(family_names(), exact):
         for layout in load_family(family).layouts:
+            inputs = load_family(family).contract(load_family(family).hyperparameters, layout).inputs
+            if len(inputs) > 1 and not load_format(name).general:
+                continue
             for values in product(*load_format(name).options.values()):
                 yield family, layout, name, values
 
@@ -91,7 +94,7 @@ def test_refilled_template_equals_reference(case: Case, seed: int, tmp_path: Pat
         truth = case.eager(network, inputs)
         found = run(inputs)[case.contract.outputs[0].name]
         assert found.shape == truth.shape
-        assert found.dtype == truth.dtype
+        assert found.dtype == (case.target.output_dtype or truth.dtype)
         assert np.abs(found - truth).max() <= tolerance(case), (events, size)
 
 

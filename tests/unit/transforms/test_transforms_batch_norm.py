@@ -42,6 +42,19 @@ def test_folded_into_the_linear_layer_before_it(inputs: int, outputs: int, count
     assert torch.allclose(with_weights(nn.Linear(inputs, outputs), state=state)(x), whole(x), rtol=1e-12, atol=1e-12)
 
 
+@given(widths, widths, st.integers(1, 5), st.booleans(), st.sampled_from([1e-5, 1e-2]), seeds)
+def test_folded_into_the_convolution_before_it_at_the_borders_too(
+    inputs: int, outputs: int, kernel: int, bias: bool, epsilon: float, seed: int
+) -> None:
+    def convolution(bias: bool) -> nn.Module:
+        return nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    whole = network(convolution(bias), nn.BatchNorm1d(outputs, eps=epsilon), seed=seed)
+    folded = with_weights(convolution(True), state=fold_into_previous(whole.state_dict(), "0", "1", epsilon))
+    x = rows(7, 2 * inputs, seed).view(2, inputs, 7)
+    assert torch.allclose(folded(x), whole(x), rtol=1e-12, atol=1e-12)
+
+
 @given(widths, widths, st.integers(1, 9), seeds)
 def test_folded_past_an_activation_into_the_linear_layer_after_it(
     inputs: int, outputs: int, count: int, seed: int

@@ -9,20 +9,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelferry.benchmark.subjects import EAGER, Subject, load_subject, sample_inputs
+from modelferry.benchmark.subjects import EAGER, Subject, load_subject, prepare_subject, sample_inputs
 from modelferry.families import load_family
+from modelferry.source.hosting import Hosted
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
 
-LIBRARIES = {"pytorch": "torch"}
-"""Modules of runtimes that are not called like them."""
+LIBRARIES = {"pytorch": "torch", "python": "subprocess", "compiled": "subprocess"}
+"""Modules of runtimes that are not called like them; what runs in a process of its own needs none here."""
 
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What it takes until the first result; the runtime's own library is imported before the clock starts."""
+    """What it takes until the first result; the runtime's own library is imported before the clock starts.
+
+    The memory is that of the process in which the artifact runs.
+    """
 
     load_ms: float
     first_call_ms: float
@@ -44,10 +48,12 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
     importlib.import_module(LIBRARIES.get(subject.runtime, subject.runtime))
+    prepare_subject(planned, subject)
     started = time.perf_counter()
     run = load_subject(planned, family, subject, planned.model.benchmark.threads)
     loaded = time.perf_counter()
     run(inputs)
     called = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = run.peak_memory_mb() if isinstance(run, Hosted) else own
     return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)

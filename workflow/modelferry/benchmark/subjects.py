@@ -35,6 +35,13 @@ def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
             yield Subject(export.name, runtime, family.layout(export.layout))
 
 
+def prepare_subject(planned: PlannedModel, subject: Subject) -> None:
+    """Do what is done once before an artifact is ever loaded, such as compiling it."""
+    if subject.export != EAGER:
+        target = load_format(planned.model.export(subject.export).format)
+        target.prepare(Path(planned.artifact(subject.export)))
+
+
 def load_subject(planned: PlannedModel, family: Family, subject: Subject, threads: int) -> Runner:
     """Load what is to be timed."""
     if subject.export == EAGER:

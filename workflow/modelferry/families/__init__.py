@@ -58,6 +58,13 @@ class Family(ABC):
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
         return {}
 
+    def own_names(self, state_dict: StateDict, source: str) -> StateDict:
+        """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.
+
+        `source` is what an error names, such as the path. Prefixes that wrappers add need no removal.
+        """
+        return state_dict
+
     @abstractmethod
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
         """Return what the deployable takes and gives in `layout`."""

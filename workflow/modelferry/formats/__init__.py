@@ -34,6 +34,10 @@ class Format(ABC):
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
+    general: ClassVar[bool] = True
+    """Whether any network will do; otherwise `build_template` says what is lacking."""
+    output_dtype: ClassVar[str | None] = None
+    """Type of a runner's outputs where it is not the contract's, because the arithmetic is more exact."""
     options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Options of an export, each with its allowed values; the first is the default."""
 
@@ -46,6 +50,9 @@ class Format(ABC):
     @abstractmethod
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
+
+    def prepare(self, path: Path) -> Any:  # noqa: B027
+        """Do what is done once before an artifact is ever loaded, such as compiling it; `load` does it otherwise."""
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Runner:

@@ -12,7 +12,7 @@ from modelferry.report import style
 from modelferry.report.cells import decimal
 from modelferry.report.differences import Difference, differences
 from modelferry.report.latency import EAGER, Latency, Point, at_working_point, latencies, working_point
-from modelferry.report.names import by_campaign, exports
+from modelferry.report.names import by_campaign, exports, size_noun
 
 BY_FORMAT = "latency-by-format.png"
 BY_PARTICLES = "latency-by-particles.png"
@@ -21,7 +21,7 @@ DIFFERENCE = "numerical-difference.png"
 
 TITLES: dict[str, str] = {
     BY_FORMAT: "Latency by format",
-    BY_PARTICLES: "Latency by number of particles",
+    BY_PARTICLES: "Latency by size of event",
     BY_BATCH: "Throughput by batch size",
     DIFFERENCE: "Numerical difference from the network as trained",
 }
@@ -100,9 +100,10 @@ def latency_by_particles(groups: Groups) -> Any:
     def wanted(row: Latency, point: Point) -> bool:
         return row.batch == point.batch and row.particles is not None
 
+    nouns = dict.fromkeys(size_noun(models) for _, models in groups)
     return _lines(
         groups, wanted, lambda row: float(row.particles or 0), lambda row: (row.p50, row.low, row.high),
-        "particles in an event", "p50 latency of a call [ms]",
+        f"{' or '.join(nouns)} in an event", "p50 latency of a call [ms]",
         lambda point: f"{'one event' if point.batch == 1 else f'{point.batch} events'} a call",
     )  # fmt: skip
 
@@ -119,7 +120,7 @@ def throughput_by_batch(groups: Groups) -> Any:
     return _lines(
         groups, wanted, lambda row: float(row.batch), values,
         "events in a call (batch size)", "throughput [events/s]",
-        lambda point: "events" if point.particles is None else f"events of {point.particles} particles",
+        lambda point: "events" if point.particles is None else f"events of {point.particles} {point.noun}",
         log_x=True,
     )  # fmt: skip
 

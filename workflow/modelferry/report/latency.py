@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from modelferry.records import SummaryBenchmark, SummaryModel
+from modelferry.report.names import size_noun
 
 EAGER = "eager"
 
@@ -49,15 +50,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Point:
-    """The size at which exports are compared."""
+    """The size at which exports are compared; `noun` is what events are made of."""
 
     threads: int
     batch: int
     particles: int | None
+    noun: str = field(default="particles", compare=False)
 
     def __str__(self) -> str:
         events = "one event" if self.batch == 1 else f"{self.batch} events"
-        size = "" if self.particles is None else f" of {self.particles} particles"
+        size = "" if self.particles is None else f" of {self.particles} {self.noun}"
         return f"{events}{size}, {'one thread' if self.threads == 1 else f'{self.threads} threads'}"
 
 
@@ -115,7 +117,7 @@ def working_point(models: Sequence[SummaryModel]) -> Point | None:
     at_smallest = {particles for particles, size in sizes if size == batch}
     sweeps = Counter(particles for particles, _ in sizes if particles in at_smallest)
     particles = max(sweeps, key=lambda number: (sweeps[number], -1 if number is None else number))
-    return Point(threads, batch, particles)
+    return Point(threads, batch, particles, size_noun(models))
 
 
 def at_working_point(models: Sequence[SummaryModel]) -> list[Latency]:

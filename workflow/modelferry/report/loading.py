@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from string import Template
 
 from modelferry.contract import Contract, Tensor
+from modelferry.source.text import identifier
 
 
 @dataclass(frozen=True)
 class Snippet:
     """Code that loads an artifact and calls it once; `legacy` says why to prefer another format, where one should."""
 
-    python: Template
+    python: Template | None = None
     cpp: Template | None = None
     legacy: str = ""
 
@@ -85,9 +86,35 @@ feeds = {entry.name: tensor.numpy() for entry, tensor in zip(session.get_inputs(
 $output = torch.from_numpy(session.run(None, feeds)[0])
 $python_after""")
 
+_PYTHON_MODULE = Template("""\
+import runpy
+
+predict = runpy.run_path("$path")["predict"]  # or put it beside your code, and import it
+print(predict($example))""")
+
+_PYTHON_JSON = Template("""\
+import json
+
+with open("$path") as file:
+    network = json.load(file)
+print(network["model_info"], network["architecture"], network["weights"].keys())
+# the generated module of format python shows how to compute with it""")
+
+_CPP_HEADER = Template("""\
+#include "$path"
+
+#include <iostream>
+
+int main() {
+  std::cout << $namespace::predict($cpp_example) << std::endl;
+}""")
+
 SNIPPETS: dict[str, Snippet] = {
     "aotinductor": Snippet(python=_PYTHON_AOTINDUCTOR, cpp=_CPP_AOTINDUCTOR),
+    "cpp": Snippet(cpp=_CPP_HEADER),
+    "json": Snippet(python=_PYTHON_JSON),
     "onnx": Snippet(python=_PYTHON_ONNX),
+    "python": Snippet(python=_PYTHON_MODULE),
     "quantized": Snippet(python=_PYTHON_ONNX),
     "torch_export": Snippet(python=_PYTHON_TORCH_EXPORT),
     "torchscript": Snippet(
@@ -109,7 +136,8 @@ _CPP_DTYPES: dict[str, str] = {
 
 def python(format_: str, path: str, contract: Contract) -> str:
     """Return Python code that loads the artifact at `path`, or nothing for a format without a snippet."""
-    return _filled(SNIPPETS[format_].python, path, contract) if format_ in SNIPPETS else ""
+    template = SNIPPETS[format_].python if format_ in SNIPPETS else None
+    return _filled(template, path, contract) if template else ""
 
 
 def cpp(format_: str, path: str, contract: Contract) -> str:
@@ -144,6 +172,9 @@ def _filled(template: Template, path: str, contract: Contract) -> str:
         ]
     return template.substitute(
         path=path,
+        example=_example(contract, "[", "]"),
+        cpp_example=_example(contract, "{", "}"),
+        namespace=identifier("/".join(path.split("/")[1:-2])),
         arguments=", ".join(tensor.name for tensor in contract.inputs),
         output=output,
         cpp_type="torch::Tensor" if single else "torch::jit::IValue",
@@ -153,6 +184,12 @@ def _filled(template: Template, path: str, contract: Contract) -> str:
         python_after=python_after,
         cpp_after=_indented(cpp_after),
     )
+
+
+def _example(contract: Contract, opening: str, closing: str) -> str:
+    """Return an argument of a `predict` that takes a text or a list of numbers."""
+    (*_, width) = contract.inputs[0].shape
+    return f"{opening}{', '.join(['0.5'] * width)}{closing}" if isinstance(width, int) else '"some text"'
 
 
 def _indented(lines: list[str]) -> str:

@@ -26,6 +26,8 @@ MEANING = (
 CAMPAIGNS = 8
 """So many campaigns have their advice and their specification on the first page; others on their own pages."""
 
+FENCES = {"Python": "python", "C++": "cpp"}
+
 Section = Callable[[Sequence[SummaryModel]], str]
 
 
@@ -257,12 +259,11 @@ def _loading(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) 
 
 
 def _snippets(format_: str, layout: str, path: str, contract: Contract) -> str:
-    blocks = [f"```python\n{loading.python(format_, path, contract)}\n```"]
-    if code_cpp := loading.cpp(format_, path, contract):
-        blocks.append(f"```cpp\n{code_cpp}\n```")
+    code = {"Python": loading.python(format_, path, contract), "C++": loading.cpp(format_, path, contract)}
+    blocks = [f"```{FENCES[language]}\n{text}\n```" for language, text in code.items() if text]
     blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
     blocks += [f"{loading.legacy(format_)}."] if loading.legacy(format_) else []
-    languages = "Python and C++" if code_cpp else "Python"
+    languages = " and ".join(language for language, text in code.items() if text)
     return details(f"{prose(format_)}, {prose(layout)} layout: {languages}", "\n\n".join(blocks))
 
 

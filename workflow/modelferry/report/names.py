@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from modelferry.families import load_family
 from modelferry.records import SummaryArtifact, SummaryModel
 
 LARGE = 20
@@ -55,6 +56,11 @@ def short_names(models: Sequence[SummaryModel]) -> dict[str, str]:
 def channel(model: SummaryModel) -> str:
     """Return the model's value on its first axis, by convention the channel."""
     return str(next(iter(model.axes.values()), model.campaign))
+
+
+def size_noun(models: Sequence[SummaryModel]) -> str:
+    """Return what an event of these models consists of, in the plural: particles, bytes."""
+    return load_family(models[0].family).size or "particles"
 
 
 def exports(models: Sequence[SummaryModel]) -> list[str]:

@@ -24,7 +24,7 @@ from modelferry.report.cells import (
     table,
 )  # fmt: skip
 from modelferry.report.latency import EAGER, at_working_point, measured
-from modelferry.report.names import artifact_of, channel, export_title, exports, short_names
+from modelferry.report.names import artifact_of, channel, export_title, exports, short_names, size_noun
 
 BYTES_A_FLOAT32 = 4
 
@@ -209,7 +209,7 @@ def all_latencies(models: Sequence[SummaryModel]) -> str:
         for export, row in measured([model])
     ]
     header = [
-        "model", "export", "runtime", "threads", "batch", "particles", "p50 [ms]", "95 % interval [ms]",
+        "model", "export", "runtime", "threads", "batch", size_noun(models), "p50 [ms]", "95 % interval [ms]",
         "p90 [ms]", "p99 [ms]", "speed-up", "events/s", "samples",
     ]  # fmt: skip
     return table(header, rows, "lll")

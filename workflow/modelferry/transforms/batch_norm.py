@@ -1,8 +1,8 @@
-"""Batch norm in evaluation mode is an affine map a feature, y = scale · x + shift: it folds into a linear layer.
+"""Batch norm in evaluation mode is an affine map a feature, y = scale · x + shift: it folds into a neighbouring layer.
 
 Three places, each a function on a state dict that takes the norm's entries out and rewrites its neighbour's:
 
-* after a linear layer: into that layer;
+* after a linear layer or a convolution: into that layer, exact at a convolution's borders too;
 * before a linear layer (say, after an activation): into that next layer;
 * last in a function that is averaged: past the mean, where it acts on fewer rows. A mean over nothing is 0 and stays 0,
   so its shift may only be added where there was something to average.
@@ -39,11 +39,15 @@ def scale_and_shift(state: Mapping[str, Tensor], norm: str, epsilon: float = EPS
     return scale, state[f"{norm}.bias"] - scale * state[f"{norm}.running_mean"]
 
 
-def fold_into_previous(state: Mapping[str, Tensor], linear: str, norm: str) -> StateDict:
-    """Return `state` with the batch norm that follows a linear layer folded into it."""
-    scale, shift = scale_and_shift(state, norm)
-    weight, bias = scale.unsqueeze(1) * state[f"{linear}.weight"], scale * state[f"{linear}.bias"] + shift
-    return _replaced(state, norm, {f"{linear}.weight": weight, f"{linear}.bias": bias})
+def fold_into_previous(state: Mapping[str, Tensor], layer: str, norm: str, epsilon: float = EPSILON) -> StateDict:
+    """Return `state` with the batch norm that follows a linear layer or a convolution folded into it.
+
+    The layer has a bias afterwards, also if it had none.
+    """
+    scale, shift = scale_and_shift(state, norm, epsilon)
+    weight, bias = state[f"{layer}.weight"], state.get(f"{layer}.bias", torch.zeros_like(shift))
+    weight = scale.view(-1, *[1] * (weight.dim() - 1)) * weight
+    return _replaced(state, norm, {f"{layer}.weight": weight, f"{layer}.bias": scale * bias + shift})
 
 
 def fold_into_next(state: Mapping[str, Tensor], norm: str, linear: str) -> StateDict:

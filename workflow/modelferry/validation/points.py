@@ -13,8 +13,9 @@ Sizes = Mapping[str, int]
 
 
 def sizes_of(dimension: Dimension, neighbours: int = 0) -> tuple[int, ...]:
-    """Return the sizes to probe: minimum, 1, 2, odd, around the number of neighbours, typical, maximum."""
+    """Return the sizes to probe: minimum, 1, 2, odd, around the number of neighbours, typical, turning, maximum."""
     wanted = {dimension.minimum, 1, 2, 3, 7, dimension.typical, dimension.maximum}
+    wanted |= {turning + step for turning in dimension.turning for step in (-1, 0, 1)}
     wanted |= {neighbours, neighbours + 1, neighbours + 2} if neighbours else set()
     return tuple(sorted(size for size in wanted if dimension.minimum <= size <= dimension.maximum))
 

@@ -61,7 +61,8 @@ def record_reference(planned: PlannedModel) -> Recording:
 def load_reference(planned: PlannedModel, family: Family) -> torch.nn.Module:
     """Return the network as trained, with its weights, in evaluation mode and float32."""
     network = family.reference(planned.hyperparameters)
-    network.load_state_dict(fit(load_state_dict(planned.model.checkpoint), network, planned.model.checkpoint))
+    path = planned.model.checkpoint
+    network.load_state_dict(fit(family.own_names(load_state_dict(path), path), network, path))
     return network.eval()
 
 

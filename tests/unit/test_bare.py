@@ -1,0 +1,153 @@
+"""Export of a checkpoint by its path: no config, files that are checked before they are left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modelferry.cli import main
+from modelferry.families import load_family
+from modelferry.formats.python import Python
+
+FAMILY = load_family("bytecnn")
+SIZES = {**FAMILY.hyperparameters, "embedding": 4, "convolutions": [[5, 3, True], [4, 3, True]], "dense": 6}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with a checkpoint; no config."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(4)
+    network = FAMILY.reference(SIZES)
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.mul_(1.5)
+    torch.save(network.state_dict(), "my-model.pth")
+    return tmp_path
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        assert main(["export", *arguments]) != 0
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ")
+        assert "Traceback" not in captured.err
+        return captured.err
+
+    return run
+
+
+def score(path: str, text: str, **changes: object) -> float:
+    network = FAMILY.reference({**SIZES, **changes})
+    network.load_state_dict(dict(FAMILY.own_names(torch.load(path, weights_only=True), path)))
+    data = torch.tensor([list(text.encode())], dtype=torch.uint8)
+    with torch.inference_mode():
+        return float(network.double().eval()(data))
+
+
+def test_default_is_both_json_and_python_here(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "my-model.pth"]) == 0
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "my_model_weights.py"}
+    printed = capsys.readouterr().out
+    assert "does not tell max_len = 512, pooling = mean_max, eps = 1e-05" in printed
+    assert len(re.findall(r"largest difference on \d+ texts", printed)) == 2
+    assert "warning" not in printed
+    module = runpy.run_path("my_model_weights.py")
+    info = json.loads(Path("my-model.json").read_text())["model_info"]
+    assert module["MODEL_INFO"] == {name: info[name] for name in module["MODEL_INFO"]}
+    assert (info["name"], info["version"], info["accuracy"], info["exported"]) == ("my-model", "1.0.0", None, None)
+    assert module["predict"]("some text") == pytest.approx(score("my-model.pth", "some text"), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (["json"], {"my-model.json"}),
+        (["python"], {"my_model_weights.py"}),
+        (["both"], {"my-model.json", "my_model_weights.py"}),
+        (["cpp", "json"], {"my-model.hpp", "my-model.json"}),
+    ],
+)
+def test_formats_are_those_asked_for(asked: list[str], wanted: set[str], folder: Path) -> None:
+    options = [word for name in asked for word in ("--format", name)]
+    assert main(["export", "my-model.pth", "--output-dir", "new/folder", *options]) == 0
+    assert {path.name for path in (folder / "new/folder").iterdir()} == wanted
+
+
+def test_options_and_checkpoint_say_what_the_network_is(folder: Path) -> None:
+    state = torch.load("my-model.pth", weights_only=True)
+    torch.save({"model_state_dict": state, "accuracy": 0.7, "version": "0.3", "max_len": 64, "epoch": 7}, "facts.pth")
+    options = ["--format", "json", "--name", 'Ünï "x"', "--set", "pooling=mean"]
+    assert main(["export", "facts.pth", *options]) == 0
+    content = json.loads(Path("facts.json").read_text())
+    assert content["architecture"]["max_len"] == 64
+    assert content["architecture"]["pooling"] == "mean"
+    assert content["model_info"]["name"] == 'Ünï "x"'
+    assert (content["model_info"]["version"], content["model_info"]["accuracy"]) == ("0.3", 0.7)
+    assert main(["export", "facts.pth", *options, "--version", "2", "--accuracy", ".8", "--time-stamp"]) == 0
+    info = json.loads(Path("facts.json").read_text())["model_info"]
+    assert (info["version"], info["accuracy"]) == ("2", 0.8)
+    assert re.match(r"20\d\d-\d\d-\d\dT", info["exported"])
+
+
+def test_json_is_exported_again_as_it_was(folder: Path) -> None:
+    assert main(["export", "my-model.pth", "--format", "json", "--accuracy", "0.25"]) == 0
+    assert main(["export", "my-model.json", "--format", "json", "--output-dir", "again"]) == 0
+    assert Path("again/my-model.json").read_bytes() == Path("my-model.json").read_bytes()
+
+
+def test_module_that_is_another_function_is_not_left_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    body = Python.body
+    monkeypatch.setattr(Python, "body", lambda *call: body(*call).replace('pooling="mean_max"', 'pooling="max"'))
+    assert fails("my-model.pth").startswith("error: my_model_weights.py is not the network as trained: ")
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "logs"}
+
+
+def test_network_that_tells_nothing_apart_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = torch.load("my-model.pth", weights_only=True)
+    state["output.bias"] -= 30
+    torch.save(state, "dull.pth")
+    assert main(["export", "dull.pth", "--format", "json"]) == 0
+    assert "nearly the same score for all texts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["missing.pth"], "no checkpoint at missing.pth"),
+        (["my-model.pth", "--format", "jason"], "did you mean 'json'?"),
+        (["my-model.pth", "--all"], "both a checkpoint and models of the config are chosen"),
+        (["my-model.pth", "--accuracy", "79"], "79 is not from 0 to 1"),
+        (["my-model.pth", "--set", "max_len"], "'max_len' sets nothing"),
+        (["my-model.pth", "--set", "dense=7"], "dense is 7 in the config but 6 in the checkpoint"),
+        (["my-model.pth", "--family", "bytecnnn"], "did you mean 'bytecnn'?"),
+        ([], "there is no config.yaml"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]) -> None:
+    assert wanted in fails(*arguments)
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path, fails: Callable[..., str]) -> None:
+    state = torch.load("my-model.pth", weights_only=True)
+    state["conv1.weight"][0, 0, 0] = np.nan
+    torch.save(state, "nan.pth")
+    assert "conv1.weight not finite" in fails("nan.pth")
+    assert not Path("nan.json").exists()
+
+
+def test_checkpoint_of_another_network_shows_the_table(folder: Path, fails: Callable[..., str]) -> None:
+    torch.save(torch.nn.Linear(3, 2).state_dict(), "other.pth")
+    message = fails("other.pth")
+    assert "other.pth is no byte CNN: no conv1.weight" in message
+    assert re.search(r"embedding\.weight +– +\(256, E\)", message)

@@ -1,0 +1,109 @@
+"""A byte CNN through the whole workflow: formats without a framework, a family without particles."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from workflow_harness import Folder
+
+from modelferry.families import load_family
+
+MODEL = "edge/toxicity"
+RUNTIMES = {"json": "python", "python": "python", "cpp": "compiled"}
+SIZES = {"embedding": 4, "convolutions": [[6, 3, True], [5, 3, False]], "dense": 8, "max_len": 64}
+CONFIG: dict[str, Any] = {
+    "campaigns": {
+        "edge": {
+            "family": "bytecnn",
+            "axes": {"task": ["toxicity"]},
+            "checkpoint": "{task}.pth",
+            "hyperparameters": {"max_len": 64},
+            "formats": list(RUNTIMES),
+            "validation": {"events": 300},
+            "benchmark": {"seconds": 0.01, "batches": [1, 2], "sizes": [5, 30]},
+        }
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    made = Folder.fresh(tmp_path_factory.mktemp("byte-cnns") / "workflow", CONFIG)
+    family = load_family("bytecnn")
+    torch.manual_seed(3)
+    state = family.reference({**family.hyperparameters, **SIZES}).state_dict()
+    state["output.weight"] *= 10
+    respelt = {name.replace("classifier.", "fc1.").replace("output.", "fc2."): t for name, t in state.items()}
+    torch.save(respelt, made.path / "toxicity.pth")
+    made.run()
+    return made
+
+
+def record(folder: Folder, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder.path / name).read_text())
+    return found
+
+
+def test_all_formats_pass_with_all_controls(folder: Folder) -> None:
+    summary = record(folder, "reports/summary.json")
+    assert summary["verdict"] == "passed"
+    (model,) = summary["models"]
+    assert {artifact["format"]: artifact["validation"][0]["runtime"] for artifact in model["artifacts"]} == RUNTIMES
+    assert [control["name"] for control in summary["controls"]] == [
+        "one weight changed by 10 %", "bytes in reverse order", "first byte lost", "padded with blanks",
+    ]  # fmt: skip
+    for name, runtime in RUNTIMES.items():
+        validation = record(folder, f"results/{MODEL}/{name}/validation.{runtime}.json")
+        labels = {point["label"] for point in validation["shapes"]}
+        assert {"bytes=0", "bytes=63", "bytes=64", "bytes=65", "bytes=256", "empty text", "no valid UTF-8"} <= labels
+        assert validation["error_ratio_float64"] < (2 if name == "cpp" else 1)
+
+
+def test_benchmark_has_the_sizes_of_texts_and_the_memory_of_the_artifacts_own_process(folder: Folder) -> None:
+    for name, runtime in RUNTIMES.items():
+        rows = record(folder, f"results/{MODEL}/{name}/benchmark.{runtime}.json")["rows"]
+        assert [(row["batch"], row["particles"]) for row in rows] == [(1, 5), (1, 30), (2, 30)]
+        assert all(row["outputs_correct"] for row in rows)
+        assert all(0.5 < row["peak_memory_mb"] < 40 for row in rows)
+        assert all(0 < row["cold_load_ms"] < 1000 for row in rows), "compiling is no part of loading"
+
+
+def test_report_speaks_of_bytes(folder: Folder) -> None:
+    page = (folder.path / "reports/summary.md").read_text()
+    assert "For one event of 30 bytes" in page
+    assert "| batch | bytes | p50" in page
+    assert "particles" not in page.replace("latency-by-particles.png", "")
+
+
+def test_snippets_of_the_report_run(folder: Folder, tmp_path: Path) -> None:
+    page = html.unescape((folder.path / "reports/summary.md").read_text())
+    found = re.findall(r"<summary>(\w+), bytes layout: \S+</summary>\n\n```(\w+)\n(.*?)```", page, re.DOTALL)
+    assert {(name, language) for name, language, _ in found} == {
+        ("json", "python"),
+        ("python", "python"),
+        ("cpp", "cpp"),
+    }
+    outputs = {}
+    for name, language, code in found:
+        if language == "python":
+            command = [sys.executable, "-I", "-S", "-c", code]
+        else:
+            (tmp_path / "main.cpp").write_text(code)
+            compile_ = ["g++", "-std=c++17", "-I", folder.path, tmp_path / "main.cpp", "-o", tmp_path / "main"]
+            subprocess.run(compile_, check=True)
+            command = [str(tmp_path / "main")]
+        outputs[name] = subprocess.run(command, cwd=folder.path, capture_output=True, text=True, check=True).stdout
+    assert float(outputs["python"]) == pytest.approx(float(outputs["cpp"]), abs=1e-5)
+    assert "toxicity" in outputs["json"]
+
+
+def test_nothing_runs_again(folder: Folder) -> None:
+    assert folder.would_run() == set()

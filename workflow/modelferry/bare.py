@@ -1,0 +1,208 @@
+"""Export of a single checkpoint with no config: file in, files out, each checked before it is called done."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.checkpoints import facts_beside, fit, load_state_dict
+from modelferry.errors import ArtifactError, ConfigError, ContractError
+from modelferry.families import Family, load_family
+from modelferry.formats import load_format
+from modelferry.records import Tolerance, temporary_name
+from modelferry.transforms import resolve_transforms
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.contract import Arrays
+    from modelferry.validation.probes import Probe
+
+CHECKED = 64
+"""Events that a written file is tried on, at least."""
+UNDECIDED = 1e-2
+"""Scores that differ by less over all these events tell nothing apart."""
+NAMES = {"json": "{stem}.json", "python": "{identifier}_weights.py"}
+"""File names of formats for which they are not ``{stem}.{extension}``; those that pinybytecnn's exporter writes."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file, and its largest difference from the float32 network as trained."""
+
+    path: Path
+    bytes: int
+    max_abs_diff: float
+    events: int
+
+
+@dataclass(frozen=True)
+class BareModel:
+    """A checkpoint as a network: what it is called, and its weights under the reference's names."""
+
+    path: Path
+    family: Family
+    hyperparameters: Mapping[str, Any]
+    assumed: tuple[str, ...]
+    """Hyperparameters that nothing tells, and that have their defaults."""
+    facts: Mapping[str, str]
+    """Name, version and accuracy, as far as they are known."""
+    weights: Mapping[str, torch.Tensor]
+
+
+def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Mapping[str, str]) -> BareModel:
+    """Return the network of a checkpoint; `given` are hyperparameters, and `facts` come before those of the file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint of this family; for a byte CNN with the table of what was found and what is needed.
+    ConfigError
+        If a hyperparameter is unknown, or is another in the file.
+    """
+    family = load_family(family_name)
+    state = family.own_names(load_state_dict(path), str(path))
+    shapes = read_shapes(path)
+    told = {**infer_hyperparameters(family, shapes), **stated_hyperparameters(family, path)}
+    beside = facts_beside(path)
+    told |= {name: value for name, value in beside.items() if name in family.hyperparameters and name not in told}
+    hyperparameters = family.resolve(given, told)
+    trained = family.deployable(hyperparameters, family.reference_layout)
+    known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
+    return BareModel(
+        path=path,
+        family=family,
+        hyperparameters=hyperparameters,
+        assumed=tuple(name for name in family.hyperparameters if name not in {**told, **given}),
+        facts={"name": path.stem, "version": "1.0.0", **known, **facts},
+        weights=fit(state, trained, path),
+    )
+
+
+def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: Path) -> Iterator[Written]:
+    """Write the model to each format, compare it with `truth`, and yield what was written.
+
+    Raises
+    ------
+    ArtifactError
+        If a written file does not compute the network as trained; it is then not left behind.
+    """
+    family, hyperparameters = model.family, model.hyperparameters
+    layout = family.layouts[0]
+    contract = family.contract(hyperparameters, layout)
+    transforms = resolve_transforms({}, family.transforms(layout))
+    deployable = family.rewritten(hyperparameters, layout, transforms).eval()
+    weights = family.rewritten_weights(model.weights, hyperparameters, layout, transforms)
+    for name in formats:
+        target = load_format(name)
+        out = folder / file_name(name, model.path.stem)
+        if out.exists() and out.samefile(model.path):
+            raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
+        temporary = temporary_name(out).with_suffix(f".{target.extension}")
+        try:
+            with tempfile.TemporaryDirectory(prefix="modelferry-export-") as work:
+                template = Path(work) / f"template.{target.extension}"
+                example = family.collate(truth.probes[0].events, layout)
+                target.build_template(deployable, contract, example, target.resolve_options({}), template)
+                target.fill(template, weights, model.facts, temporary)
+            apart = truth.difference(temporary, name, out)
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
+        yield Written(out, out.stat().st_size, apart, len(truth.labels))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the network as trained gives on some probes, (events, values)."""
+
+    model: BareModel
+    probes: tuple[Probe, ...]
+    labels: np.ndarray
+    float32: Arrays
+    float64: Arrays
+
+    @classmethod
+    def of(cls, model: BareModel) -> Truth:
+        """Evaluate the reference on events of all sizes."""
+        import torch
+
+        from modelferry.validation.eager import evaluate
+        from modelferry.validation.probes import make_probes
+
+        family = model.family
+        contract = family.contract(model.hyperparameters, family.reference_layout)
+        probes = [probe for probe in make_probes(family, contract, CHECKED, 1, (), "") if _allowed(probe, model)]
+        # The first one is the example that a template is made with: several events, of several sizes.
+        probes.sort(key=lambda probe: len(probe.events) != contract.dimension(family.batch).typical)
+        network = family.reference(model.hyperparameters)
+        network.load_state_dict(model.weights)
+        float32 = evaluate(network.eval(), family, contract, probes)
+        float64 = evaluate(family.double(network), family, contract, probes, torch.float64)
+        labels = np.repeat([probe.label for probe in probes], [len(probe.events) for probe in probes])
+        return cls(model, tuple(probes), labels, float32, float64)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether all events have nearly the same outputs, as from a network that was not trained, or is broken."""
+        return all(np.ptp(values, axis=0).max() < UNDECIDED for values in self.float64.values())
+
+    def difference(self, path: Path, format_name: str, called: Path) -> float:
+        """Return the largest difference of an artifact; raise `ArtifactError` if it is another function.
+
+        `called` is what the error calls it: `path` may have a temporary name.
+        """
+        from modelferry.validation.compare import Outputs
+        from modelferry.validation.verdict import judge
+
+        family = self.model.family
+        contract = family.contract(self.model.hyperparameters, family.layouts[0])
+        run = load_format(format_name).load(path, threads=1)
+        rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
+        largest = 0.0
+        for name, truth in self.float32.items():
+            outputs = Outputs(self.float64[name], truth, np.concatenate([row[name] for row in rows]))
+            judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
+            if not judgement.verdict.passed:
+                raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")
+            largest = max(largest, judgement.regular.max_abs)
+        return largest
+
+
+def _allowed(probe: Probe, model: BareModel) -> bool:
+    """Return whether a probe is within the contract; what lies outside is for the workflow's validation."""
+    contract = model.family.contract(model.hyperparameters, model.family.layouts[0])
+    try:
+        contract.check(model.family.collate(probe.events, contract.layout))
+    except ContractError:
+        return False
+    return True
+
+
+def file_name(format_name: str, stem: str) -> str:
+    """Return the name of the file that a checkpoint called `stem` becomes."""
+    pattern = NAMES.get(format_name, f"{{stem}}.{load_format(format_name).extension}")
+    return pattern.format(stem=stem, identifier=re.sub(r"\W", "_", stem))
+
+
+def parse_hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values of ``name=value``, read as YAML."""
+    import yaml
+
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"'{text}' sets nothing", "write --set NAME=VALUE, for instance max_len=256")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"'{value}' is no value", "write --set NAME=VALUE, for instance max_len=256") from None
+    return found

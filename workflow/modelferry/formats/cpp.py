@@ -1,0 +1,102 @@
+"""C++: one header of C++17, weights as `constexpr`, with a `predict` of its own and no dependency."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Contract
+from modelferry.digests import sha256_of_file
+from modelferry.errors import ArtifactError
+from modelferry.formats import Runner
+from modelferry.source import FACTS
+from modelferry.source.format import SourceFormat
+from modelferry.source.text import constant, identifier
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelferry.source.description import Description
+
+FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror")
+
+
+class Cpp(SourceFormat):
+    """A header; the contract is its constant `contract`, and the network's name its namespace."""
+
+    name = "cpp"
+    extension = "hpp"
+    runtimes = ("compiled",)
+
+    def unavailable(self) -> str:
+        """Ask for a C++ compiler, without which a header can be written but not validated."""
+        compiler = os.environ.get("CXX", "g++")
+        missing = f"format cpp needs a C++ compiler to be validated, and there is no '{compiler}'; apt install g++"
+        return "" if shutil.which(compiler) else missing
+
+    def body(self, description: Description, contract: Contract) -> str:
+        """Return the header with blanks."""
+        from modelferry.source.cpp_header import header_body
+
+        return header_body(description, contract)
+
+    def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
+        """Return braced numbers of type float, axes as they are and, for another blank, in reverse."""
+        from modelferry.source.cpp_header import OUTPUTS_LAST, braced
+
+        return {
+            constant(name): braced(values),
+            constant(OUTPUTS_LAST + name): braced(values.T),
+        }
+
+    def facts(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return strings, and the name as an identifier."""
+        from modelferry.source.cpp_header import quoted
+
+        known = {name: quoted(given.get(name, "")) for name in FACTS}
+        plain = identifier(given["name"])
+        return {**known, "identifier": plain, "guard": f"{plain.upper()}_HPP"}
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Run the compiled header in a process of its own, on one thread."""
+        from modelferry.source.hosting import Hosted
+
+        return Hosted([str(self.prepare(path))], path)
+
+    def prepare(self, path: Path) -> Path:
+        """Compile a program around the header and return it; once for each content of a file in this process."""
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing", "export it")
+        if reason := self.unavailable():
+            raise ArtifactError(reason)
+        return _compiled(path.resolve(), sha256_of_file(path))
+
+
+@cache
+def _programs() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder of compiled programs, which goes with this process."""
+    return tempfile.TemporaryDirectory(prefix="modelferry-compiled-")
+
+
+@cache
+def _compiled(path: Path, digest: str) -> Path:
+    from modelferry.source.cpp_program import program
+
+    folder = Path(_programs().name)
+    source, out = folder / f"{digest}.cpp", folder / digest
+    source.write_text(program(path))
+    command = [os.environ.get("CXX", "g++"), *FLAGS, str(source), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = next((line for line in done.stderr.splitlines() if "error" in line), "the compiler failed")
+        raise ArtifactError(f"{path} does not compile: {reason}", "export it again")
+    return out
+
+
+FORMAT = Cpp()

@@ -1,0 +1,59 @@
+"""JSON: a byte CNN as numbers with names, to be read by whatever runs at the edge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Contract
+from modelferry.errors import ArtifactError, CheckpointError
+from modelferry.formats import Runner
+from modelferry.source import FACTS
+from modelferry.source.format import SourceFormat
+from modelferry.source.text import constant
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelferry.source.description import Description
+
+
+class Json(SourceFormat):
+    """A file of `model_info`, `architecture`, `contract` and `weights`; its schema is `bytecnn.schema.json`."""
+
+    name = "json"
+    extension = "bytecnn.json"  # beside a template stands its record, template.json
+    runtimes = ("python",)
+
+    def body(self, description: Description, contract: Contract) -> str:
+        """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""
+        from modelferry.source.json_file import file_body
+
+        if description.text is None:
+            raise ArtifactError("format json holds byte CNNs only, and this network reads no text", "use python or cpp")
+        return file_body(description, contract)
+
+    def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
+        """Return nested arrays."""
+        return {constant(name): json.dumps(values.tolist(), separators=(",", ":"))}
+
+    def facts(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return strings, null for what is unknown, and the accuracy as a number."""
+        known = {name: json.dumps(given.get(name)) for name in FACTS}
+        return {**known, "accuracy": given.get("accuracy", "null")}
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
+        from modelferry.formats.python import host_python
+        from modelferry.source.json_file import read_file
+
+        try:
+            read_file(path)
+        except CheckpointError as error:
+            raise ArtifactError(str(error)) from error
+        return host_python(path)
+
+
+FORMAT = Json()

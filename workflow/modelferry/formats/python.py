@@ -1,0 +1,63 @@
+"""Python: a module of the standard library alone, weights as constants, with a `predict` of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.contract import Contract
+from modelferry.errors import ArtifactError
+from modelferry.formats import Runner
+from modelferry.source import FACTS
+from modelferry.source.format import SourceFormat
+from modelferry.source.text import constant
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modelferry.source.description import Description
+
+
+class Python(SourceFormat):
+    """A module; the contract is its constant `CONTRACT`."""
+
+    name = "python"
+    extension = "py"
+    runtimes = ("python",)
+
+    def body(self, description: Description, contract: Contract) -> str:
+        """Return the module with blanks."""
+        from modelferry.source.python_module import module_body
+
+        return module_body(description, contract)
+
+    def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
+        """Return a string of nested lists."""
+        from modelferry.source.python_module import quoted
+
+        return {constant(name): quoted(values.tolist())}
+
+    def facts(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return strings, None for what is unknown, and the accuracy as a number."""
+        known = {name: json.dumps(given[name]) if name in given else "None" for name in FACTS}
+        return {**known, "accuracy": given.get("accuracy", "None")}
+
+    def load(self, path: Path, threads: int) -> Runner:
+        """Import the module in a fresh interpreter that finds the standard library only; it uses one thread."""
+        return host_python(path)
+
+
+def host_python(path: Path) -> Runner:
+    """Return a module or a JSON file, hosted by a fresh interpreter that finds the standard library only."""
+    from modelferry.source import host, runtime  # noqa: F401 - what the interpreter will run
+    from modelferry.source.hosting import Hosted
+
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing", "export it")
+    return Hosted([sys.executable, "-I", "-S", "-B", host.__file__, str(path)], path)
+
+
+FORMAT = Python()
