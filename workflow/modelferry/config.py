@@ -21,7 +21,7 @@ from modelferry.formats import format_names, load_format
 from modelferry.records import Tolerance
 
 DEMO = "demo"
-RESERVED_CAMPAIGNS = {"templates", "demo"}
+RESERVED_CAMPAIGNS = {"templates", "demo", "runtimes"}
 UNKNOWN_KEY = "unknown_key"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 

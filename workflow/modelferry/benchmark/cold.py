@@ -6,31 +6,24 @@ import importlib
 import multiprocessing
 import resource
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.benchmark.subjects import EAGER, Subject, load_subject, sample_inputs
 from modelferry.families import load_family
+from modelferry.runtimes import ColdStart, load_runtime
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
 
-LIBRARIES = {"pytorch": "torch"}
-"""Modules of runtimes that are not called like them."""
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """What it takes until the first result; the runtime's own library is imported before the clock starts."""
-
-    load_ms: float
-    first_call_ms: float
-    peak_memory_mb: float
-
-
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     """Load and call once in a fresh process; those of PyTorch come from one that has imported it and done nothing."""
+    if subject.export != EAGER:
+        inputs = sample_inputs(load_family(planned.model.family), planned, subject.layout)
+        path, threads = Path(planned.artifact(subject.export)), planned.model.benchmark.threads
+        if (found := load_runtime(subject.runtime).cold_start(path, threads, inputs)) is not None:
+            return found
     context = multiprocessing.get_context("forkserver" if subject.runtime == "pytorch" else "spawn")
     if subject.runtime == "pytorch":
         context.set_forkserver_preload(["torch"])
@@ -43,7 +36,7 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     inputs = sample_inputs(family, planned, subject.layout)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
-    importlib.import_module(LIBRARIES.get(subject.runtime, subject.runtime))
+    importlib.import_module(load_runtime(subject.runtime).library)
     started = time.perf_counter()
     run = load_subject(planned, family, subject, planned.model.benchmark.threads)
     loaded = time.perf_counter()

@@ -18,7 +18,7 @@ from modelferry.environment import describe
 from modelferry.errors import ArtifactError
 from modelferry.export import trained_weights
 from modelferry.families import Family, load_family
-from modelferry.formats import Format, Runner, load_format
+from modelferry.formats import Format, Runner
 from modelferry.records import (
     Control,
     IllConditioned,
@@ -28,6 +28,7 @@ from modelferry.records import (
     Tolerance,
     Validation,
 )
+from modelferry.runtimes import in_runtime
 from modelferry.validation.compare import Outputs, area_under_curve, argmax_flips, softmax, within
 from modelferry.validation.controls import broken_runners
 from modelferry.validation.probes import Probe
@@ -55,7 +56,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = load_family(spec.family), load_format(spec.format)
+    family, target = load_family(spec.family), in_runtime(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
