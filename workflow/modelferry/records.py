@@ -354,6 +354,8 @@ class Summary(Record):
     templates: tuple[SummaryTemplate, ...]
     controls: tuple[SummaryControl, ...]
     models: tuple[SummaryModel, ...]
+    runtimes_not_run: Mapping[str, str] = {}
+    """What this machine lacks, by the runtime that was left out for it."""
 
 
 WRITTEN: tuple[type[Record], ...] = (

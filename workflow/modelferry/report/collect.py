@@ -12,7 +12,6 @@ from modelferry import paths
 from modelferry.contract import Contract
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError
-from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, unavailable
 from modelferry.records import (
     BLIND,
@@ -33,6 +32,7 @@ from modelferry.records import (
     Template,
     Validation,
 )
+from modelferry.runtimes import runtimes_of
 
 R = TypeVar("R", bound=Record)
 
@@ -57,6 +57,7 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         templates=tuple(_templates(plan)),
         controls=controls,
         models=models,
+        runtimes_not_run=plan.runtimes_not_run,
     )
     return summary, contracts
 
@@ -79,10 +80,10 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
             path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
         )  # fmt: skip
-        artifact, found = _artifact(manifest, load_format(export.format).runtimes)
+        artifact, found = _artifact(manifest, runtimes_of(export.format))
         artifacts.append(artifact)
         problems += [f"{export.name}: {problem}" for problem in found]
-        baseline = baseline or _baseline(manifest, load_format(export.format).runtimes)
+        baseline = baseline or _baseline(manifest, runtimes_of(export.format))
     reason = model.missing or "; ".join(dict.fromkeys(problems))
     training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
     return SummaryModel(
@@ -176,7 +177,7 @@ def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
 def _validations(planned: PlannedModel) -> Iterator[Validation]:
     for export in planned.exports:
         manifest = _read(Manifest, paths.manifest(planned.id, export.name))
-        for runtime in load_format(export.format).runtimes if manifest else ():
+        for runtime in runtimes_of(export.format) if manifest else ():
             record = _read(Validation, paths.validation(planned.id, export.name, runtime))
             if manifest and (current := _of(manifest, record)):
                 yield current
