@@ -16,7 +16,7 @@ from modelferry.contract import Contract, Dimension, Tensor
 from modelferry.events.edges import delta_r_edges
 from modelferry.export import export_model
 from modelferry.families import load_family
-from modelferry.formats import aotinductor
+from modelferry.formats import aotinductor, load_format
 from modelferry.networks.charged_higgs_dense import nearest
 from modelferry.plan import Plan, PlannedModel
 from modelferry.templates import build_template
@@ -66,8 +66,6 @@ def record_outputs(planned: PlannedModel, folder: Path) -> None:
     for name in FORMATS:
         target = planned.template(name).format
         path = folder / name / Path(planned.artifact(name)).name
-        from modelferry.formats import load_format
-
         outputs = load_format(target).load(path, threads=1)(inputs)
         (folder / f"{name}.logits").write_bytes(outputs["logits"].tobytes())
 

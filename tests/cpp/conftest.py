@@ -1,0 +1,27 @@
+"""What the C++ tests share, made once for all test processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cpp_samples
+import pytest
+from filelock import FileLock
+
+from modelferry import cpp
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if reason := cpp.unavailable():
+        pytest.skip(f"cpp: {reason}")
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "cpp-samples"
+    with FileLock(root / "cpp-samples.lock"):
+        if not (folder / "edges.json").exists():
+            folder.mkdir(exist_ok=True)
+            cpp_samples.make(folder)
+    yield folder
