@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import cpp_samples
 import pytest
 from filelock import FileLock
 
+import cpp_samples
 from modelferry import cpp
 
 

@@ -22,7 +22,12 @@ def test_documented_commands_build_and_run_the_example(samples: Path, tmp_path: 
     script = "set -e\n" + build + run.replace("MODEL_FOLDER…", models)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = re.findall(r"^(\w+) \S+: (\d+) events, mean score ([\d.]+)$", done.stdout, re.MULTILINE)

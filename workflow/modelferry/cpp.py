@@ -61,7 +61,7 @@ def key() -> str:
 
 
 def runner() -> Path:
-    """Return the program that executes artifacts: the workflow's, or one from the cache, where it is built if need be."""
+    """Return the program that executes artifacts: the workflow's, or the one in the cache, built if need be."""
     of_workflow = Path(paths.cpp_runner(key()))
     return of_workflow if of_workflow.is_file() else build() / RUNNER
 

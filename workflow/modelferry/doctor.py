@@ -49,5 +49,7 @@ def examine() -> list[Finding]:
         findings.append(Finding(f"format {name}", not lacking, True, lacking or "ready"))
     for name in runtime_names():
         reason = load_runtime(name).unavailable()
-        findings.append(Finding(f"runtime {name}", not reason, True, f"{name}: not run ({reason})" if reason else "ready"))
+        findings.append(
+            Finding(f"runtime {name}", not reason, True, f"{name}: not run ({reason})" if reason else "ready")
+        )
     return findings

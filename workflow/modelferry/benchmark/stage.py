@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelferry import paths
-from modelferry.benchmark.cold import ColdStart, cold_start
+from modelferry.benchmark.cold import cold_start
 from modelferry.benchmark.subjects import EAGER, SEED, Subject, load_subject, subjects_of
 from modelferry.benchmark.timing import Latency, time_in_turn
 from modelferry.contract import Contract
@@ -17,7 +17,7 @@ from modelferry.environment import describe
 from modelferry.families import Family, load_family
 from modelferry.formats import Runner
 from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
-from modelferry.runtimes import load_runtime
+from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.validation.compare import within
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import subprocess
@@ -89,17 +90,17 @@ class Process:
         self._says.seek(0)
         last = (self._says.read().decode(errors="replace").strip().splitlines() or [""])[-1]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise ArtifactError(f"{self.path}: modelferry-run {how}" + (f": {last}" if last else ""), "report this artifact")
+        raise ArtifactError(
+            f"{self.path}: modelferry-run {how}" + (f": {last}" if last else ""), "report this artifact"
+        )
 
     def __del__(self) -> None:
         process = getattr(self, "_process", None)
         if process is None:
             return
         for stream in (process.stdin, process.stdout):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
         process.wait()
         self._says.close()
 
@@ -121,7 +122,7 @@ class Cpp(Runtime):
     def host(self, target: Format) -> Format:
         """Return the format with `load` as it is here."""
         hosted = copy.copy(target)
-        hosted.load = Process  # type: ignore[method-assign, assignment]
+        hosted.load = Process  # type: ignore[method-assign]
         return hosted
 
     def timed(self, run: Runner, inputs: Arrays) -> tuple[Arrays, float]:
