@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from modelferry import cpp
 
 
 @pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := cpp.unavailable():
         pytest.skip(f"cpp: {reason}")
     root = tmp_path_factory.getbasetemp()
@@ -24,4 +23,4 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if not (folder / "edges.json").exists():
             folder.mkdir(exist_ok=True)
             cpp_samples.make(folder)
-    yield folder
+    return folder
