@@ -16,6 +16,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/cpp.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/report.smk"

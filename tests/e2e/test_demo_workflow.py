@@ -13,6 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
+from modelferry.runtimes import runtimes_of
+
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = "Run1E2Mu"
 GOOD_SIGNAL, BAD_SIGNAL = "TTToHcToWAToMuMu-MHc130_MA90", "TTToHcToWAToMuMu-MHc100_MA95"
@@ -113,7 +115,9 @@ def test_good_model_passes_with_the_sheets_size(run: Run) -> None:
     for artifact in model["artifacts"]:
         assert (run.path / artifact["path"]).stat().st_size == artifact["bytes"]
         assert artifact["exactness"] == "exact"
-        assert [found["status"] for found in artifact["validation"]] == ["passed"]
+        assert {found["status"] for found in artifact["validation"]} == {"passed"}
+        assert tuple(found["runtime"] for found in artifact["validation"]) == runtimes_of(artifact["format"])
+        assert {found["runtime"] for found in artifact["benchmark"]} == set(runtimes_of(artifact["format"]))
         assert all(found["events"] >= 1000 for found in artifact["validation"])
     assert model["artifacts"][0]["bytes"] <= 1.3e6
 

@@ -10,6 +10,7 @@ from modelferry import plan as planning
 from modelferry.config import Config
 from modelferry.plan import Plan
 from modelferry.report.collect import collect
+from modelferry.runtimes import lacking
 
 FORMATS = [
     {"format": "torchscript", "layout": "flat"},
@@ -24,9 +25,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for fold in range(3):
         torch.save(formula_state(16, str(fold)), f"fold{fold}.pt")
     planning.unavailable.cache_clear()
+    lacking.cache_clear()
     planning._template_spec.cache_clear()
     yield tmp_path
     planning.unavailable.cache_clear()
+    lacking.cache_clear()
     planning._template_spec.cache_clear()
 
 
@@ -85,6 +88,8 @@ def test_without_a_compiler_the_other_formats_are_planned_and_the_report_says_wh
     assert {spec.format for spec in found.templates.values()} == {"torchscript", "onnx"}
     assert not any("aotinductor" in target for target in found.targets())
     summary, _ = collect(found)
+    assert summary.runtimes_not_run == {"cpp": "no C++ compiler; install g++ and cmake"}
+    assert not any("cpp" in target for target in found.targets())
     assert summary.verdict == "failed"
     for model in summary.models:
         assert "aotinductor-dense: " in model.reason
@@ -111,7 +116,7 @@ def test_parameters_are_strings_with_distinct_prefixes() -> None:
     for params in (
         found.export_params(model, "onnx-dense"),
         found.reference_params(model),
-        found.validate_params(model, "onnx-dense"),
+        found.validate_params(model, "onnx-dense", "onnxruntime"),
         found.benchmark_params(model),
         found.report_params(),
     ):

@@ -143,8 +143,8 @@ def jobs_in(output: str) -> Iterator[Job]:
 
 
 def named(jobs: Sequence[Job]) -> set[str]:
-    """Return jobs as ``stage`` or ``stage model``."""
-    return {f"{job.stage} {job.model}".strip() for job in jobs}
+    """Return jobs as ``stage`` or ``stage model``; whether there is a C++ runtime to build depends on the machine."""
+    return {f"{job.stage} {job.model}".strip() for job in jobs if job.rule != "build_cpp"}
 
 
 def of_model(model: str, *stages: str) -> set[str]:

@@ -112,6 +112,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("verdict", commands.verdict, common)
     add("doctor", commands.doctor, common)
     add("template", commands.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
+    add("build-cpp", commands.build_cpp, common)
     add("reference", commands.reference, chosen)
     add("gate", commands.gate, common)
     events = add("demo-events", commands.demo_events, common)

@@ -19,6 +19,7 @@ from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Validation, write_text
+from modelferry.runtimes import runtimes_of
 from modelferry.selection import select
 
 if TYPE_CHECKING:
@@ -76,6 +77,14 @@ def template(options: argparse.Namespace) -> int:
     return 0
 
 
+def build_cpp(options: argparse.Namespace) -> int:
+    """Build the C++ runtime, or take it from the cache, and print the folder that it is installed in."""
+    from modelferry import cpp
+
+    print(cpp.install().resolve())
+    return 0
+
+
 def reference(options: argparse.Namespace) -> int:
     """Record probes and the outputs of the network as trained, in float64 and float32."""
     from modelferry.validation.reference import record_reference
@@ -99,7 +108,7 @@ def validate(options: argparse.Namespace) -> int:
     failed: list[str] = []
 
     def run(planned: PlannedModel, name: str) -> None:
-        for runtime in load_format(planned.model.export(name).format).runtimes:
+        for runtime in runtimes_of(planned.model.export(name).format):
             if options.runtime in (None, runtime):
                 record = _validate(planned, name, runtime, options, _others(plan, planned))
                 _print_verdict(record, name)

@@ -24,7 +24,7 @@ from modelferry.tolerances import tolerance_of
 from modelferry.transforms import resolve_approximations
 
 DEMO = "demo"
-RESERVED_CAMPAIGNS = {"templates", "demo"}
+RESERVED_CAMPAIGNS = {"templates", "demo", "runtimes"}
 UNKNOWN_KEY = "unknown_key"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 

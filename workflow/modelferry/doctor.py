@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from modelferry.environment import describe, installed
 from modelferry.formats import format_names, load_format
+from modelferry.runtimes import load_runtime, runtime_names
 
 REQUIRED = (
     *("torch", "torch_geometric", "onnx", "onnxscript", "onnxruntime"),
     *("numpy", "uproot", "pydantic", "matplotlib", "scikit-learn"),
 )
 OPTIONAL = {"snakemake": "pip install 'snakemake>=9.27,<9.28' to run the workflow"}
-TOOLS = {"g++": "apt install g++ for format aotinductor", "make": "apt install make"}
+TOOLS = {"g++": "apt install g++ for format aotinductor and runtime cpp", "make": "apt install make"}
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,9 @@ def examine() -> list[Finding]:
     for name in format_names():
         lacking = load_format(name).unavailable()
         findings.append(Finding(f"format {name}", not lacking, True, lacking or "ready"))
+    for name in runtime_names():
+        reason = load_runtime(name).unavailable()
+        findings.append(
+            Finding(f"runtime {name}", not reason, True, f"{name}: not run ({reason})" if reason else "ready")
+        )
     return findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 RESULTS = "results"
 TEMPLATES = f"{RESULTS}/templates"
+RUNTIMES = f"{RESULTS}/runtimes"
 REPORTS = "reports"
 SUMMARY = f"{REPORTS}/summary.json"
 REPORT = f"{REPORTS}/summary.md"
@@ -12,6 +13,11 @@ COMPLETE = f"{REPORTS}/report.complete"
 GATE = f"{REPORTS}/gate.passed"
 PREVIOUS = f"{RESULTS}/.previous-reports.json"
 FAILURES = "logs/failures"
+
+
+def cpp_runner(key: str) -> str:
+    """Return the path of the program that executes artifacts in C++."""
+    return f"{RUNTIMES}/cpp-{key}/bin/modelferry-run"
 
 
 def artifact(model: str, export: str, extension: str) -> str:

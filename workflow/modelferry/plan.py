@@ -24,6 +24,7 @@ from modelferry.errors import CheckpointError, ConfigError, did_you_mean
 from modelferry.families import family_module, load_family
 from modelferry.formats import load_format
 from modelferry.records import Exactness, Tolerance
+from modelferry.runtimes import lacking, load_runtime, runtimes_of
 from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 
 STAGES = {
@@ -108,14 +109,21 @@ class PlannedModel:
         spec = self.template(export)
         return [self.model.checkpoint, spec.file, spec.record]
 
-    def validate_inputs(self, export: str) -> list[str]:
+    def validate_inputs(self, export: str, runtime: str) -> list[str]:
         """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
-        return [self.artifact(export), paths.manifest(self.id, export), *self.export_inputs(export)]
+        own = [self.artifact(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
+        return [*own, *self.export_inputs(export)]
 
     def benchmark_inputs(self) -> list[str]:
         """Return what a benchmark reads."""
         names = [export.name for export in self.exports]
-        return [self.model.checkpoint, *map(self.artifact, names), *(paths.manifest(self.id, name) for name in names)]
+        manifests = [paths.manifest(self.id, name) for name in names]
+        return [self.model.checkpoint, *map(self.artifact, names), *manifests, *_files(self.runtimes)]
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The runtimes of all exports that this machine has."""
+        return tuple(sorted({runtime for export in self.exports for runtime in runtimes_of(export.format)}))
 
     def tolerance(self, export: str) -> Tolerance:
         """Return what the outputs of an export may differ by."""
@@ -125,11 +133,11 @@ class PlannedModel:
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
-        return [paths.validation(self.id, e.name, r) for e in self.exports for r in load_format(e.format).runtimes]
+        return [paths.validation(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
 
     def benchmarks(self) -> list[str]:
         """Return the paths of all benchmarks of this model."""
-        return [paths.benchmark(self.id, e.name, r) for e in self.exports for r in load_format(e.format).runtimes]
+        return [paths.benchmark(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
 
 
 @cache
@@ -216,6 +224,18 @@ class Plan:
         return {f"{spec.architecture}/{spec.variant}": spec for spec in specs}
 
     @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The runtimes of all runnable models that this machine has."""
+        return tuple(sorted({runtime for planned in self.runnable.values() for runtime in planned.runtimes}))
+
+    @property
+    def runtimes_not_run(self) -> dict[str, str]:
+        """What this machine lacks, by the runtime of an export that is left out for it."""
+        exports = [export for planned in self.runnable.values() for export in planned.exports]
+        wanted = sorted({runtime for export in exports for runtime in load_format(export.format).runtimes})
+        return {runtime: reason for runtime in wanted if (reason := lacking(runtime))}
+
+    @property
     def campaigns_with_models(self) -> list[str]:
         """Campaigns of which at least one model can run."""
         return list(dict.fromkeys(planned.model.campaign for planned in self.runnable.values() if planned.exports))
@@ -241,7 +261,7 @@ class Plan:
     def benchmark_outputs(self, campaign: str) -> list[str]:
         """Return the benchmarks of a campaign's models, with the wildcard ``model``."""
         exports = next(p.exports for p in self.runnable.values() if p.model.campaign == campaign)
-        return [paths.benchmark("{model}", e.name, r) for e in exports for r in load_format(e.format).runtimes]
+        return [paths.benchmark("{model}", e.name, r) for e in exports for r in runtimes_of(e.format)]
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
@@ -270,14 +290,14 @@ class Plan:
 
     def template_params(self, spec: TemplateSpec) -> list[str]:
         """Return what decides whether a template is built again."""
-        code = _code("template", spec.family, spec.format)
+        code = _code("template", spec.family, f"formats.{spec.format}")
         return [code, _versions(load_format(spec.format).packages)]
 
     def export_params(self, planned: PlannedModel, export: str) -> list[str]:
         """Return what decides whether an artifact is made again."""
         spec = planned.template(export)
         return [
-            _code("export", spec.family, spec.format),
+            _code("export", spec.family, f"formats.{spec.format}"),
             _versions(load_format(spec.format).packages),
             *_checkpoint(planned.model),
         ]
@@ -301,11 +321,11 @@ class Plan:
             *_checkpoint(model),
         ]
 
-    def validate_params(self, planned: PlannedModel, export: str) -> list[str]:
-        """Return what decides whether an artifact is compared again."""
+    def validate_params(self, planned: PlannedModel, export: str, runtime: str) -> list[str]:
+        """Return what decides whether an artifact is compared again in a runtime."""
         format_name = planned.model.export(export).format
         return [
-            _code("validate", planned.model.family, format_name),
+            _code("validate", planned.model.family, f"formats.{format_name}", f"runtimes.{runtime}"),
             _config(planned.model.validation.model_dump()),
             _versions(load_format(format_name).packages),
         ]
@@ -314,8 +334,9 @@ class Plan:
         """Return what decides whether a model is timed again."""
         formats = sorted({export.format for export in planned.exports})
         packages = {package for name in formats for package in load_format(name).packages}
+        modules = [*(f"formats.{name}" for name in formats), *(f"runtimes.{name}" for name in planned.runtimes)]
         return [
-            _code("benchmark", planned.model.family, *formats),
+            _code("benchmark", planned.model.family, *modules),
             _config(planned.model.benchmark.model_dump()),
             _versions([*packages, *load_family(planned.model.family).packages]),
         ]
@@ -337,9 +358,13 @@ class Plan:
         return [_code("report"), f"missing:{digest_of(missing, 16)}", f"models:{digest_of(exports, 16)}"]
 
 
-def _code(stage: str, family: str = "", *formats: str) -> str:
-    modules = [STAGES[stage], *([family_module(family)] if family else [])]
-    return f"code:{code_digest(*modules, *(f'modelferry.formats.{name}' for name in formats))}"
+def _code(stage: str, family: str = "", *others: str) -> str:
+    modules = [STAGES[stage], *([family_module(family)] if family else []), *(f"modelferry.{name}" for name in others)]
+    return f"code:{code_digest(*modules)}"
+
+
+def _files(runtimes: Iterable[str]) -> list[str]:
+    return [file for runtime in runtimes for file in load_runtime(runtime).files()]
 
 
 def _config(value: Any) -> str:

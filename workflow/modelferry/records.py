@@ -444,6 +444,8 @@ class Summary(Record):
     comparisons: tuple[SummaryComparison, ...] = ()
     probes: tuple[SummaryProbes, ...] = ()
     models: tuple[SummaryModel, ...]
+    runtimes_not_run: Mapping[str, str] = {}
+    """What this machine lacks, by the runtime that was left out for it."""
 
 
 WRITTEN: tuple[type[Record], ...] = (

@@ -19,7 +19,7 @@ rule reference:
 rule validate:
     input:
         f"{paths.RESULTS}/{{model}}/reference.npz",
-        lambda wildcards: RUNNABLE[wildcards.model].validate_inputs(wildcards.export),
+        lambda wildcards: RUNNABLE[wildcards.model].validate_inputs(wildcards.export, wildcards.runtime),
     output:
         f"{paths.RESULTS}/{{model}}/{{export}}/validation.{{runtime}}.json",
     log:
@@ -27,6 +27,6 @@ rule validate:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export),
+        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export, wildcards.runtime),
     shell:
         "modelferry validate --log {log} --exit-zero --model {wildcards.model} --format {wildcards.export} --runtime {wildcards.runtime}"

@@ -33,13 +33,14 @@ class Clock:
     def call(self, seconds: Callable[[int], float], order: list[str] | None = None, name: str = "") -> timing.Call:
         count = 0
 
-        def run() -> np.ndarray:
+        def run() -> tuple[np.ndarray, float]:
             nonlocal count
-            self.now += seconds(count)
+            spent = seconds(count)
+            self.now += spent
             count += 1
             if order is not None:
                 order.append(name)
-            return OUTPUT
+            return OUTPUT, spent
 
         return run
 
@@ -117,7 +118,7 @@ def test_warm_up_ends_at_its_limit(clock: Clock) -> None:
 
 
 def test_outputs_are_checked_while_timing(clock: Clock) -> None:
-    calls = {"right": clock.call(lambda _: 0.01), "wrong": lambda: (clock.call(lambda _: 0.01)(), OUTPUT + 1)[1]}
+    calls = {"right": clock.call(lambda _: 0.01), "wrong": lambda: (OUTPUT + 1, clock.call(lambda _: 0.01)()[1])}
     found = time_in_turn(calls, lambda value: bool((value == OUTPUT).all()), 0.1)
     assert found["right"].correct
     assert not found["wrong"].correct
@@ -126,11 +127,11 @@ def test_outputs_are_checked_while_timing(clock: Clock) -> None:
 def test_output_that_goes_wrong_later_is_seen(clock: Clock) -> None:
     count = 0
 
-    def drifting() -> np.ndarray:
+    def drifting() -> tuple[np.ndarray, float]:
         nonlocal count
         count += 1
         clock.now += 0.01
-        return OUTPUT if count < 60 else OUTPUT + 1
+        return OUTPUT if count < 60 else OUTPUT + 1, 0.01
 
     assert not time_in_turn({"a": drifting}, lambda value: bool((value == OUTPUT).all()), 1.0)["a"].correct
 
@@ -142,9 +143,9 @@ def test_garbage_collection_is_off_while_timing_and_then_as_it_was(enabled: bool
         (gc.enable if enabled else gc.disable)()
         seen: list[bool] = []
 
-        def call() -> np.ndarray:
+        def call() -> tuple[np.ndarray, float]:
             seen.append(gc.isenabled())
-            return OUTPUT
+            return OUTPUT, 0.0
 
         time_in_turn({"a": call}, lambda value: True, 0.0)
         assert not any(seen)

@@ -135,3 +135,9 @@ def test_figures_are_the_same_bytes_from_the_same_data_and_take_zeros_and_infini
         first, second = ((tmp_path / run / "figures" / name).read_bytes() for run in ("a", "b"))
         assert first == second
         assert first.startswith(b"\x89PNG")
+
+
+def test_runtime_that_is_not_run_says_what_to_install() -> None:
+    found = summary(six()).model_copy(update={"runtimes_not_run": {"cpp": "no C++ compiler; install g++ and cmake"}})
+    assert "cpp: not run (no C++ compiler; install g++ and cmake)" in first_page(found)
+    assert "not run" not in first_page(summary(six()))

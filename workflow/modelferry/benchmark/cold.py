@@ -6,35 +6,25 @@ import importlib
 import multiprocessing
 import resource
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.benchmark.subjects import EAGER, Subject, load_subject, prepare_subject, sample_inputs
 from modelferry.families import load_family
+from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.source.hosting import Hosted
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
 
 
-LIBRARIES = {"pytorch": "torch", "python": "subprocess", "compiled": "subprocess"}
-"""Modules of runtimes that are not called like them; what runs in a process of its own needs none here."""
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """What it takes until the first result; the runtime's own library is imported before the clock starts.
-
-    The memory is that of the process in which the artifact runs.
-    """
-
-    load_ms: float
-    first_call_ms: float
-    peak_memory_mb: float
-
-
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     """Load and call once in a fresh process; those of PyTorch come from one that has imported it and done nothing."""
+    if subject.export != EAGER:
+        inputs = sample_inputs(load_family(planned.model.family), planned, subject.layout)
+        path, threads = Path(planned.artifact(subject.export)), planned.model.benchmark.threads
+        if (found := load_runtime(subject.runtime).cold_start(path, threads, inputs)) is not None:
+            return found
     context = multiprocessing.get_context("forkserver" if subject.runtime == "pytorch" else "spawn")
     if subject.runtime == "pytorch":
         context.set_forkserver_preload(["torch"])
@@ -47,7 +37,7 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     inputs = sample_inputs(family, planned, subject.layout)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
-    importlib.import_module(LIBRARIES.get(subject.runtime, subject.runtime))
+    importlib.import_module(load_runtime(subject.runtime).library)
     prepare_subject(planned, subject)
     started = time.perf_counter()
     run = load_subject(planned, family, subject, planned.model.benchmark.threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelferry import paths
-from modelferry.benchmark.cold import ColdStart, cold_start
+from modelferry.benchmark.cold import cold_start
 from modelferry.benchmark.subjects import EAGER, SEED, Subject, load_subject, subjects_of
 from modelferry.benchmark.timing import Latency, time_in_turn
 from modelferry.contract import Contract
@@ -17,6 +17,7 @@ from modelferry.environment import describe
 from modelferry.families import Family, load_family
 from modelferry.formats import Runner
 from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
+from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.validation.compare import within
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def time_point(
     inputs = {subject: family.collate(events, subject.layout) for subject in runners}
     truth = next(run(inputs[subject])[output] for subject, run in runners.items() if subject.export == EAGER)
 
-    def call(subject: Subject) -> np.ndarray:
-        return runners[subject](inputs[subject])[output]
+    def call(subject: Subject) -> tuple[np.ndarray, float]:
+        outputs, seconds = load_runtime(subject.runtime).timed(runners[subject], inputs[subject])
+        return outputs[output], seconds
 
     timed = time_in_turn(
         {subject.export + "/" + subject.runtime: (lambda s=subject: call(s)) for subject in runners},  # type: ignore[misc]

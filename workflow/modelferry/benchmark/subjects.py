@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from modelferry.contract import Arrays
 from modelferry.families import Family
-from modelferry.formats import Runner, load_format
+from modelferry.formats import Runner
+from modelferry.runtimes import in_runtime, runtimes_of
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
@@ -31,14 +32,14 @@ def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
     """Yield the eager reference, then every export of the model in each of its runtimes."""
     yield Subject(EAGER, "pytorch", family.reference_layout)
     for export in planned.exports:
-        for runtime in load_format(export.format).runtimes:
+        for runtime in runtimes_of(export.format):
             yield Subject(export.name, runtime, family.layout(export.layout))
 
 
 def prepare_subject(planned: PlannedModel, subject: Subject) -> None:
     """Do what is done once before an artifact is ever loaded, such as compiling it."""
     if subject.export != EAGER:
-        target = load_format(planned.model.export(subject.export).format)
+        target = in_runtime(planned.model.export(subject.export).format, subject.runtime)
         target.prepare(Path(planned.artifact(subject.export)))
 
 
@@ -46,7 +47,7 @@ def load_subject(planned: PlannedModel, family: Family, subject: Subject, thread
     """Load what is to be timed."""
     if subject.export == EAGER:
         return _load_eager(planned, family, threads)
-    target = load_format(planned.model.export(subject.export).format)
+    target = in_runtime(planned.model.export(subject.export).format, subject.runtime)
     return target.load(Path(planned.artifact(subject.export)), threads)
 
 

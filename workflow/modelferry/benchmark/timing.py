@@ -22,7 +22,8 @@ SAMPLES_FOR_P99 = 200
 RESAMPLES = 500
 CHECKED_EVERY = 10
 
-Call = Callable[[], np.ndarray]
+Call = Callable[[], tuple[np.ndarray, float]]
+"""Something to time: calls once, and returns the output and the seconds that it took, wherever it ran."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool],
     Parameters
     ----------
     calls
-        What to time, by name; each returns its output.
+        What to time, by name.
     check
         Whether an output is right; asked now and then, outside the timed region.
     seconds
@@ -57,9 +58,8 @@ def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool],
             warm_up(call, seconds * WARM_UP_SHARE)
         while unfinished := [name for name in calls if _wants_more(times[name], seconds)]:
             for name in unfinished:
-                started = time.perf_counter()
-                output = calls[name]()
-                times[name].append(time.perf_counter() - started)
+                output, spent = calls[name]()
+                times[name].append(spent)
                 if len(times[name]) % CHECKED_EVERY == 1:
                     correct[name] &= check(output)
     return {name: summarise(np.array(values) * 1e3, correct[name]) for name, values in times.items()}
@@ -70,9 +70,8 @@ def warm_up(call: Call, limit: float) -> int:
     times: list[float] = []
     began = time.perf_counter()
     while True:
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
+        _, spent = call()
+        times.append(spent)
         if len(times) >= 2 and time.perf_counter() - began > limit:
             return len(times)
         if len(times) >= 2 * WINDOW:

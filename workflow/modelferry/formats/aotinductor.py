@@ -81,7 +81,7 @@ class AOTInductor(Format):
 
     name = "aotinductor"
     extension = "aoti.pt2"
-    runtimes = ("pytorch",)
+    runtimes = ("pytorch", "cpp")
     packages = ("torch",)
     options = {"isa": ("native", "avx2")}
 

@@ -26,7 +26,7 @@ class TorchScript(Format):
 
     name = "torchscript"
     extension = "pt"
-    runtimes = ("pytorch",)
+    runtimes = ("pytorch", "cpp")
     packages = ("torch",)
     bitwise = True
     options = {"method": ("trace", "script")}

@@ -12,7 +12,6 @@ from modelferry import paths
 from modelferry.contract import Contract
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError
-from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, unavailable
 from modelferry.records import (
     BLIND,
@@ -35,6 +34,7 @@ from modelferry.records import (
     Validation,
 )
 from modelferry.report.comparisons import compare
+from modelferry.runtimes import runtimes_of
 
 R = TypeVar("R", bound=Record)
 
@@ -60,6 +60,7 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         controls=controls,
         comparisons=tuple(_comparisons(plan, validated)),
         models=models,
+        runtimes_not_run=plan.runtimes_not_run,
     )
     return summary, contracts
 
@@ -84,10 +85,10 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
             path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
         )  # fmt: skip
-        artifact, found = _artifact(manifest, load_format(export.format).runtimes)
+        artifact, found = _artifact(manifest, runtimes_of(export.format))
         artifacts.append(artifact)
         problems += [f"{export.name}: {problem}" for problem in found]
-        baseline = baseline or _baseline(manifest, load_format(export.format).runtimes)
+        baseline = baseline or _baseline(manifest, runtimes_of(export.format))
     reason = model.missing or "; ".join(dict.fromkeys(problems))
     training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
     return SummaryModel(
@@ -181,7 +182,7 @@ def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
 def _validations(planned: PlannedModel) -> Iterator[tuple[str, Validation]]:
     for export in planned.exports:
         manifest = _read(Manifest, paths.manifest(planned.id, export.name))
-        for runtime in load_format(export.format).runtimes if manifest else ():
+        for runtime in runtimes_of(export.format) if manifest else ():
             record = _read(Validation, paths.validation(planned.id, export.name, runtime))
             if manifest and (current := _of(manifest, record)):
                 yield export.name, current

@@ -82,6 +82,7 @@ def _first_page(
         f"# {headline(summary)}",
         _demo(summary.models),
         failures.section(summary),
+        _not_run(summary.runtimes_not_run),
         "## What changed since the previous report",
         "\n".join(f"- {sentence}" for sentence in changed) or "Nothing but timings.",
         "## Models by channel",
@@ -188,6 +189,10 @@ def _demo(models: Sequence[SummaryModel]) -> str:
     which = "All models are" if number == len(models) else f"{number:,} of {plural(len(models), 'model')} are"
     campaigns = ", ".join(dict.fromkeys(prose(model.campaign) for model in models if model.demo))
     return f"> **Demo** ({campaigns}): {which} trained on toy events, for demonstration only. Not for physics."
+
+
+def _not_run(reasons: Mapping[str, str]) -> str:
+    return "\n".join(f"- {prose(runtime)}: not run ({prose(reason)})" for runtime, reason in reasons.items())
 
 
 def _specifications(

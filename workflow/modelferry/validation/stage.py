@@ -18,8 +18,9 @@ from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.export import trained_weights
 from modelferry.families import Family, load_family
-from modelferry.formats import Runner, load_format
+from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
+from modelferry.runtimes import in_runtime
 from modelferry.sketch import sketch
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
@@ -58,7 +59,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = load_family(spec.family), load_format(spec.format)
+    family, target = load_family(spec.family), in_runtime(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)

@@ -1,0 +1,91 @@
+"""The runtime `cpp` as Python sees it: equal outputs, errors that are exceptions, and no compiler."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelferry import cpp
+from modelferry.doctor import examine
+from modelferry.errors import ArtifactError, ContractError
+from modelferry.families import load_family
+from modelferry.runtimes import in_runtime, lacking, load_runtime, runtimes_of
+
+FAMILY = load_family("charged_higgs_particlenet")
+INPUTS = FAMILY.collate(FAMILY.sample({"events": 3, "particles": 9}, 1), "dense")
+FORMATS = ("torchscript", "aotinductor")
+
+
+def artifact(samples: Path, name: str) -> Path:
+    return next((samples / name).glob("model.*"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_outputs_equal_those_in_python_bit_for_bit(samples: Path, name: str) -> None:
+    path = artifact(samples, name)
+    here, there = (in_runtime(name, runtime).load(path, 1)(INPUTS) for runtime in ("pytorch", "cpp"))
+    assert list(there) == ["logits"]
+    np.testing.assert_array_equal(there["logits"], here["logits"])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"x": INPUTS["x"].astype(np.float64)},
+        {"x": INPUTS["x"][:, :, :8]},
+        {"x": INPUTS["x"].astype(object)},
+        {"x": INPUTS["x"].tolist()},
+        {"mask": INPUTS["mask"][:, :4]},
+        {"graph_input": INPUTS["graph_input"][:0]},
+        {"unknown": INPUTS["x"]},
+    ],
+    ids=["float64", "8 features", "objects", "a list", "other particles", "no event", "unknown"],
+)
+def test_wrong_inputs_are_exceptions_and_the_process_goes_on(samples: Path, broken: dict[str, np.ndarray]) -> None:
+    run = in_runtime("aotinductor", "cpp").load(artifact(samples, "aotinductor"), 1)
+    with pytest.raises(ContractError):
+        run({**INPUTS, **broken})
+    assert np.isfinite(run(INPUTS)["logits"]).all()
+
+
+def test_killed_process_is_an_error_that_says_so(samples: Path) -> None:
+    run = in_runtime("torchscript", "cpp").load(artifact(samples, "torchscript"), 1)
+    run._process.kill()
+    with pytest.raises(ArtifactError, match="was killed by signal 9"):
+        run(INPUTS)
+
+
+@pytest.mark.usefixtures("samples")
+def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"no archive")
+    with pytest.raises(ArtifactError, match=r"model\.pt is damaged, or no artifact"):
+        in_runtime("torchscript", "cpp").load(tmp_path / "model.pt", 1)
+
+
+def test_times_are_taken_in_the_process(samples: Path) -> None:
+    runtime = load_runtime("cpp")
+    path = artifact(samples, "torchscript")
+    outputs, seconds = runtime.timed(in_runtime("torchscript", "cpp").load(path, 1), INPUTS)
+    assert outputs["logits"].shape == (3, 4)
+    assert 0 < seconds < 60
+    cold = runtime.cold_start(path, 1, INPUTS)
+    assert cold is not None
+    assert cold.load_ms > 0
+    assert cold.first_call_ms > 0
+    assert cold.peak_memory_mb > 10
+
+
+def test_second_build_builds_nothing(samples: Path) -> None:
+    before = (cpp.build() / cpp.RUNNER).stat().st_mtime_ns
+    assert (cpp.build() / cpp.RUNNER).stat().st_mtime_ns == before
+
+
+def test_without_a_compiler_doctor_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    lacking.cache_clear()
+    try:
+        assert runtimes_of("torchscript") == ("pytorch",)
+        details = [finding.detail for finding in examine()]
+        assert "cpp: not run (no C++ compiler; install g++ and cmake)" in details
+    finally:
+        lacking.cache_clear()

@@ -1,0 +1,108 @@
+#include <doctest.h>
+#include <modelferry/errors.h>
+#include <modelferry/model.h>
+
+#include "artifact.h"
+#include "cpu.h"
+#include "samples.h"
+#include "sha256.h"
+
+using modelferry::ArtifactError;
+using modelferry::inspect;
+
+namespace {
+
+void refused(const std::filesystem::path& path, const std::string& reason) {
+  CHECK_THROWS_WITH_AS(modelferry::Model{path}, doctest::Contains(reason.c_str()), ArtifactError);
+}
+
+std::string digest(const std::string& text) {
+  return modelferry::sha256({reinterpret_cast<const unsigned char*>(text.data()), text.size()});
+}
+
+}  // namespace
+
+TEST_SUITE("artifact") {
+  TEST_CASE("digests are those of FIPS 180-4") {
+    CHECK(digest("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK(digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    CHECK(digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+    CHECK(digest(std::string(1'000'000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  }
+
+  TEST_CASE("instruction sets need all their flags") {
+    const std::string avx2 = "sse2 avx2 fma f16c bmi1 bmi2 movbe";
+    const std::string avx512 = avx2 + " avx512f avx512bw avx512cd avx512vl avx512dq";
+    CHECK(modelferry::runs("avx2", avx2, "x86_64"));
+    CHECK_FALSE(modelferry::runs("avx2", "sse2 avx2 fma", "x86_64"));
+    CHECK_FALSE(modelferry::runs("avx512", avx2, "x86_64"));
+    CHECK(modelferry::runs("avx512", avx512, "x86_64"));
+    CHECK_FALSE(modelferry::runs("avx512_vnni", avx512, "x86_64"));
+    CHECK(modelferry::runs("aarch64", "asimd", "aarch64"));
+    CHECK_FALSE(modelferry::runs("aarch64", avx2, "x86_64"));
+  }
+
+  TEST_CASE("an artifact is known by its folder and by its file") {
+    for (const char* name : {"torchscript", "aotinductor"}) {
+      const Copy copy(name);
+      CHECK(inspect(copy.folder).identity.format == name);
+      CHECK(inspect(copy.artifact()).identity.model == "samples/fold-0");
+      CHECK(inspect(copy.artifact()).contract.inputs.size() == 3);
+      std::filesystem::remove(copy.folder / "manifest.json");
+      CHECK(inspect(copy.artifact()).identity.sha256.empty());
+      refused(copy.folder, "holds no manifest.json");
+    }
+  }
+
+  TEST_CASE("one changed byte is refused unloaded") {
+    const Copy copy("torchscript");
+    std::string bytes = content(copy.artifact());
+    bytes[bytes.size() / 2] ^= 1;
+    std::ofstream(copy.artifact(), std::ios::binary) << bytes;
+    refused(copy.folder, "is not the file that its manifest describes");
+  }
+
+  TEST_CASE("damaged files are refused with or without a manifest") {
+    const Copy copy("aotinductor");
+    const std::string bytes = content(copy.artifact());
+    std::filesystem::remove(copy.folder / "manifest.json");
+    const auto written = [&](const std::string& text) {
+      std::ofstream(copy.artifact(), std::ios::binary) << text;
+      return copy.artifact();
+    };
+    refused(written(bytes.substr(0, bytes.size() / 2)), "is damaged");
+    refused(written(""), "is damaged");
+    refused(written("no archive"), "is damaged");
+    refused(copy.folder / "nothing.pt", "there is no artifact");
+  }
+
+  TEST_CASE("a manifest that does not fit is refused") {
+    const std::vector<std::array<std::string, 3>> cases{
+        {R"("format": "torchscript")", R"("format": "aotinductor")", "is a TorchScript archive, and its manifest says aotinductor"},
+        {R"("name": "mask")", R"("name": "musk")", "different contracts"},
+        {R"("torch": "2.)", R"("torch": "99.)", "was made with PyTorch 99."},
+        {R"("sha256": ")", R"("sha257": ")", "lacks a field"},
+        {R"({)", R"([)", "is damaged"},
+    };
+    for (const auto& [old, fresh, reason] : cases) {
+      const Copy copy("torchscript");
+      copy.replace(old, fresh);
+      refused(copy.folder, reason);
+    }
+  }
+
+  TEST_CASE("a package needs its own PyTorch, a TorchScript archive that or a newer one") {
+    using modelferry::check_torch;
+    check_torch("f", "aotinductor", "2.13.0", "2.13.0+cpu");
+    check_torch("f", "torchscript", "2.9.1", "2.13.0");
+    CHECK_THROWS_WITH_AS(check_torch("f", "aotinductor", "2.12.0", "2.13.0"),
+                         doctest::Contains("was made with PyTorch 2.12.0, and this is 2.13.0"), ArtifactError);
+    CHECK_THROWS_AS(check_torch("f", "torchscript", "2.14.0", "2.13.0"), ArtifactError);
+  }
+
+  TEST_CASE("a package for another PyTorch or CPU is refused unloaded") {
+    refused(made("other-torch.aoti.pt2"), "was made with PyTorch 1.0.0");
+    refused(made("other-isa.aoti.pt2"), "was compiled for riscv128, and this CPU has");
+  }
+}

@@ -1,0 +1,140 @@
+"""Building the C++ runtime of ``workflow/cpp``: once for each state of its sources, PyTorch and compiler.
+
+What is built is kept in a cache of the user's, so that no clone and no folder builds it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from modelferry import paths
+from modelferry.digests import digest_of, sha256_of_file
+from modelferry.environment import installed
+from modelferry.errors import ArtifactError
+from modelferry.records import temporary_name
+
+SOURCES = Path(__file__).resolve().parents[1] / "cpp"
+RUNNER = "bin/modelferry-run"
+NOT_BUILT_FROM = ("tests", "bench")
+"""Folders of the sources that make no difference to the library and the runner."""
+CACHE = "MODELFERRY_CACHE"
+"""Environment variable with the folder that builds are kept in."""
+
+
+def unavailable() -> str:
+    """Return what is missing to build the C++ runtime, and what to install; empty if nothing is."""
+    if not (SOURCES / "CMakeLists.txt").is_file():
+        return "no C++ sources; work in a clone of modelferry"
+    if shutil.which(_compiler()) is None:
+        return "no C++ compiler; install g++ and cmake"
+    if _cmake() is None:
+        return "no CMake; install g++ and cmake"
+    if find_spec("nlohmann_json") is None:
+        return "no JSON parser for C++; pip install nlohmann-json"
+    return ""
+
+
+@cache
+def key() -> str:
+    """Return a digest of all that decides what is built: sources, libtorch and where it is, and the compiler."""
+    files = sorted(path for path in SOURCES.rglob("*") if path.is_file())
+    sources = {
+        name.as_posix(): sha256_of_file(path)
+        for path in files
+        if (name := path.relative_to(SOURCES)).parts[0] not in NOT_BUILT_FROM
+    }
+    torch = find_spec("torch")
+    made_with = [installed(["torch", "nlohmann-json"]), torch.origin if torch else ""]
+    version = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=False).stdout
+    return digest_of([sources, made_with, version], 16)
+
+
+def runner() -> Path:
+    """Return the program that executes artifacts: the workflow's, or the one in the cache, built if need be."""
+    of_workflow = Path(paths.cpp_runner(key()))
+    return of_workflow if of_workflow.is_file() else build() / RUNNER
+
+
+def install() -> Path:
+    """Put the build where the workflow expects it, and return the folder: `bin`, `lib` and `include`."""
+    built, runner = build(), Path(paths.cpp_runner(key()))
+    prefix = runner.parents[1]
+    temporary = temporary_name(prefix)
+    shutil.copytree(built, temporary)
+    shutil.rmtree(prefix, ignore_errors=True)
+    temporary.rename(prefix)
+    return prefix
+
+
+def build() -> Path:
+    """Return the folder with the built runtime in the cache, building it if it is not there.
+
+    Raises
+    ------
+    ArtifactError
+        If something is missing, or the compiler fails.
+    """
+    if reason := unavailable():
+        raise ArtifactError(f"the C++ runtime cannot be built: {reason}")
+    folder = _cache()
+    prefix = folder / f"cpp-{key()}"
+    with _one_at_a_time(folder / f"cpp-{key()}.lock"):
+        if not (prefix / RUNNER).is_file():
+            shutil.rmtree(prefix, ignore_errors=True)
+            _build(prefix)
+    return prefix
+
+
+def _build(prefix: Path) -> None:
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="modelferry-cpp-") as folder:
+        made, installed_to = Path(folder) / "build", prefix.with_name(f".{prefix.name}.{os.getpid()}.part")
+        python = f"-DPython_EXECUTABLE={sys.executable}"
+        _cmake_run("-S", str(SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={_compiler()}")
+        _cmake_run("--build", str(made), "--parallel", str(len(os.sched_getaffinity(0))))
+        _cmake_run("--install", str(made), "--prefix", str(installed_to))
+        installed_to.rename(prefix)
+    print(f"C++ runtime built in {time.perf_counter() - started:.1f} s", flush=True)
+
+
+def _cmake_run(*arguments: str) -> None:
+    done = subprocess.run([str(_cmake()), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr, file=sys.stderr)
+        lines = (done.stdout + done.stderr).splitlines()
+        reason = next((line.strip() for line in lines if "error" in line.lower()), f"cmake {arguments[0]} failed")
+        raise ArtifactError(f"the C++ runtime does not build: {reason}", "see the log, and `modelferry doctor`")
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")
+
+
+def _cmake() -> str | None:
+    """Return CMake, first of all the one that pip has put beside Python."""
+    return shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+def _cache() -> Path:
+    default = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "modelferry"
+    folder = Path(os.environ.get(CACHE, "") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

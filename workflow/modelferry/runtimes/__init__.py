@@ -1,0 +1,92 @@
+"""Runtimes: what executes an artifact. One file each; this is the protocol that they follow.
+
+A format names the runtimes that its artifacts are for, the one of its own `load` first. A runtime knows whether this
+machine has it, and how artifacts are loaded and timed there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from abc import ABC
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import ClassVar
+
+from modelferry.contract import Arrays
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.formats import Format, Runner, load_format
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What it takes until the first result; the runtime's own library is loaded before the clock starts."""
+
+    load_ms: float
+    first_call_ms: float
+    peak_memory_mb: float
+
+
+class Runtime(ABC):
+    """A library that executes artifacts; by default one that Python imports.
+
+    A runtime module imports nothing heavy at its top, since Snakemake reads these facts at every start.
+    """
+
+    name: ClassVar[str]
+    library: ClassVar[str]
+    """The module to import before a cold start is timed."""
+
+    def unavailable(self) -> str:
+        """Return what this machine lacks, and the remedy; empty if nothing."""
+        return ""
+
+    def files(self) -> tuple[str, ...]:
+        """Return what the workflow has to make before it can execute anything."""
+        return ()
+
+    def host(self, target: Format) -> Format:
+        """Return a format as it is executed here: `load` is this runtime's, all else the format's own."""
+        return target
+
+    def timed(self, run: Runner, inputs: Arrays) -> tuple[Arrays, float]:
+        """Call what was loaded here; return the outputs, and the seconds that the call took in the runtime."""
+        started = time.perf_counter()
+        outputs = run(inputs)
+        return outputs, time.perf_counter() - started
+
+    def cold_start(self, path: Path, threads: int, inputs: Arrays) -> ColdStart | None:
+        """Load and call once in a process of the runtime's own; None if the runtime has none."""
+        return None
+
+
+@cache
+def runtime_names() -> tuple[str, ...]:
+    """Return the names of all runtimes: the modules of this package."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def load_runtime(name: str) -> Runtime:
+    """Return the runtime called `name`; raise `ConfigError` if there is none."""
+    if name not in runtime_names():
+        raise ConfigError(f"unknown runtime '{name}'", did_you_mean(name, runtime_names()))
+    found: Runtime = importlib.import_module(f"{__name__}.{name}").RUNTIME
+    return found
+
+
+@cache
+def lacking(runtime: str) -> str:
+    """Return what this machine lacks for a runtime, and the remedy; empty if nothing."""
+    return load_runtime(runtime).unavailable()
+
+
+def runtimes_of(format_name: str) -> tuple[str, ...]:
+    """Return the runtimes of a format that this machine has."""
+    return tuple(runtime for runtime in load_format(format_name).runtimes if not lacking(runtime))
+
+
+def in_runtime(format_name: str, runtime: str) -> Format:
+    """Return a format as a runtime executes it."""
+    return load_runtime(runtime).host(load_format(format_name))
