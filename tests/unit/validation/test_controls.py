@@ -15,7 +15,8 @@ from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.validation import controls
-from modelferry.validation.probes import make_probes
+from modelferry.validation.attempt import allows
+from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import evaluate
 from modelferry.validation.stage import run_controls, run_probes
@@ -41,10 +42,14 @@ class Bench:
             return run_controls(self.family, self.target, contract, *tried)
 
 
+def sound(family: Family, contract: Any, probe: Probe) -> bool:
+    return probe.source != NOT_FINITE and allows(contract, family.collate(probe.events, contract.layout))
+
+
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     family, target = load_family("charged_higgs_particlenet"), load_format("torchscript")
     contract = family.contract({"hidden": 16}, "flat")
-    probes = make_probes(family, contract, 1, 1, [], "")
+    probes = [probe for probe in make_probes(family, contract, 1, 1, [], "") if sound(family, contract, probe)]
     network = family.reference({"hidden": 16}).eval()
     network.load_state_dict(state)
     float32 = evaluate(network, family, contract, probes)
