@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from modelferry.errors import ArtifactError, ContractError
 from modelferry.formats import Format, Runner, format_names, load_format
 from modelferry.records import Tolerance
+from modelferry.validation.outside import malformed
 from modelferry.validation.weights_inside import altered, describe
 
 TOLERANCE = Tolerance(rtol=1e-5, atol=1e-5)
@@ -205,6 +206,30 @@ def test_missing_file_is_refused(case, tmp_path):
 def test_inputs_outside_the_contract_are_rejected(runners, broken):
     with pytest.raises(ContractError):
         runners[1]({**INPUTS["2 particles"], **broken})
+
+
+@pytest.mark.parametrize(
+    "laid",
+    [
+        np.asfortranarray,
+        lambda a: np.ascontiguousarray(a[..., ::-1])[..., ::-1],
+        lambda a: np.repeat(a, 2, axis=0)[::2],
+    ],
+    ids=["by columns", "backwards", "with gaps"],
+)
+def test_inputs_may_lie_in_memory_as_they_like(case, runners, laid):
+    """Compiled code takes rows for granted: it gave another event's outputs, without a word."""
+    inputs = INPUTS["5 events"]
+    found = runners[1]({name: laid(array) for name, array in inputs.items()})["logits"]
+    np.testing.assert_array_equal(found, runners[1](inputs)["logits"])
+
+
+def test_every_malformed_input_is_rejected(runners):
+    cases = list(malformed(CONTRACT, INPUTS["5 events"]))
+    assert len(cases) > 50
+    for broken in cases:
+        with pytest.raises(ContractError):
+            runners[1](dict(broken.inputs))
 
 
 def test_contract_and_metadata_are_inside(case, tmp_path):

@@ -63,3 +63,12 @@ def test_matrices_are_stored_as_int8(template, tmp_path):
     matrices = sum(t.numel() for t in weights(1).values() if t.dim() == 2)
     assert int8 >= 0.9 * matrices
     assert (tmp_path / "model.onnx").stat().st_size < 0.5 * template.stat().st_size
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["x", "graph_input"])
+def test_number_that_is_not_finite_is_never_rounded_to_a_score(template, tmp_path, name, bad):
+    TARGET.fill(template, weights(1), {}, tmp_path / "model.onnx")
+    inputs = events(3)
+    inputs[name][1].flat[2] = bad
+    assert not np.isfinite(TARGET.load(tmp_path / "model.onnx", threads=1)(inputs)["logits"][1]).any()

@@ -18,12 +18,12 @@ from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.running import on_tensors
 from modelferry.validation import controls
-from modelferry.validation.attempt import attempt
+from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.broken import TRAINING, record_broken
 from modelferry.validation.compare import Outputs
 from modelferry.validation.controls import Whole, run_controls
 from modelferry.validation.eager import evaluate
-from modelferry.validation.probes import make_probes
+from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
 from modelferry.validation.recording import Recording
 from modelferry.validation.stage import unsteady
 from modelferry.validation.verdict import Verdict, judge, with_controls
@@ -48,10 +48,14 @@ class Bench:
             return run_controls(tried, self.recording, Tolerance(), changes.get("another"))
 
 
+def sound(family: Family, contract: Any, probe: Probe) -> bool:
+    return probe.source != NOT_FINITE and allows(contract, family.collate(probe.events, contract.layout))
+
+
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     family, target = load_family("charged_higgs_particlenet"), load_format("torchscript")
     contract = family.contract({"hidden": 16}, "flat")
-    probes = make_probes(family, contract, 1, 1, [], "")
+    probes = [probe for probe in make_probes(family, contract, 1, 1, [], "") if sound(family, contract, probe)]
     network = family.reference({"hidden": 16}).eval()
     network.load_state_dict(state)
     float32 = evaluate(network, family, contract, probes)

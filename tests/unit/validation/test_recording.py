@@ -20,10 +20,17 @@ def recording(sizes: list[int], seed: int = 0) -> Recording:
             "graph_input": rng.normal(size=4).astype(np.float32),
             "charge": rng.integers(-1, 2, size),
             "mask": rng.random(size) < 0.5,
+            "wide": rng.normal(size=(3, size)),
+            "number": np.array(rng.normal()),
         }
 
     events = [event(size) for size in sizes]
-    probes = [Probe(f"probe {i}", "synthetic", tuple(events[i : i + 3])) for i in range(0, len(events), 3)]
+    numbers = rng.integers(0, len(events), len(events))
+    drawn = [events[number] for number in numbers]
+    probes = [
+        Probe(f"probe {i}", "synthetic", tuple(drawn[i : i + 3]), {"events": len(drawn[i : i + 3])})
+        for i in range(0, len(drawn), 3)
+    ]
     return Recording(
         probes=tuple(probes),
         float32={"logits": rng.normal(size=(len(sizes), 4)).astype(np.float32)},
@@ -57,6 +64,8 @@ def test_recording_survives_its_file(sizes: list[int], seed: int, tmp_path: Path
         assert all(same(getattr(before, name)[key], getattr(after, name)[key]) for key in ("logits",))
     assert same(before.classes, after.classes)
     assert same(before.weights, after.weights)
+    assert after.distinct.tolist() == before.distinct.tolist()
+    assert [dict(probe.sizes) for probe in after.probes] == [dict(probe.sizes) for probe in before.probes]
     assert after.checkpoint_sha256 == before.checkpoint_sha256
     assert after.labels.tolist() == before.labels.tolist()
     assert len(after.labels) == len(after.sources) == len(sizes)

@@ -39,7 +39,7 @@ def test_failure_says_where_by_how_much_and_what_would_pass() -> None:
     judgement = judge(outputs(0.01), LABELS, STRICT)
     reason = judgement.verdict.reason
     assert "1 of 2000 events differ from the reference by up to 0.01 (particles=9)" in reason
-    assert f"{judgement.regular.smallest_rtol:.2g} (asked: 1e-05)" in reason
+    assert f"{judgement.regular.smallest_rtol:.2g} (asked: 1e-05, atol 1e-06)" in reason
     needed = Tolerance(rtol=judgement.regular.smallest_rtol * (1 + 1e-6), atol=STRICT.atol)
     assert judge(outputs(0.01), LABELS, needed).verdict == PASSED
 

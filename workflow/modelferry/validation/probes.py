@@ -61,7 +61,7 @@ def make_probes(
         *_at_points(family, contracts, seed),
         *_mixed_batches(family, contracts, list(islice(mixed, EVENTS_A_SIZE))),
         *_awkward(family, contract, seed),
-        *_properties(family, list(islice(mixed, EVENTS_A_PROPERTY)), typical, seed),
+        *_properties(family, list(islice(_mixed_events(family, contract, seed, 1), EVENTS_A_PROPERTY)), typical, seed),
         *_not_finite(family, contract, seed),
         *(
             Probe(label, origin, tuple(events[start : start + typical]))
@@ -129,14 +129,14 @@ def _not_finite(family: Family, contract: Contract, seed: int) -> Iterator[Probe
             yield Probe(f"{word} in {name}", NOT_FINITE, (before, bad, after))
 
 
-def _mixed_events(family: Family, contract: Contract, seed: int) -> Iterator[Arrays]:
-    """Yield events without end, their sizes drawn between the smallest and twice the typical."""
+def _mixed_events(family: Family, contract: Contract, seed: int, times: int = 2) -> Iterator[Arrays]:
+    """Yield events without end, their sizes drawn between the smallest and so many times the typical."""
     rng = np.random.default_rng(seed)
     while True:
         sizes = _typical(family, contract, 1)
         if family.size is not None:
             size = contract.dimension(family.size)
-            sizes[family.size] = int(rng.integers(size.minimum, min(2 * size.typical, size.maximum) + 1))
+            sizes[family.size] = int(rng.integers(size.minimum, min(times * size.typical, size.maximum) + 1))
         yield from family.sample(sizes, int(rng.integers(2**31)))
 
 

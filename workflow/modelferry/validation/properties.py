@@ -39,7 +39,7 @@ def measure(
     results = []
     for name, label in PROPERTIES.items():
         after = np.flatnonzero(labels == label)
-        if len(after):
+        if len(after) == len(before) > 0:
             regular = ~(near_tie[before] | near_tie[after])
             results.append(_result(name, recording, artifact, before[regular], after[regular], tolerance))
     return tuple(results)
