@@ -12,8 +12,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+TINY = 2.2250738585072014e-308
+"""The smallest pt that `modelferry.events.edges` has."""
 LOG_TINY = -708.3964185322641
-"""Logarithm of the smallest pt that `modelferry.events.edges` has."""
+"""Its logarithm."""
 MAX_ETA = 710.4758600739439
 """arsinh of the largest float64: what `modelferry.events.edges` has along the beam."""
 NUMERATOR = (-8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1,
@@ -28,7 +30,7 @@ class DeltaR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_tiny, self.max_eta = LOG_TINY, MAX_ETA
+        self.tiny, self.log_tiny, self.max_eta = TINY, LOG_TINY, MAX_ETA
         self.numerator, self.denominator = list(NUMERATOR), list(DENOMINATOR)
 
     def forward(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ class DeltaR(nn.Module):
         """Return φ in [−π, π], as ``arctan2(py, px)`` has it; the sign of a zero px counts, that of py does not."""
         x, y = px.abs(), py.abs()
         larger = torch.maximum(x, y)
-        octant = self.arctan(torch.minimum(x, y) / torch.where(larger == 0, 1.0, larger))
+        octant = self.arctan(torch.minimum(x, y) / larger.clamp(min=self.tiny))
         quadrant = torch.where(y > x, math.pi / 2 - octant, octant)
         half = torch.where(px.reciprocal() < 0, math.pi - quadrant, quadrant)
         return torch.where(py < 0, -half, half)
