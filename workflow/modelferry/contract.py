@@ -82,11 +82,13 @@ class Contract(BaseModel):
                     raise ContractError(f"input '{tensor.name}', axis {axis} has size {size}", f"expected {wanted}")
                 continue
             name, minimum, maximum = wanted
-            if minimum <= size <= maximum and sizes.setdefault(name, size) == size:
-                continue
-            allowed = minimum <= size <= maximum
-            remedy = f"another input has {sizes[name]}" if allowed else f"allowed: {minimum} to {maximum}"
-            raise ContractError(f"input '{tensor.name}', axis {axis} ('{name}') has size {size}", remedy)
+            remedy = None
+            if not minimum <= size <= maximum:
+                remedy = f"allowed: {minimum} to {maximum}"
+            elif sizes.setdefault(name, size) != size:
+                remedy = f"another input has {sizes[name]}"
+            if remedy:
+                raise ContractError(f"input '{tensor.name}', axis {axis} ('{name}') has size {size}", remedy)
 
     @cached_property
     def _dimensions_of(self) -> dict[str, tuple[int | tuple[str, int, int], ...]]:

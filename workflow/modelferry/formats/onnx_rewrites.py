@@ -1,8 +1,12 @@
-"""Exact rewrites of an ONNX graph: what PyTorch says with several operators and ONNX with fewer."""
+"""Rewrites of an ONNX graph: what PyTorch says with many operators and a runtime computes faster with few.
+
+Each looks for one exact shape of a computation and leaves all others alone.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,18 +14,18 @@ import onnx_ir as ir
 
 
 def rewrite(model: ir.Model) -> None:
-    """Replace repeated minima by one ``TopK``, and sums of squares by ``ReduceSumSquare``, in place."""
+    """Replace repeated minima, and squared distances between all pairs, in place."""
     from onnxscript.optimizer import remove_unused_nodes
 
     for node in list(model.graph):
         if node.op_type == "Concat":
-            _take_smallest_at_once(node)
+            _smallest_at_once(node)
         if node.op_type == "ReduceSum":
-            _square_apart(node)
+            _distances_by_product(node)
     remove_unused_nodes(model)
 
 
-def _take_smallest_at_once(concat: ir.Node) -> None:
+def _smallest_at_once(concat: ir.Node) -> None:
     """Let one ``TopK`` find the indices that argmin finds in turns, each time with the last minimum made infinite.
 
     Both put the first of equals first. Once nothing finite is left, argmin says 0; so does what takes its place, which
@@ -32,67 +36,65 @@ def _take_smallest_at_once(concat: ir.Node) -> None:
     if values is None or values.shape is None or values.dtype is None:
         return
     last = len(values.shape) - 1
-    if _attribute(concat, "axis") not in (-1, last):
+    if not all(turn and _is_first_minimum(turn, last) for turn in turns) or _integer(concat, "axis") not in (-1, last):
         return
-    left = values
-    for turn in turns:
-        if turn is None or turn.inputs[0] is not left or _attribute(turn, "axis") not in (-1, last):
+    for before, after in zip(turns, turns[1:], strict=False):
+        if not any(left is after.inputs[0] for left in _without_minimum(before)):  # type: ignore[union-attr]
             return
-        if _attribute(turn, "keepdims", 1) != 1 or _attribute(turn, "select_last_index", 0) != 0:
-            return
-        if turn is not turns[-1]:
-            left = _without(left, turn.outputs[0])
-            if left is None:
-                return
     infinity = _constant(concat, np.array(math.inf, values.dtype.numpy()))
-    pads = _constant(concat, np.array([0] * (2 * last + 1) + [len(turns)], np.int64))
-    padded = _before(concat, "Pad", [values, pads, infinity])[0]
-    count = _constant(concat, np.array([len(turns)], np.int64))
-    smallest, index = _before(concat, "TopK", [padded, count], {"axis": last, "largest": 0, "sorted": 1}, 2)
-    finite = _before(concat, "Less", [smallest, infinity])[0]
-    _replace(concat, _before(concat, "Where", [finite, index, _constant(concat, np.array(0, np.int64))])[0])
+    pads, count = [0] * (2 * last + 1) + [len(turns)], [len(turns)]
+    padded = _insert(concat, "Pad", values, _constant(concat, np.array(pads)), infinity)
+    top = ir.node("TopK", [padded, _constant(concat, np.array(count))], {"axis": last, "largest": 0}, num_outputs=2)
+    concat.prepend(top)
+    finite = _insert(concat, "Less", top.outputs[0], infinity)
+    _replace(concat, _insert(concat, "Where", finite, top.outputs[1], _constant(concat, np.array(0))))
 
 
-def _without(values: ir.Value, index: ir.Value) -> ir.Value | None:
-    """Return ``Where(Equal(0, 1, 2, …; index), inf, values)`` if the graph has it."""
-    for equal, _ in index.uses():
+def _is_first_minimum(argmin: ir.Node, axis: int) -> bool:
+    asked = _integer(argmin, "axis"), _integer(argmin, "keepdims", 1), _integer(argmin, "select_last_index", 0)
+    return asked in ((axis, 1, 0), (-1, 1, 0))
+
+
+def _without_minimum(argmin: ir.Node) -> Iterator[ir.Value]:
+    """Yield each ``Where(Equal(range, argmin(values)), inf, values)``."""
+    (values,), (index,) = argmin.inputs, argmin.outputs
+    for equal in index.consumers():
         numbers = [_made_by(value, "Range") for value in equal.inputs if value is not index]
         if equal.op_type != "Equal" or len(numbers) != 1 or numbers[0] is None:
             continue
-        if [_scalar(numbers[0].inputs[0]), _scalar(numbers[0].inputs[2])] != [0, 1]:
+        start, _, step = numbers[0].inputs
+        if (_number(start), _number(step)) != (0, 1):
             continue
-        for where, place in equal.outputs[0].uses():
-            if where.op_type == "Where" and place == 0 and where.inputs[2] is values:
-                if _scalar(where.inputs[1]) == math.inf:
-                    return where.outputs[0]
-    return None
+        for where in equal.outputs[0].consumers():
+            if where.op_type == "Where" and where.inputs[2] is values and _number(where.inputs[1]) == math.inf:
+                yield where.outputs[0]
 
 
-def _square_apart(total: ir.Node) -> None:
-    """Compute squared distances between all pairs, ``ReduceSum(d · d)`` with d = x_i − x_j, as |x_i|² + |x_j|² − 2 x_i·x_j.
+def _distances_by_product(total: ir.Node) -> None:
+    """Compute |x_i − x_j|² of all pairs, in float32 the sum of squared differences, as |x_i|² + |x_j|² − 2 x_i·x_j.
 
-    In float64 that is closer to the distance of float32 coordinates than a sum of float32 squares, and no difference of
-    a pair is stored.
+    No (N, N, F) is stored. What cancels does so in float64: its error is 1e-15 |x|², well below what the rounding of x
+    to float32 does to a distance, and equal points stay equally far. Only for points closer than 1e-4 |x| are float32
+    differences, taken as given, more exact.
     """
     product = _made_by(total.inputs[0], "Mul")
     difference = _made_by(product.inputs[0], "Sub") if product and product.inputs[0] is product.inputs[1] else None
     ends = [_made_by(value, "Unsqueeze") for value in difference.inputs] if difference else []
-    if not ends or ends[0] is None or ends[1] is None or ends[0].inputs[0] is not ends[1].inputs[0]:
+    if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0].inputs[0] is not ends[1].inputs[0]:
         return
-    x = ends[0].inputs[0]
-    axes = [_scalar(node.inputs[1]) for node in (*ends, total)]
+    x, axes = ends[0].inputs[0], [_number(node.inputs[1]) for node in (*ends, total)]
     if x is None or x.dtype != ir.DataType.FLOAT or x.shape is None or len(x.shape) != 3:
         return
-    if axes not in ([2, 1, 3], [2, 1, -1]) or _attribute(total, "keepdims", 1) != 0:
+    if axes not in ([2, 1, 3], [2, 1, -1]) or _integer(total, "keepdims", 1) != 0:
         return
-    exact = _before(total, "Cast", [x], {"to": ir.DataType.DOUBLE})[0]
-    squares = _before(total, "Mul", [exact, exact])[0]
-    axis = _constant(total, np.array([2], np.int64))
-    own = _before(total, "ReduceSum", [squares, axis], {"keepdims": 1})[0]
-    both = _before(total, "Add", [own, _before(total, "Transpose", [own], {"perm": [0, 2, 1]})[0]])[0]
-    other = _before(total, "Transpose", [exact], {"perm": [0, 2, 1]})[0]
-    product_2 = _before(total, "Mul", [_before(total, "MatMul", [exact, other])[0], _constant(total, np.array(2.0))])[0]
-    _replace(total, _before(total, "Cast", [_before(total, "Sub", [both, product_2])[0]], {"to": ir.DataType.FLOAT})[0])
+    swap = {"perm": [0, 2, 1]}
+    x = _insert(total, "Cast", x, to=ir.DataType.DOUBLE)
+    squares = _insert(total, "Mul", x, x)
+    size = _insert(total, "ReduceSum", squares, _constant(total, np.array([2])), keepdims=1)
+    sizes = _insert(total, "Add", size, _insert(total, "Transpose", size, **swap))
+    products = _insert(total, "MatMul", x, _insert(total, "Transpose", x, **swap))
+    apart = _insert(total, "Sub", sizes, _insert(total, "Mul", products, _constant(total, np.array(2.0))))
+    _replace(total, _insert(total, "Cast", apart, to=ir.DataType.FLOAT))
 
 
 def _made_by(value: ir.Value | None, operator: str) -> ir.Node | None:
@@ -100,30 +102,29 @@ def _made_by(value: ir.Value | None, operator: str) -> ir.Node | None:
     return node if node is not None and node.op_type == operator else None
 
 
-def _attribute(node: ir.Node, name: str, default: int | None = None) -> int | None:
-    attribute = node.attributes.get(name)
-    return default if attribute is None else attribute.as_int()
+def _integer(node: ir.Node, attribute: str, default: int | None = None) -> int | None:
+    return node.attributes[attribute].as_int() if attribute in node.attributes else default
 
 
-def _scalar(value: ir.Value | None) -> float | None:
+def _number(value: ir.Value | None) -> float | None:
+    """Return a constant with one entry."""
     tensor = None if value is None else ir.convenience.get_const_tensor(value)
     return tensor.numpy().item() if tensor is not None and tensor.size == 1 else None
 
 
 def _constant(place: ir.Node, array: np.ndarray) -> ir.Value:
-    return _before(place, "Constant", [], {"value": ir.tensor(array)})[0]
+    return _insert(place, "Constant", value=ir.tensor(array))
 
 
-def _before(
-    place: ir.Node, operator: str, inputs: list[ir.Value | None], attributes: dict[str, Any] | None = None, outputs: int = 1
-) -> tuple[ir.Value, ...]:
-    """Put a new node before another and return its outputs."""
-    node = ir.node(operator, inputs, attributes, num_outputs=outputs)
+def _insert(place: ir.Node, operator: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+    """Put a node with one output before another and return that output."""
+    node = ir.node(operator, inputs, attributes)
     place.prepend(node)
-    return tuple(node.outputs)
+    return node.outputs[0]
 
 
 def _replace(node: ir.Node, value: ir.Value) -> None:
     old = node.outputs[0]
     value.shape, value.dtype = old.shape, old.dtype
-    old.replace_all_uses_with(value)
+    old.name, value.name = f"{old.name}_replaced", old.name
+    old.replace_all_uses_with(value, replace_graph_outputs=True)
