@@ -19,7 +19,8 @@ nearest (float[B, N, N] d, int64 n) => (int64[B, N, 3] index) {
 }"""
 APART = """<ir_version: 8, opset_import: ["": 18]>
 apart (float[B, N, F] x) => (float[B, N, N] d) {
-    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>() three = Constant<value = int64[1] {3}>()
+    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>()
+    three = Constant<value = int64[1] {3}>()
     a = Unsqueeze(x, two) b = Unsqueeze(x, one) c = Sub(a, b) e = Mul(c, OTHER) d = ReduceSum<keepdims = 0>(e, AXIS)
 }"""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,15 @@ def _smallest_at_once(concat: ir.Node) -> None:
     Both put the first of equals first. Once nothing finite is left, argmin says 0; so does what takes its place, which
     pads with infinity for axes shorter than the number of turns.
     """
-    turns = [_made_by(value, "ArgMin") for value in concat.inputs]
-    values = turns[0].inputs[0] if turns[0] else None
+    turns = [turn for value in concat.inputs if (turn := _made_by(value, "ArgMin"))]
+    values = turns[0].inputs[0] if len(turns) == len(concat.inputs) else None
     if values is None or values.shape is None or values.dtype is None:
         return
     last = len(values.shape) - 1
-    if not all(turn and _is_first_minimum(turn, last) for turn in turns) or _integer(concat, "axis") not in (-1, last):
+    if not all(_is_first_minimum(turn, last) for turn in turns) or _integer(concat, "axis") not in (-1, last):
         return
-    for before, after in zip(turns, turns[1:], strict=False):
-        if not any(left is after.inputs[0] for left in _without_minimum(before)):  # type: ignore[union-attr]
+    for before, after in pairwise(turns):
+        if not any(left is after.inputs[0] for left in _without_minimum(before)):
             return
     infinity = _constant(concat, np.array(math.inf, values.dtype.numpy()))
     pads, count = [0] * (2 * last + 1) + [len(turns)], [len(turns)]
@@ -78,9 +79,11 @@ def _distances_by_product(total: ir.Node) -> None:
     differences, taken as given, more exact.
     """
     product = _made_by(total.inputs[0], "Mul")
-    difference = _made_by(product.inputs[0], "Sub") if product and product.inputs[0] is product.inputs[1] else None
-    ends = [_made_by(value, "Unsqueeze") for value in difference.inputs] if difference else []
-    if len(ends) != 2 or ends[0] is None or ends[1] is None or ends[0].inputs[0] is not ends[1].inputs[0]:
+    if product is None or product.inputs[0] is not product.inputs[1]:
+        return
+    difference = _made_by(product.inputs[0], "Sub")
+    ends = [end for value in difference.inputs if (end := _made_by(value, "Unsqueeze"))] if difference else []
+    if len(ends) != 2 or ends[0].inputs[0] is not ends[1].inputs[0]:
         return
     x, axes = ends[0].inputs[0], [_number(node.inputs[1]) for node in (*ends, total)]
     if x is None or x.dtype != ir.DataType.FLOAT or x.shape is None or len(x.shape) != 3:
@@ -125,6 +128,6 @@ def _insert(place: ir.Node, operator: str, *inputs: ir.Value | None, **attribute
 
 def _replace(node: ir.Node, value: ir.Value) -> None:
     old = node.outputs[0]
-    value.shape, value.dtype = old.shape, old.dtype
+    value.shape, value.type = old.shape, old.type
     old.name, value.name = f"{old.name}_replaced", old.name
     old.replace_all_uses_with(value, replace_graph_outputs=True)
