@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from functools import cache, cached_property
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -81,8 +82,8 @@ class Contract(BaseModel):
 
         Floating numbers are not looked at: what is not finite goes in, and comes out as what is not finite.
         """
-        expected = [tensor.name for tensor in self.inputs]
-        if sorted(inputs) != sorted(expected):
+        if inputs.keys() != self._dimensions_of.keys():
+            expected = [tensor.name for tensor in self.inputs]
             raise ContractError(f"inputs are {sorted(inputs)}", f"the contract asks for {expected}")
         sizes: dict[str, int] = {}
         for tensor in self.inputs:
@@ -95,22 +96,35 @@ class Contract(BaseModel):
     def _check_tensor(self, tensor: Tensor, array: np.ndarray, sizes: dict[str, int]) -> None:
         if not isinstance(array, np.ndarray):
             raise ContractError(f"input '{tensor.name}' is a {type(array).__name__}", "give a NumPy array")
-        if array.dtype != tensor.dtype:
+        if not _is_dtype(array.dtype, tensor.dtype):
             raise ContractError(f"input '{tensor.name}' is {array.dtype}", f"give it as {tensor.dtype}")
-        if array.ndim != len(tensor.shape):
+        dimensions = self._dimensions_of[tensor.name]
+        if array.ndim != len(dimensions):
             raise ContractError(f"input '{tensor.name}' has shape {array.shape}", f"expected {tensor.shape}")
-        for axis, (size, wanted) in enumerate(zip(array.shape, tensor.shape, strict=True)):
-            place = f"input '{tensor.name}', axis {axis}"
+        for axis, (size, wanted) in enumerate(zip(array.shape, dimensions, strict=True)):
             if isinstance(wanted, int):
                 if size != wanted:
-                    raise ContractError(f"{place} has size {size}", f"expected {wanted}")
+                    raise ContractError(f"input '{tensor.name}', axis {axis} has size {size}", f"expected {wanted}")
                 continue
-            dimension = self.dimension(wanted)
-            if not dimension.minimum <= size <= dimension.maximum:
-                limits = f"{dimension.minimum} to {dimension.maximum}"
-                raise ContractError(f"{place} ('{wanted}') has size {size}", f"allowed: {limits}")
-            if sizes.setdefault(wanted, size) != size:
-                raise ContractError(f"{place} ('{wanted}') has size {size}", f"another input has {sizes[wanted]}")
+            name, minimum, maximum = wanted
+            remedy = None
+            if not minimum <= size <= maximum:
+                remedy = f"allowed: {minimum} to {maximum}"
+            elif sizes.setdefault(name, size) != size:
+                remedy = f"another input has {sizes[name]}"
+            if remedy:
+                raise ContractError(f"input '{tensor.name}', axis {axis} ('{name}') has size {size}", remedy)
+
+    @cached_property
+    def _dimensions_of(self) -> dict[str, tuple[int | tuple[str, int, int], ...]]:
+        """Each input's sizes, or their names and limits: looked up once, for `check` is part of every call."""
+        limits = {d.name: (d.name, d.minimum, d.maximum) for d in self.dimensions}
+        return {t.name: tuple(n if isinstance(n, int) else limits[n] for n in t.shape) for t in self.inputs}
+
+
+@cache
+def _is_dtype(dtype: np.dtype[Any], name: str) -> bool:
+    return bool(dtype == name)
 
 
 def _check_integers(name: str, array: np.ndarray, limit: int) -> None:

@@ -159,6 +159,8 @@ def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
     """Fold constants and drop what is not needed, in place, with the weights disguised as inputs meanwhile."""
     import onnxscript
 
+    from modelferry.formats.onnx_rewrites import rewrite
+
     graph = model.graph
     weights = {name: graph.initializers.pop(name) for name in blanks.root if name in graph.initializers}
     values = {name: weight.const_value for name, weight in weights.items()}
@@ -166,6 +168,7 @@ def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
         weight.const_value = None
         graph.inputs.append(weight)
     onnxscript.optimizer.optimize(model)
+    rewrite(model)
     for name, weight in weights.items():
         graph.inputs.remove(weight)
         weight.const_value = values[name]

@@ -66,21 +66,26 @@ class Slots(NamedTuple):
 
     Attributes
     ----------
+    number
+        Of each particle in its event, (N, 1).
     excluded
-        Infinite for pairs that are no edges, else 0, (B, N, N).
+        Infinite for pairs whose second particle is absent or the first itself, else 0, (B, N, N).
     first
         The row of each event's first particle among all, (B, 1, 1).
     valid
         Which slots of a particle have a neighbour, (B, N, k).
-    filled, share
-        The same as (B · N, k, 1): 1 where there is one, else 0; and that over the number of a particle's neighbours.
+    share
+        For these, 1 over the number of a particle's neighbours, else 0, (B · N, k, 1).
+    connected
+        1 for particles that have neighbours, else 0, (B · N, 1).
     """
 
+    number: Tensor
     excluded: Tensor
     first: Tensor
     valid: Tensor
-    filled: Tensor
     share: Tensor
+    connected: Tensor
 
 
 class EdgeConvolution(EdgeLayers):
@@ -91,29 +96,31 @@ class EdgeConvolution(EdgeLayers):
     """
 
     def messages(self, centre: Tensor, neighbour: Tensor) -> Tensor:
-        """Return (B · N, k, outputs) for the two ends of each edge, one (B · N, k, F), the other (B · N, 1, F)."""
-        edges = self.joined(centre, neighbour)
-        return self.mlp(edges.flatten(0, 1)).view(-1, edges.size(1), self.outputs)
+        """Return (B · N · k, outputs) for the two ends of each edge, one (B, N, k, F), the other (B, N, 1, F)."""
+        return self.mlp(self.joined(centre, neighbour).flatten(0, 2))
 
     def to_nearest(self, x: Tensor, index: Tensor, slots: Slots) -> Tensor:
         """Return (B · N, outputs) with messages from each node to its nearest, `index` (B, N, k) within its event."""
         centre, neighbour = self.ends(x)
-        message = self.messages(embedding((index + slots.first).flatten(0, 1), centre), neighbour.unsqueeze(1))
-        number = torch.arange(index.size(1), device=x.device).view(1, -1, 1, 1)
-        to = torch.where(slots.valid, index, -1)
-        arrives = (to.unsqueeze(1) == number).to(x.dtype).flatten(2)
+        sources = neighbour.view(index.size(0), index.size(1), 1, -1)
+        message = self.messages(embedding(index + slots.first, centre), sources)
+        to = torch.where(slots.valid, index, -1).flatten(1).unsqueeze(1)
+        arrives = (to == slots.number).to(x.dtype)
         count = arrives.sum(2, keepdim=True)
         mean = torch.bmm(arrives, message.view(index.size(0), -1, self.outputs)) / count.clamp(min=1.0)
         return self.finished(mean.flatten(0, 1), count.clamp(max=1.0).flatten(0, 1), x)
 
     def forward(self, x: Tensor, slots: Slots) -> Tensor:
         """Return (B · N, outputs) with messages to each node from its nearest in the space of `x`."""
-        nodes = x.view(slots.excluded.size(0), -1, x.size(1))
+        events, particles = slots.valid.size(0), slots.valid.size(1)
+        nodes = x.view(events, particles, -1)
         apart = nodes.unsqueeze(2) - nodes.unsqueeze(1)
-        index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours) + slots.first
+        index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours)
         centre, neighbour = self.ends(x)
-        message = self.messages(centre.unsqueeze(1), embedding(index.flatten(0, 1), neighbour))
-        return self.finished((message * slots.share).sum(1), slots.filled[:, 0], x)
+        targets = centre.view(events, particles, 1, -1)
+        message = self.messages(targets, embedding(index + slots.first, neighbour))
+        mean = (message.view(-1, self.neighbours, self.outputs) * slots.share).sum(1)
+        return self.finished(mean, slots.connected, x)
 
 
 class DenseParticleNet(ParticleNetLayers):
@@ -125,8 +132,9 @@ class DenseParticleNet(ParticleNetLayers):
 
     def forward(self, x: Tensor, mask: Tensor, graph_input: Tensor) -> Tensor:
         """Return logits (B, 4)."""
-        slots, present = self.slots(mask, x.dtype), mask.to(x.dtype).unsqueeze(2)
-        count = present.sum(1, keepdim=True).clamp(min=1.0)
+        present = mask.to(x.dtype).unsqueeze(2)
+        total = present.sum(1, keepdim=True)
+        slots, count = self.slots(mask, total), total.clamp(min=1.0)
         x = torch.where(mask.unsqueeze(2), x, 0.0)
         index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + slots.excluded, self.neighbours)
         x = self.gn0(x, present, count).flatten(0, 1)
@@ -136,17 +144,18 @@ class DenseParticleNet(ParticleNetLayers):
         nodes = torch.cat([first, second, third], dim=1).view(mask.size(0), mask.size(1), -1)
         return self.logits((nodes * (present / count)).sum(1), graph_input)
 
-    def slots(self, mask: Tensor, dtype: torch.dtype) -> Slots:
-        """Return the slots of events whose particles stand where `mask` (B, N) says."""
-        number = torch.arange(mask.size(1), device=mask.device)
-        usable = mask.unsqueeze(2) & mask.unsqueeze(1) & (number.unsqueeze(1) != number)
-        others = mask.sum(1).sub(1).view(-1, 1, 1)
+    def slots(self, mask: Tensor, total: Tensor) -> Slots:
+        """Return the slots of events with `total` (B, 1, 1) particles, which stand where `mask` (B, N) says."""
+        number = torch.arange(mask.size(1), device=mask.device).unsqueeze(1)
+        usable = mask.unsqueeze(1) & (number != number.squeeze(1))
+        others = total - 1.0
         valid = mask.unsqueeze(2) & (torch.arange(self.neighbours, device=mask.device) < others)
-        filled = valid.to(dtype).flatten(0, 1).unsqueeze(2)
+        share = valid.to(total.dtype) / others.clamp(min=1.0, max=float(self.neighbours))
         return Slots(
+            number=number,
             excluded=torch.where(usable, 0.0, float("inf")),
             first=torch.arange(mask.size(0), device=mask.device).mul(mask.size(1)).view(-1, 1, 1),
             valid=valid,
-            filled=filled,
-            share=filled / filled.sum(1, keepdim=True).clamp(min=1.0),
+            share=share.view(-1, self.neighbours, 1),
+            connected=valid[..., 0].to(total.dtype).view(-1, 1),
         )

@@ -1,0 +1,87 @@
+"""Rewritten ONNX graphs compute what they computed, with the operators that they should have."""
+
+import numpy as np
+import onnx
+import onnx_ir
+import onnxruntime as ort
+import pytest
+
+from modelferry.formats.onnx_rewrites import rewrite
+
+NEAREST = """<ir_version: 8, opset_import: ["": 18]>
+nearest (float[B, N, N] d, int64 n) => (int64[B, N, 3] index) {
+    zero = Constant<value = int64 {0}>() step = Constant<value = int64 {STEP}>() inf = Constant<value = float {INF}>()
+    numbers = Range(zero, n, step)
+    i0 = ArgMin<axis = 2>(d) e0 = Equal(numbers, i0) d1 = Where(e0, inf, d)
+    i1 = ArgMin<axis = 2>(d1) e1 = Equal(numbers, i1) d2 = Where(e1, inf, LEFT)
+    i2 = ArgMin<axis = 2>(d2)
+    index = Concat<axis = 2>(i0, i1, i2)
+}"""
+APART = """<ir_version: 8, opset_import: ["": 18]>
+apart (float[B, N, F] x) => (float[B, N, N] d) {
+    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>()
+    three = Constant<value = int64[1] {3}>()
+    a = Unsqueeze(x, two) b = Unsqueeze(x, one) c = Sub(a, b) e = Mul(c, OTHER) d = ReduceSum<keepdims = 0>(e, AXIS)
+}"""
+
+
+def rewritten(text: str, **words: str) -> tuple[ort.InferenceSession, ort.InferenceSession, set[str]]:
+    for word, value in words.items():
+        text = text.replace(word, value)
+    before = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))
+    for node in before.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].t.data_type == onnx.TensorProto.FLOAT:
+            value = np.float32(np.inf) if words["INF"] == "1" else np.float32(2)
+            node.attribute[0].t.CopyFrom(onnx.numpy_helper.from_array(np.array(value)))
+    model = onnx_ir.from_proto(before)
+    rewrite(model)
+    after = onnx_ir.to_proto(model)
+    onnx.checker.check_model(after, full_check=True)
+    sessions = [
+        ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]) for proto in (before, after)
+    ]
+    return *sessions, {node.op_type for node in after.graph.node}
+
+
+@pytest.mark.parametrize("particles", [1, 2, 3, 4, 9])
+def test_smallest_at_once_are_those_in_turns(particles: int) -> None:
+    before, after, operators = rewritten(NEAREST, STEP="1", INF="1", LEFT="d1")
+    assert "TopK" in operators
+    assert "ArgMin" not in operators
+    rng = np.random.default_rng(particles)
+    for share in (0.0, 0.3, 0.8, 1.0):
+        d = rng.integers(4, size=(50, particles, particles)).astype(np.float32)  # many equals
+        d[rng.random(d.shape) < share] = np.inf
+        inputs = {"d": d, "n": np.array(particles)}
+        assert np.array_equal(before.run(None, inputs)[0], after.run(None, inputs)[0])
+
+
+@pytest.mark.parametrize("other", [{"STEP": "2"}, {"INF": "2"}, {"LEFT": "d"}], ids=str)
+def test_other_turns_stay(other: dict[str, str]) -> None:
+    assert "ArgMin" in rewritten(NEAREST, **{"STEP": "1", "INF": "1", "LEFT": "d1", **other})[2]
+
+
+def test_distances_by_product_are_no_further_from_the_truth() -> None:
+    before, after, operators = rewritten(APART, OTHER="c", AXIS="three")
+    assert "MatMul" in operators
+    x = np.random.default_rng(0).normal(3, 1, (40, 12, 128)).astype(np.float32)
+    wide = x.astype(np.float64)
+    truth = np.square(wide[:, :, None] - wide[:, None]).sum(3)
+    errors = [np.abs(session.run(None, {"x": x})[0] - truth).max() for session in (before, after)]
+    assert errors[1] < errors[0] < 1e-3
+
+
+def test_equal_points_stay_equally_far() -> None:
+    after = rewritten(APART, OTHER="c", AXIS="three")[1]
+    rng = np.random.default_rng(1)
+    for particles in range(2, 41):
+        x = rng.normal(3, 1, (3, particles, 128)).astype(np.float32)
+        one, other = rng.choice(particles, 2, replace=False)
+        x[:, one] = x[:, other]
+        d = after.run(None, {"x": x})[0]
+        assert np.array_equal(d[:, :, one], d[:, :, other])
+
+
+@pytest.mark.parametrize("other", [{"OTHER": "a"}, {"AXIS": "two"}], ids=str)
+def test_other_sums_stay(other: dict[str, str]) -> None:
+    assert "MatMul" not in rewritten(APART, **{"OTHER": "c", "AXIS": "three", **other})[2]

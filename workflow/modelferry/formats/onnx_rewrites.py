@@ -1,0 +1,133 @@
+"""Rewrites of an ONNX graph: what PyTorch says with many operators and a runtime computes faster with few.
+
+Each looks for one exact shape of a computation and leaves all others alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+
+def rewrite(model: ir.Model) -> None:
+    """Replace repeated minima, and squared distances between all pairs, in place."""
+    from onnxscript.optimizer import remove_unused_nodes
+
+    for node in list(model.graph):
+        if node.op_type == "Concat":
+            _smallest_at_once(node)
+        if node.op_type == "ReduceSum":
+            _distances_by_product(node)
+    remove_unused_nodes(model)
+
+
+def _smallest_at_once(concat: ir.Node) -> None:
+    """Let one ``TopK`` find the indices that argmin finds in turns, each time with the last minimum made infinite.
+
+    Both put the first of equals first. Once nothing finite is left, argmin says 0; so does what takes its place, which
+    pads with infinity for axes shorter than the number of turns.
+    """
+    turns = [turn for value in concat.inputs if (turn := _made_by(value, "ArgMin"))]
+    values = turns[0].inputs[0] if len(turns) == len(concat.inputs) else None
+    if values is None or values.shape is None or values.dtype is None:
+        return
+    last = len(values.shape) - 1
+    if not all(_is_first_minimum(turn, last) for turn in turns) or _integer(concat, "axis") not in (-1, last):
+        return
+    for before, after in pairwise(turns):
+        if not any(left is after.inputs[0] for left in _without_minimum(before)):
+            return
+    infinity = _constant(concat, np.array(math.inf, values.dtype.numpy()))
+    pads, count = [0] * (2 * last + 1) + [len(turns)], [len(turns)]
+    padded = _insert(concat, "Pad", values, _constant(concat, np.array(pads)), infinity)
+    top = ir.node("TopK", [padded, _constant(concat, np.array(count))], {"axis": last, "largest": 0}, num_outputs=2)
+    concat.prepend(top)
+    finite = _insert(concat, "Less", top.outputs[0], infinity)
+    _replace(concat, _insert(concat, "Where", finite, top.outputs[1], _constant(concat, np.array(0))))
+
+
+def _is_first_minimum(argmin: ir.Node, axis: int) -> bool:
+    asked = _integer(argmin, "axis"), _integer(argmin, "keepdims", 1), _integer(argmin, "select_last_index", 0)
+    return asked in ((axis, 1, 0), (-1, 1, 0))
+
+
+def _without_minimum(argmin: ir.Node) -> Iterator[ir.Value]:
+    """Yield each ``Where(Equal(range, argmin(values)), inf, values)``."""
+    (values,), (index,) = argmin.inputs, argmin.outputs
+    for equal in index.consumers():
+        numbers = [_made_by(value, "Range") for value in equal.inputs if value is not index]
+        if equal.op_type != "Equal" or len(numbers) != 1 or numbers[0] is None:
+            continue
+        start, _, step = numbers[0].inputs
+        if (_number(start), _number(step)) != (0, 1):
+            continue
+        for where in equal.outputs[0].consumers():
+            if where.op_type == "Where" and where.inputs[2] is values and _number(where.inputs[1]) == math.inf:
+                yield where.outputs[0]
+
+
+def _distances_by_product(total: ir.Node) -> None:
+    """Compute |x_i − x_j|² of all pairs, in float32 the sum of squared differences, as |x_i|² + |x_j|² − 2 x_i·x_j.
+
+    No (N, N, F) is stored. What cancels does so in float64: its error is 1e-15 |x|², well below what the rounding of x
+    to float32 does to a distance, and equal points stay equally far. Only for points closer than 1e-4 |x| are float32
+    differences, taken as given, more exact.
+    """
+    product = _made_by(total.inputs[0], "Mul")
+    if product is None or product.inputs[0] is not product.inputs[1]:
+        return
+    difference = _made_by(product.inputs[0], "Sub")
+    ends = [end for value in difference.inputs if (end := _made_by(value, "Unsqueeze"))] if difference else []
+    if len(ends) != 2 or ends[0].inputs[0] is not ends[1].inputs[0]:
+        return
+    x, axes = ends[0].inputs[0], [_number(node.inputs[1]) for node in (*ends, total)]
+    if x is None or x.dtype != ir.DataType.FLOAT or x.shape is None or len(x.shape) != 3:
+        return
+    if axes not in ([2, 1, 3], [2, 1, -1]) or _integer(total, "keepdims", 1) != 0:
+        return
+    swap = {"perm": [0, 2, 1]}
+    x = _insert(total, "Cast", x, to=ir.DataType.DOUBLE)
+    squares = _insert(total, "Mul", x, x)
+    size = _insert(total, "ReduceSum", squares, _constant(total, np.array([2])), keepdims=1)
+    sizes = _insert(total, "Add", size, _insert(total, "Transpose", size, **swap))
+    products = _insert(total, "MatMul", x, _insert(total, "Transpose", x, **swap))
+    apart = _insert(total, "Sub", sizes, _insert(total, "Mul", products, _constant(total, np.array(2.0))))
+    _replace(total, _insert(total, "Cast", apart, to=ir.DataType.FLOAT))
+
+
+def _made_by(value: ir.Value | None, operator: str) -> ir.Node | None:
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type == operator else None
+
+
+def _integer(node: ir.Node, attribute: str, default: int | None = None) -> int | None:
+    return node.attributes[attribute].as_int() if attribute in node.attributes else default
+
+
+def _number(value: ir.Value | None) -> float | None:
+    """Return a constant with one entry."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return tensor.numpy().item() if tensor is not None and tensor.size == 1 else None
+
+
+def _constant(place: ir.Node, array: np.ndarray) -> ir.Value:
+    return _insert(place, "Constant", value=ir.tensor(array))
+
+
+def _insert(place: ir.Node, operator: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+    """Put a node with one output before another and return that output."""
+    node = ir.node(operator, inputs, attributes)
+    place.prepend(node)
+    return node.outputs[0]
+
+
+def _replace(node: ir.Node, value: ir.Value) -> None:
+    old = node.outputs[0]
+    value.shape, value.type = old.shape, old.type
+    old.name, value.name = f"{old.name}_replaced", old.name
+    old.replace_all_uses_with(value, replace_graph_outputs=True)
