@@ -71,7 +71,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config["campaigns"] = {"charged_higgs": campaign}
     campaign["axes"] = {"channel": [CHANNEL], "signal": [GOOD_SIGNAL, BAD_SIGNAL], "fold": [3]}
     campaign["overrides"] = [{"where": {"signal": BAD_SIGNAL}, "checkpoint": "broken.pt"}]
-    campaign["formats"] = [*campaign["formats"], *({"format": name, "layout": "dense"} for name in FORMATS[1:])]
     campaign["benchmark"] = {"seconds": 0.05}
     (folder / "two.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "broken.pt").write_bytes(b"PK\x03\x04 half a checkpoint")

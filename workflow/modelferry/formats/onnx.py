@@ -159,7 +159,7 @@ def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
     """Fold constants and drop what is not needed, in place, with the weights disguised as inputs meanwhile."""
     import onnxscript
 
-    from modelferry.formats.onnx_rewrites import rewrite
+    from modelferry.onnx_rewrites import rewrite
 
     graph = model.graph
     weights = {name: graph.initializers.pop(name) for name in blanks.root if name in graph.initializers}

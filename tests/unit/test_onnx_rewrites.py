@@ -6,7 +6,7 @@ import onnx_ir
 import onnxruntime as ort
 import pytest
 
-from modelferry.formats.onnx_rewrites import rewrite
+from modelferry.onnx_rewrites import rewrite
 
 NEAREST = """<ir_version: 8, opset_import: ["": 18]>
 nearest (float[B, N, N] d, int64 n) => (int64[B, N, 3] index) {
