@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: run setup test lint types bench schemas lock clean
+.PHONY: run setup test lint types bench fuzz schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -33,6 +33,9 @@ types: setup
 bench: setup # medians of interleaved runs on one thread; keep the machine idle meanwhile
 	$(BIN)/python bench/claims.py
 	$(BIN)/python bench/bytecnn.py
+
+fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each artifact, each in a process of its own
+	$(BIN)/python bench/fuzz.py
 
 schemas: setup
 	$(BIN)/modelferry schemas workflow/schemas

@@ -34,6 +34,7 @@ from modelferry.records import (
     Validation,
 )
 from modelferry.report.comparisons import compare
+from modelferry.report.probes import collect_probes
 from modelferry.runtimes import runtimes_of
 
 R = TypeVar("R", bound=Record)
@@ -59,10 +60,19 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         templates=tuple(_templates(plan)),
         controls=controls,
         comparisons=tuple(_comparisons(plan, validated)),
+        probes=collect_probes(_with_campaigns(plan, validated)),
         models=models,
         runtimes_not_run=plan.runtimes_not_run,
     )
     return summary, contracts
+
+
+def _with_campaigns(
+    plan: Plan, validated: Mapping[str, Sequence[tuple[str, Validation]]]
+) -> Iterator[tuple[str, str, Validation]]:
+    for name, found in validated.items():
+        for export, record in found:
+            yield plan.runnable[name].model.campaign, export, record
 
 
 def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryModel:

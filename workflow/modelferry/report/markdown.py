@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelferry.contract import Contract
 from modelferry.records import Summary, SummaryModel
-from modelferry.report import aggregates, failures, figures, loading, tables
+from modelferry.report import aggregates, failures, figures, loading, probes, tables
 from modelferry.report.advice import advice
 from modelferry.report.cells import details, pairs, plural, prose, table
 from modelferry.report.comparisons import matrix
@@ -98,6 +98,10 @@ def _first_page(
         image(figures.DIFFERENCE),
         _headed("Between any two", _comparisons(summary, list(groups)[:CAMPAIGNS])),
         _headed("What they do to decisions", each(tables.decisions)),
+        _folded("Largest change of the area under the ROC curve, by pair of classes", each(probes.class_pairs)),
+        _headed("Every pair of sizes", probes.shapes(summary.probes)),
+        _headed("Properties", each(probes.properties)),
+        _headed("Inputs outside the contract", probes.outside(summary.probes)),
         _headed("Controls", tables.controls(summary.controls) if summary.controls else ""),
         "## Latency",
         _latency(groups),

@@ -122,13 +122,14 @@ def differences(models: Sequence[SummaryModel]) -> str:
             scientific(v.reference_error_float64),
             decimal(v.error_ratio_float64, 2),
             f"{scientific(v.smallest_rtol)} / {scientific(v.tolerance.rtol)}",
+            scientific(v.tolerance.atol),
             count(v.weights_compared) if v.weights_compared else NOTHING,
         ]
         for model, artifact, v in validations(models)
     ]
     header = [
         "model", "export", "runtime", "verdict", "max abs diff", "max rel diff", "max ULPs",
-        "artifact vs float64", "reference vs float64", "ratio", "rtol needed / allowed",
+        "artifact vs float64", "reference vs float64", "ratio", "rtol needed / allowed", "atol allowed",
         "tensors read back",
     ]  # fmt: skip
     return table(header, rows, "llll")
@@ -145,13 +146,17 @@ def decisions(models: Sequence[SummaryModel]) -> str:
             count(v.events),
             count(v.argmax_flips),
             scientific(v.max_score_shift),
+            count(v.labelled_events),
+            count(v.labelled_argmax_flips),
+            scientific(v.labelled_max_score_shift),
             scientific(v.delta_auc),
             count(v.ill_conditioned),
         ]
         for model, artifact, v in validations(models)
     ]
     header = [
-        "model", "export", "runtime", "events", "argmax flips", "max score shift", "ΔAUC", "ill-conditioned",
+        "model", "export", "runtime", "events", "argmax flips", "max score shift", "labelled events",
+        "flips among them", "score shift among them", "ΔAUC", "ill-conditioned",
     ]  # fmt: skip
     return table(header, rows, "lll")
 
