@@ -256,7 +256,8 @@ def test_default_config_is_the_campaigns_of_the_issues() -> None:
         f"TTToHcToWAToMuMu-{masses}" for masses in ("MHc160_MA85", "MHc130_MA90", "MHc100_MA95")
     }
     assert {m.axes["fold"] for m in models} == {3}
-    assert {e.name for m in models for e in m.exports} == {"torchscript"}
+    formats = [("torchscript", "flat"), ("torch_export", "dense"), ("aotinductor", "dense"), ("onnx", "dense")]
+    assert all([(export.format, export.layout) for export in model.exports] == formats for model in models)
     assert all(m.demo for m in models)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,10 @@ Arrays = dict[str, np.ndarray]
 """Named arrays: the inputs or the outputs of one call of a network."""
 
 DType = Literal["float64", "float32", "bfloat16", "int64", "int32", "uint8", "bool"]
+
+
+Limits = dict[str, tuple[int | tuple[str, int, int], ...]]
+"""The sizes of each input: fixed ones, or a dimension's name with its smallest and largest."""
 
 
 class Dimension(BaseModel):
@@ -115,9 +119,18 @@ class Contract(BaseModel):
             if remedy:
                 raise ContractError(f"input '{tensor.name}', axis {axis} ('{name}') has size {size}", remedy)
 
-    @cached_property
-    def _dimensions_of(self) -> dict[str, tuple[int | tuple[str, int, int], ...]]:
+    @property
+    def _dimensions_of(self) -> Limits:
         """Each input's sizes, or their names and limits: looked up once, for `check` is part of every call."""
+        known: tuple[Any, Any, Limits] | None = self.__dict__.get("_known")
+        if (
+            known is None or known[0] is not self.inputs or known[1] is not self.dimensions
+        ):  # in a copy that was changed
+            known = (self.inputs, self.dimensions, self._looked_up())
+            self.__dict__["_known"] = known
+        return known[2]
+
+    def _looked_up(self) -> Limits:
         limits = {d.name: (d.name, d.minimum, d.maximum) for d in self.dimensions}
         return {t.name: tuple(n if isinstance(n, int) else limits[n] for n in t.shape) for t in self.inputs}
 

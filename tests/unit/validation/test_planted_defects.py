@@ -30,7 +30,7 @@ from modelferry.validation.recording import Recording
 from modelferry.validation.reference import record_reference
 from modelferry.validation.stage import validate_artifact
 
-EXACT = [name for name in format_names() if load_format(name).exactness == "exact"]
+EXACT = [name for name in format_names() if load_format(name).exactness == "exact" and load_format(name).general]
 FAMILY = "planted_family:PlantedFamily"
 Weights = dict[str, torch.Tensor]
 

@@ -96,14 +96,13 @@ class EdgeConvolution(EdgeLayers):
     """
 
     def messages(self, centre: Tensor, neighbour: Tensor) -> Tensor:
-        """Return (B · N · k, outputs) for the two ends of each edge, one (B, N, k, F), the other (B, N, 1, F)."""
-        return self.mlp(self.joined(centre, neighbour).flatten(0, 2))
+        """Return (B · N · k, outputs) for the two ends of each edge, one (B · N, k, F), the other (B · N, 1, F)."""
+        return self.mlp(self.joined(centre, neighbour).flatten(0, 1))
 
     def to_nearest(self, x: Tensor, index: Tensor, slots: Slots) -> Tensor:
         """Return (B · N, outputs) with messages from each node to its nearest, `index` (B, N, k) within its event."""
         centre, neighbour = self.ends(x)
-        sources = neighbour.view(index.size(0), index.size(1), 1, -1)
-        message = self.messages(embedding(index + slots.first, centre), sources)
+        message = self.messages(embedding((index + slots.first).flatten(0, 1), centre), neighbour.unsqueeze(1))
         to = torch.where(slots.valid, index, -1).flatten(1).unsqueeze(1)
         arrives = (to == slots.number).to(x.dtype)
         count = arrives.sum(2, keepdim=True)
@@ -117,8 +116,7 @@ class EdgeConvolution(EdgeLayers):
         apart = nodes.unsqueeze(2) - nodes.unsqueeze(1)
         index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours)
         centre, neighbour = self.ends(x)
-        targets = centre.view(events, particles, 1, -1)
-        message = self.messages(targets, embedding(index + slots.first, neighbour))
+        message = self.messages(centre.unsqueeze(1), embedding((index + slots.first).flatten(0, 1), neighbour))
         mean = (message.view(-1, self.neighbours, self.outputs) * slots.share).sum(1)
         return self.finished(mean, slots.connected, x)
 
