@@ -123,9 +123,8 @@ class Contract(BaseModel):
     def _dimensions_of(self) -> Limits:
         """Each input's sizes, or their names and limits: looked up once, for `check` is part of every call."""
         known: tuple[Any, Any, Limits] | None = self.__dict__.get("_known")
-        if (
-            known is None or known[0] is not self.inputs or known[1] is not self.dimensions
-        ):  # in a copy that was changed
+        # A changed copy (`model_copy`) still has what the original looked up.
+        if known is None or known[0] is not self.inputs or known[1] is not self.dimensions:
             known = (self.inputs, self.dimensions, self._looked_up())
             self.__dict__["_known"] = known
         return known[2]

@@ -17,7 +17,7 @@ from modelferry.families import Family, family_names, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.running import on_tensors
-from modelferry.validation import controls
+from modelferry.validation import controls, spoiling
 from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.broken import TRAINING, record_broken
 from modelferry.validation.compare import Outputs
@@ -254,7 +254,7 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     found = run_controls(whole, recording, Tolerance())
     expected = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD}
     expected |= {TRAINING} if dropout else set()
-    expected |= {controls.SWAPPED} if features else set()
+    expected |= {spoiling.SWAPPED} if features else set()
     assert {control.name for control in found} == expected
     assert all(control.detected for control in found)
 

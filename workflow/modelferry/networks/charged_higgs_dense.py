@@ -96,8 +96,8 @@ class EdgeConvolution(EdgeLayers):
     """
 
     def messages(self, centre: Tensor, neighbour: Tensor) -> Tensor:
-        """Return (B · N · k, outputs) for the two ends of each edge, one (B · N, k, F), the other (B · N, 1, F)."""
-        return self.mlp(self.joined(centre, neighbour).flatten(0, 1))
+        """Return (B · N · k, outputs) for the two ends of each edge, one (…, k, F), the other (…, 1, F)."""
+        return self.mlp(self.joined(centre, neighbour).flatten(0, -2))
 
     def to_nearest(self, x: Tensor, index: Tensor, slots: Slots) -> Tensor:
         """Return (B · N, outputs) with messages from each node to its nearest, `index` (B, N, k) within its event."""
@@ -116,7 +116,8 @@ class EdgeConvolution(EdgeLayers):
         apart = nodes.unsqueeze(2) - nodes.unsqueeze(1)
         index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours)
         centre, neighbour = self.ends(x)
-        message = self.messages(centre.unsqueeze(1), embedding((index + slots.first).flatten(0, 1), neighbour))
+        targets = centre.view(events, particles, 1, -1)
+        message = self.messages(targets, embedding(index + slots.first, neighbour))
         mean = (message.view(-1, self.neighbours, self.outputs) * slots.share).sum(1)
         return self.finished(mean, slots.connected, x)
 

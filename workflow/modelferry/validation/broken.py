@@ -16,10 +16,10 @@ from torch import nn
 
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.validation.controls import Spoil, spoils
 from modelferry.validation.eager import Prepare, evaluate
 from modelferry.validation.probes import MIXED, REAL, Probe
 from modelferry.validation.recording import Broken, ordinary
+from modelferry.validation.spoiling import Spoil, spoils
 
 if TYPE_CHECKING:
     from modelferry.families import StateDict

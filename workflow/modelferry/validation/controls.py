@@ -7,9 +7,9 @@ network was recorded with the reference (`modelferry.validation.broken`) and goe
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,18 +22,17 @@ from modelferry.records import Control, Tolerance
 from modelferry.validation.compare import Outputs, difference, unstable
 from modelferry.validation.compare import ill_conditioned as ill
 from modelferry.validation.recording import Recording, ordinary
+from modelferry.validation.spoiling import Spoil, spoils
 from modelferry.validation.verdict import departs
 
 if TYPE_CHECKING:
     import torch
 
-Spoil = Callable[[Arrays, Contract], Arrays]
 Weights = Mapping[str, "torch.Tensor"]
 
 WEIGHT = "one weight changed by 10 %"
 BIAS = "one bias of a small tensor changed"
 OTHER_FOLD = "weights of another fold"
-SWAPPED = "two input features swapped"
 STEP = 0.1
 """Relative size of a change."""
 CANDIDATES = 8
@@ -112,21 +111,6 @@ class Judge:
         return False, furthest
 
 
-def spoils(family: Family, contract: Contract) -> dict[str, list[Spoil]]:
-    """Return mistakes in preparing the inputs, each with candidates of which one must be seen.
-
-    Those that the family declares; if it declares none, two features of an input are swapped.
-    """
-    declared = family.broken_inputs(contract.layout)
-    if declared:
-        return {name: [spoil] for name, spoil in declared.items()}
-    for tensor in contract.inputs:
-        if len(tensor.features) > 1:
-            pairs = islice(combinations(range(len(tensor.features)), 2), CANDIDATES)
-            return {SWAPPED: [_swap(tensor.name, *pair) for pair in pairs]}
-    return {}
-
-
 def with_changed_weight(weights: Weights, rank: int = 0) -> dict[str, torch.Tensor]:
     """Return the weights with one entry of the last matrix 10 % larger: the largest, or the `rank`-th after it."""
     name = [name for name, tensor in weights.items() if tensor.dim() >= 2 and tensor.is_floating_point()][-1]
@@ -192,12 +176,3 @@ def _changed(weights: Weights, name: str, rank: int) -> dict[str, torch.Tensor]:
     place = flat.abs().argsort(descending=True)[rank % len(flat)]
     flat[place] = flat[place] * (1 + STEP) if flat[place] != 0 else STEP
     return {**weights, name: changed}
-
-
-def _swap(name: str, first: int, second: int) -> Spoil:
-    def spoil(inputs: Arrays, contract: Contract) -> Arrays:
-        order = np.arange(inputs[name].shape[-1])
-        order[[first, second]] = second, first
-        return {**inputs, name: np.ascontiguousarray(inputs[name][..., order])}
-
-    return spoil
