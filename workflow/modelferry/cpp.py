@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,8 +55,7 @@ def key() -> str:
         for path in files
         if (name := path.relative_to(SOURCES)).parts[0] not in NOT_BUILT_FROM
     }
-    torch = find_spec("torch")
-    made_with = [installed(["torch", "nlohmann-json"]), torch.origin if torch else ""]
+    made_with = [installed(["torch", "nlohmann-json"]), str(distribution("torch").locate_file("torch"))]
     version = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=False).stdout
     return digest_of([sources, made_with, version], 16)
 
