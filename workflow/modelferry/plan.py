@@ -314,7 +314,7 @@ class Plan:
                     **settings,
                     "hyperparameters": planned.hyperparameters,
                     "layouts": layouts,
-                    "events": model.event_options,
+                    "event_options": model.event_options,
                 }
             ),
             _versions(family.packages),
