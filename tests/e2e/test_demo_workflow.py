@@ -133,7 +133,11 @@ def test_good_model_equals_its_deployable_and_its_reference(run: Run) -> None:
     assert record["events"] >= 1000
     assert record["max_abs_diff"] < 1e-4
     assert record["argmax_flips"] == 0
-    assert record["ill_conditioned"] <= record["events"] / 1000
+    # Equal and collinear particles are near a tie by design, and do not count for the limit.
+    ordinary = [
+        tie for tie in record["ill_conditioned_events"] if "real events" in tie["source"] or "mixed" in tie["source"]
+    ]
+    assert len(ordinary) <= record["events"] / 1000
     assert len(record["shapes"]) >= 10
     assert record["auc"]
 
