@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelferry.checkpoints import load_state_dict
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.events import EventSet
@@ -54,9 +55,25 @@ class Family(ABC):
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
         return (self.batch,) if self.size is None else (self.batch, self.size)
 
+    def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
+        """Return the family with the facts above as these hyperparameters make them; by default nothing changes."""
+        return self
+
+    def modules(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the modules beside the family's own whose code decides what the network computes."""
+        return ()
+
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
         return {}
+
+    def stated(self, path: Path) -> dict[str, Any]:
+        """Return the hyperparameters that a checkpoint states beside its tensors; Snakemake asks: import no torch."""
+        return {}
+
+    def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
+        """Return the tensors of a checkpoint under the reference's names, or those with prefixes; `fit` checks them."""
+        return self.own_names(load_state_dict(path), str(path))
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
         """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.

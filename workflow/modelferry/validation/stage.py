@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from modelferry import paths
-from modelferry.checkpoints import fit, load_state_dict
+from modelferry.checkpoints import fit
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.export import trained_weights
-from modelferry.families import Family, load_family
+from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
 from modelferry.runtimes import in_runtime
@@ -59,7 +59,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = load_family(spec.family), in_runtime(spec.format, runtime)
+    family, target = planned.family, in_runtime(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
@@ -149,7 +149,7 @@ def another_fold(
     trained = family.deployable(planned.hyperparameters, family.reference_layout)
     for path in others:
         try:
-            state = fit(load_state_dict(path), trained, path)
+            state = fit(family.load_weights(path, planned.hyperparameters), trained, path)
         except CheckpointError:
             continue
         found = family.rewritten_weights(state, spec.hyperparameters, spec.layout, spec.transforms)
