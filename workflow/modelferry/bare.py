@@ -160,7 +160,7 @@ class Truth:
 
         `called` is what the error calls it: `path` may have a temporary name.
         """
-        from modelferry.validation.compare import Outputs
+        from modelferry.validation.compare import Outputs, by_event
         from modelferry.validation.verdict import judge
 
         family = self.model.family
@@ -169,7 +169,7 @@ class Truth:
         rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
         largest = 0.0
         for name, truth in self.float32.items():
-            outputs = Outputs(self.float64[name], truth, np.concatenate([row[name] for row in rows]))
+            outputs = Outputs(self.float64[name], truth, by_event(np.concatenate([row[name] for row in rows])))
             judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
             if not judgement.verdict.passed:
                 raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")

@@ -26,6 +26,7 @@ from modelferry.records import Manifest, Tolerance, temporary_name
 from modelferry.running import INPUT, outputs_of_modules
 from modelferry.transforms import APPROXIMATIONS
 from modelferry.validation.attempt import allows, attempt
+from modelferry.validation.compare import by_event
 from modelferry.validation.examination import awkward_groups, judge_outputs
 from modelferry.validation.layers import compare
 from modelferry.validation.recording import Recording
@@ -78,7 +79,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     inputs, alone = family.collate(events, contract.layout), 0.0
     if allows(contract, inputs):
         rows = target.load(path, threads=1)(inputs)
-        alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)
+        alone = max(float(np.abs(by_event(rows[name])[0] - recording.float32[name][worst.event]).max()) for name in rows)
     if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"

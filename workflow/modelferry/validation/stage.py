@@ -22,6 +22,7 @@ from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
 from modelferry.runtimes import in_runtime
 from modelferry.sketch import sketch
+from modelferry.validation.compare import by_event
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.examination import examine
@@ -122,7 +123,7 @@ def validate_artifact(
 def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence[Probe]) -> Arrays:
     """Return the outputs of a loaded artifact on all probes by name, one row an event."""
     rows = [run(family.collate(probe.events, contract.layout)) for probe in probes]
-    return {tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs}
+    return {tensor.name: by_event(np.concatenate([row[tensor.name] for row in rows])) for tensor in contract.outputs}
 
 
 def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
@@ -133,7 +134,7 @@ def unsteady(run: Runner, family: Family, contract: Contract, recording: Recordi
         if len(recording.probes[place].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
             continue
         again = run(family.collate(recording.probes[place].events, contract.layout))
-        same = all(np.array_equal(again[name], row) for name, row in rows.items())
+        same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
         return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
     return ""
 
