@@ -78,8 +78,8 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     events: Sequence[Arrays] = [probe.events[worst.place]]
     inputs, alone = family.collate(events, contract.layout), 0.0
     if allows(contract, inputs):
-        rows = target.load(path, threads=1)(inputs)
-        alone = max(float(np.abs(by_event(rows[name])[0] - recording.float32[name][worst.event]).max()) for name in rows)
+        rows = {name: by_event(values)[0] for name, values in target.load(path, threads=1)(inputs).items()}
+        alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
     if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
