@@ -1,8 +1,8 @@
 """Which weights of a checkpoint: those of the last step, or averages over many (EMA), wherever trainers keep them.
 
 A place is a path of keys in the file (``ema_state_dict``, ``callbacks.EMA.weights``) or a module of the network that
-holds the averages (``model_ema``). Lightning's own `WeightAveraging` keeps the averages as `state_dict`, and the weights
-of the last step as `current_model_state`.
+holds the averages (``model_ema``). Lightning's own `WeightAveraging` keeps the averages as `state_dict`, and the
+weights of the last step as `current_model_state`.
 """
 
 from __future__ import annotations

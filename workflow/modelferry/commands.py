@@ -224,8 +224,9 @@ def demo_train(options: argparse.Namespace) -> int:
         with _reported("demo", planned.id):
             record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))
             record.write(paths.training(model.checkpoint))
+        accuracy = "" if record.test_accuracy is None else f"accuracy {record.test_accuracy:.3f}, "
         scores = ", ".join(f"{name} {value:.3f}" for name, value in record.test_auc.items())
-        print(f"{model.id}: {record.seconds:.1f} s, test AUC {scores}")
+        print(f"{model.id}: {record.seconds:.1f} s, {accuracy}test AUC {scores}")
 
     return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 

@@ -161,10 +161,10 @@ class Declaration(Declared):
 
         An array `labels` holds the class of each event, and `weights` its weight.
         """
-        sets = []
+        sets: list[EventSet] = []
         for path in paths:
             arrays = _read(path, self.inputs)
-            count = min(limit - sum(map(len, sets)), *(len(arrays[name]) for name in self.inputs))
+            count = min(limit - sum(len(part) for part in sets), *(len(arrays[name]) for name in self.inputs))
             events = [{name: arrays[name][row] for name in self.inputs} for row in range(count)]
             labels = arrays[LABELS][:count] if LABELS in arrays else np.full(count, UNKNOWN)
             weights = arrays[WEIGHTS][:count] if WEIGHTS in arrays else np.ones(count)
