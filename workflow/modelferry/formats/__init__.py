@@ -34,6 +34,8 @@ class Format(ABC):
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
+    reproducible: ClassVar[bool] = True
+    """Whether equal weights give equal bytes; a library that writes tables in the order of a hash cannot."""
     general: ClassVar[bool] = True
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None

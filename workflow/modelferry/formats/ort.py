@@ -25,10 +25,14 @@ FOR_ONE_CPU = "NchwcTransformer"
 
 
 class Ort(Onnx):
-    """An ORT file: the graph optimised when the file is made. Its template is that of format `onnx`."""
+    """An ORT file: the graph optimised when the file is made. Its template is that of format `onnx`.
+
+    ONNX Runtime writes one table, of operators, in the order of a hash: files of equal weights differ in that order.
+    """
 
     name = "ort"
     extension = "ort"
+    reproducible = False
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then let ONNX Runtime optimise the graph and save it."""
