@@ -160,7 +160,7 @@ def template_spec(family_name: str, hyperparameters: dict[str, Any], export: Exp
 def _template_spec(family_name: str, hyperparameters_json: str, export_json: str) -> TemplateSpec:
     """Return the same object for the same words: hundreds of models share a few templates."""
     hyperparameters, export = json.loads(hyperparameters_json), Export.model_validate_json(export_json)
-    family, target = load_family(family_name), load_format(export.format)
+    family, target = load_family(family_name).configured(hyperparameters), load_format(export.format)
     layout, options = family.layout(export.layout), target.resolve_options(export.options)
     wanted = {} if isinstance(export.transforms, str) else export.transforms
     transforms = NONE if export.transforms == "none" else resolve_transforms(wanted, family.transforms(layout))
