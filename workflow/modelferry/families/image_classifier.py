@@ -57,7 +57,7 @@ class ImageClassifier(Family):
     known: Mapping[str, Any] = hyperparameters
     """The hyperparameters that the family is configured for."""
 
-    def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
+    def configured(self, hyperparameters: Mapping[str, Any]) -> ImageClassifier:
         """Return the family with these sizes of images."""
         family = copy.copy(self)
         family.known = hyperparameters
@@ -95,7 +95,7 @@ class ImageClassifier(Family):
                 raise ConfigError(f"{name} has {len(found[name])} numbers", f"give {found['channels']}, one a channel")
         if len(found["class_names"]) not in (0, found["classes"]):
             raise ConfigError(f"{len(found['class_names'])} class_names", f"the network has {found['classes']} classes")
-        if not 0.0 < min(found["std"], default=1.0):
+        if min(found["std"], default=1.0) <= 0:
             raise ConfigError(f"std is {found['std']}", "give deviations above 0")
         return found
 
@@ -184,11 +184,12 @@ class ImageClassifier(Family):
     ) -> EventSet:
         """Return images of ``.npz`` files: one array (N, C, H, W), bytes or numbers from 0 to 1, and maybe `labels`."""
         sets: list[EventSet] = []
+        configured = self.configured(hyperparameters)
         shape = (hyperparameters["channels"], *hyperparameters["size"])
         for path in paths:
             images, labels = _read(path, shape)
             count = max(0, min(limit - sum(len(part) for part in sets), len(images)))
-            events = [self.configured(hyperparameters)._event(image) for image in images[:count]]  # type: ignore[attr-defined]
+            events = [configured._event(image) for image in images[:count]]
             sets.append(EventSet(events, labels[:count], np.ones(count), str(path)))
         return join(sets)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ IMAGENET_STEM = 7
 
 class Prepare(nn.Module):
     """Bytes to numbers from 0 to 1, and these normalised by the mean and deviation of each channel."""
+
+    if TYPE_CHECKING:  # TorchScript does not know annotations that are text
+        mean: Tensor
+        std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -51,8 +56,7 @@ class Residual(nn.Module):
 
     def __init__(self, chain: OrderedDict[str, nn.Module], shortcut: nn.Module) -> None:
         super().__init__()
-        for name, module in chain.items():
-            self.add_module(name, module)
+        self.conv1, self.bn1, self.conv2, self.bn2 = (chain[name] for name in ("conv1", "bn1", "conv2", "bn2"))
         self.shortcut = shortcut
         self.conv3 = chain.get("conv3", nn.Identity())
         self.bn3 = chain.get("bn3", nn.Identity())
@@ -60,7 +64,7 @@ class Residual(nn.Module):
         self.between = nn.ReLU() if "conv3" in chain else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of both ways, without what is negative."""
+        """Return the sum of both ways, its negative values cut off."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.between(self.bn2(self.conv2(y)))
         return self.relu(self.bn3(self.conv3(y)) + self.shortcut(x))

@@ -1,7 +1,7 @@
 """ResNets as they are trained: of CIFAR (`akamaster/pytorch_resnet_cifar10`) and of ImageNet (torchvision's layout).
 
-Source: K. He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385; shortcuts without weights are its
-option A.
+Source: K. He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385; shortcuts without weights are
+its option A.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class Block(nn.Module):
 
 class ResNet(nn.Module):
     """Images (B, C, H, W), bytes or from 0 to 1, to logits (B, classes); normalised first, as its trainer did."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
