@@ -144,6 +144,11 @@ class Declaration(Declared):
             {name: _values(rng, tensor, dims) for name, tensor in self.inputs.items()} for _ in range(dims[self.batch])
         ]
 
+    def example(self) -> Arrays:
+        """Return the inputs of a call of typical size."""
+        sizes = {dimension.name: dimension.typical for dimension in self.contract("").dimensions}
+        return self.collate(self.sample(sizes, seed=0))
+
     def collate(self, events: Sequence[Arrays]) -> Arrays:
         """Join events, zeros behind the ends of those that are smaller than the largest."""
         found = {}

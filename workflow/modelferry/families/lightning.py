@@ -108,10 +108,17 @@ class Lightning(Family):
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
-        """Return the same module, whose properties do not raise outside training."""
-        from modelferry.networks.lightning_module import detached
+        """Return the same module, whose properties do not raise outside training.
 
-        return detached(self.reference(hyperparameters))
+        It is called once, to see that it gives what the config declares. One that returns a tensor needs no hook for
+        the order of its outputs, and can be scripted.
+        """
+        from modelferry.networks.lightning_module import build, check, detached, returning
+
+        declared = declaration(hyperparameters)
+        network = detached(build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"]))
+        single = check(network, declared.contract(layout), declared.example())
+        return network if single else returning(network, list(declared.outputs))
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return events with values as declared."""

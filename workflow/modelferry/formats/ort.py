@@ -33,6 +33,7 @@ class Ort(Onnx):
     name = "ort"
     extension = "ort"
     reproducible = False
+    keeps_weights = False
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then let ONNX Runtime optimise the graph and save it."""

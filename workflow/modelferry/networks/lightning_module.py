@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from modelferry.contract import Arrays, Contract
 from modelferry.errors import ConfigError, NetworkError, did_you_mean
 from modelferry.imports import imported
 from modelferry.outputs import ONLY, named
@@ -88,16 +89,48 @@ def returning(network: nn.Module, names: Sequence[str]) -> nn.Module:
     """
 
     def select(_: nn.Module, __: Any, result: Any) -> Any:
-        found = named(result)
-        if not all(name in found for name in names):
-            if len(found) != len(names) or not all(name.startswith(ONLY) for name in found):
-                remedy = f"it returns {', '.join(found)}: say so under `outputs:`"
-                raise NetworkError(f"{type(network).__name__} does not return {', '.join(names)}", remedy)
-            found = dict(zip(names, found.values(), strict=True))
-        return found[names[0]] if len(names) == 1 else tuple(found[name] for name in names)
+        values = _selected(network, result, names)
+        return values[0] if len(names) == 1 else values
 
     network.register_forward_hook(select)
     return network
+
+
+def check(network: nn.Module, contract: Contract, example: Arrays) -> bool:
+    """Return whether a network returns one tensor and nothing around it.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be called on `example`, or returns something else than the contract says.
+    """
+    called = type(network).__name__
+    try:
+        with torch.no_grad():
+            result = network(*(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs))
+    except Exception as error:  # a user's module may fail in any way
+        inputs = ", ".join(f"{name} {array.shape}" for name, array in example.items())
+        remedy = f"its `forward` is called with {inputs}, in this order, outside training"
+        raise NetworkError(f"{called} cannot be called: {type(error).__name__}: {error}", remedy) from error
+    sizes = contract.sizes(example)
+    values = _selected(network, result, [tensor.name for tensor in contract.outputs])
+    for declared, value in zip(contract.outputs, values, strict=True):
+        wanted = tuple(size if isinstance(size, int) else sizes[size] for size in declared.shape)
+        if tuple(value.shape) != wanted or str(value.dtype) != f"torch.{declared.dtype}":
+            found = f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+            remedy = f"declared is {declared.dtype} {declared.shape}, here {wanted}: mend `outputs:`"
+            raise NetworkError(f"{called} returns '{declared.name}' as {found}", remedy)
+    return isinstance(result, torch.Tensor)
+
+
+def _selected(network: nn.Module, result: Any, names: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    found = named(result)
+    if not all(name in found for name in names):
+        if len(found) != len(names) or not all(name.startswith(ONLY) for name in found):
+            remedy = f"it returns {', '.join(found)}: say so under `outputs:`"
+            raise NetworkError(f"{type(network).__name__} does not return {', '.join(names)}", remedy)
+        found = dict(zip(names, found.values(), strict=True))
+    return tuple(found[name] for name in names)
 
 
 def _raises(module: nn.Module, name: str) -> bool:
