@@ -88,6 +88,14 @@ class Declaration(Declared):
     classes: tuple[str, ...] = ()
     scores: Literal["softmax", "sigmoid", "nothing"] | None = None
 
+    @field_validator("inputs", "outputs", mode="before")
+    @classmethod
+    def _from_list(cls, data: Any) -> Any:
+        """Take a list of tensors with their names as well: order is that of `forward`, and JSON objects have none."""
+        if isinstance(data, list) and all(isinstance(entry, Mapping) and "name" in entry for entry in data):
+            return {entry["name"]: {key: value for key, value in entry.items() if key != "name"} for entry in data}
+        return data
+
     @field_validator("inputs")
     @classmethod
     def _integers_bounded(cls, inputs: dict[str, DeclaredTensor]) -> dict[str, DeclaredTensor]:
@@ -175,6 +183,14 @@ class Declaration(Declared):
             weights = arrays[WEIGHTS][:count] if WEIGHTS in arrays else np.ones(count)
             sets.append(EventSet(events, labels.astype(np.int64), weights, str(path)))
         return join(sets)
+
+
+def in_order(tensors: Any) -> Any:
+    """Return declared tensors as a list, in which they keep their order wherever they go."""
+    if not isinstance(tensors, Mapping):
+        return tensors
+    spelt = {name: data if isinstance(data, Mapping) else {"shape": data} for name, data in tensors.items()}
+    return [{"name": name, **data} for name, data in spelt.items()]
 
 
 def declaration(hyperparameters: Mapping[str, Any]) -> Declaration:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry.contract import Arrays, Contract
-from modelferry.declared import Declaration, declaration
+from modelferry.declared import Declaration, declaration, in_order
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet
 from modelferry.families import Family
@@ -41,8 +41,8 @@ class Lightning(Family):
         "ignore": [],
         "strict": True,
         "weights": "state_dict",
-        "inputs": {},
-        "outputs": {},
+        "inputs": [],
+        "outputs": [],
         "dimensions": {},
         "classes": [],
         "scores": None,
@@ -81,6 +81,7 @@ class Lightning(Family):
             raise ConfigError(f"class '{found['class']}' is no import path", remedy)
         stated = {**inferred.get(STATED, {}), **given.get(STATED, {})}
         found[STATED] = {name: value for name, value in stated.items() if name not in found["ignore"]}
+        found |= {name: in_order(found[name]) for name in ("inputs", "outputs")}
         declaration(found)
         return found
 
@@ -103,7 +104,7 @@ class Lightning(Family):
         from modelferry.networks.lightning_module import build, returning
 
         network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])
-        return returning(network, list(hyperparameters["outputs"]))
+        return returning(network, list(declaration(hyperparameters).outputs))
 
     def deployable(
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
