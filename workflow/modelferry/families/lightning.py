@@ -117,9 +117,9 @@ class Lightning(Family):
         from modelferry.networks.lightning_module import build, check, detached, returning
 
         declared = declaration(hyperparameters)
-        network = detached(build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"]))
+        network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])
         single = check(network, declared.contract(layout), declared.example())
-        return network if single else returning(network, list(declared.outputs))
+        return detached(network if single else returning(network, list(declared.outputs)))
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return events with values as declared."""
