@@ -51,7 +51,8 @@ def main() -> int:
             for runtime in runtimes_of(name):
                 logits = in_runtime(name, runtime).load(out, threads=1)(image)["logits"][0]
                 wrong += int(np.argmax(logits) != CAT)
-                print(f"{name} in {runtime}: class {np.argmax(logits)}, logit {logits[CAT]:.5f}, built in {built:.1f} s")
+                found = f"class {np.argmax(logits)}, logit {logits[CAT]:.5f}"
+                print(f"{name} in {runtime}: {found}, built in {built:.1f} s")
     return 1 if wrong else 0
 
 
