@@ -83,7 +83,7 @@ def _unwrapped(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _results(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Yield what a module keeps of a computation with gradients, such as its last loss: PyTorch copies no such thing."""
+    """Yield what a module keeps of a computation with gradients, such as its last loss: PyTorch refuses to copy it."""
     import torch
 
     for value in vars(module).values():
