@@ -1,7 +1,7 @@
 """The Python API: export a network that is in memory, load what was written, and compare the two.
 
-The work is done by the formats that the workflow uses too. What is written is loaded again and compared with the network
-before it gets its name; a file that computes something else is not left behind.
+The work is done by the formats that the workflow uses too. What is written is loaded again and compared with the
+network before it gets its name; a file that computes something else is not left behind.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Artifact:
 
     path: Path
     format: str
-    contract: Contract
+    contract: Contract = field(repr=False)
     run: Runner = field(repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
 
@@ -101,8 +101,8 @@ def export(
     format
         ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …; by default what the name of the file says.
     dynamic
-        The sizes that may differ from call to call, such as ``{"x": {0: "batch"}}`` or, for all inputs, ``{0: "batch"}``.
-        A `Dimension` instead of a name has a range of its own; else it is 1 to 1024. All other sizes are the example's.
+        The sizes that may differ from call to call: ``{"x": {0: "batch"}}`` or, for all inputs, ``{0: "batch"}``.
+        Others are the example's. A name alone means 1 to 1024; a `Dimension` has a range of its own.
     options
         Options of the format, such as ``{"method": "script"}`` of torchscript or ``{"isa": "avx2"}`` of aotinductor.
 
@@ -172,9 +172,9 @@ def validate(
     Parameters
     ----------
     rtol, atol
-        An output agrees where ``|exported - original| <= atol + rtol * |original|``. If neither is given, the tolerance is
-        that of its dtype, and an export that is at most twice as far from the network in float64 as the network itself
-        passes too.
+        An output agrees where ``|exported - original| <= atol + rtol * |original|``. If neither is given, the tolerance
+        is that of its dtype, and an export that is at most twice as far from the network in float64 as the network
+        itself passes too.
     """
     artifact = exported if isinstance(exported, Artifact) else load(exported)
     with undisturbed():
@@ -314,7 +314,7 @@ def _contract_of_runner(run: Runner) -> Contract:
 
 def _format_named(path: Path) -> str:
     """Return the format that a file's name stands for: the longest ending that one has, exact formats first."""
-    formats = sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness))
+    formats = sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness != "exact"))
     for target in formats:
         if path.name.endswith(f".{target.extension}"):
             return target.name

@@ -31,7 +31,7 @@ def detached(network: torch.nn.Module) -> torch.nn.Module:
     NetworkError
         If something that the network holds cannot be copied.
     """
-    network = _unwrapped(network)
+    network = unwrapped(network)
     memo: dict[int, Any] = {}
     for module in network.modules():
         for name in TRAINERS:
@@ -41,7 +41,7 @@ def detached(network: torch.nn.Module) -> torch.nn.Module:
             memo[id(tensor)] = tensor.detach().clone()
     try:
         for module in reversed(list(network.modules())):
-            if (inner := _unwrapped(module)) is not module:
+            if (inner := unwrapped(module)) is not module:
                 memo[id(module)] = copy.deepcopy(inner, memo)
         replica = copy.deepcopy(network, memo)
     except Exception as error:  # anything that the network holds may refuse, in its own way
@@ -69,7 +69,8 @@ def scriptable(network: torch.nn.Module) -> torch.nn.Module:
     return network
 
 
-def _unwrapped(network: torch.nn.Module) -> torch.nn.Module:
+def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network inside ``torch.compile``, DataParallel or DistributedDataParallel."""
     from torch.nn import DataParallel
     from torch.nn.parallel import DistributedDataParallel
 

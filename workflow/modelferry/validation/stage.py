@@ -16,7 +16,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
-from modelferry.export import trained_weights
+from modelferry.exporting import trained_weights
 from modelferry.families import Family, load_family
 from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
