@@ -6,6 +6,7 @@ network before it gets its name; a file that computes something else is not left
 
 from __future__ import annotations
 
+import copy
 import inspect
 import random
 import threading
@@ -19,10 +20,11 @@ import numpy as np
 
 from modelferry.comparison import Comparison, compare
 from modelferry.contract import Arrays, Contract
-from modelferry.detached import detached, scriptable
+from modelferry.detached import detached
 from modelferry.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.examples import Dynamic, at_least_two, contract_of, named_inputs
 from modelferry.formats import Format, Runner, format_names, load_format
+from modelferry.outputs import return_tuple
 from modelferry.records import Tolerance, temporary_name
 from modelferry.tensors import to_array, to_tensor
 
@@ -120,16 +122,11 @@ def export(
     target = load_format(format or _format_named(out))
     with undisturbed():
         chosen = target.resolve_options(options or {})
-        scripted = chosen.get("method") == "script"
-        network = prepared(model, scripted)
+        network = plain = prepared(model)
         contract = contract_of(network, inputs, dynamic)
         example = named_inputs(network, inputs)
-        if not scripted:
-            from modelferry.outputs import return_tuple
-
-            network, plain = return_tuple(prepared(model)), network
-        else:
-            plain = network
+        if chosen.get("method") != "script":  # scripts know no such hooks
+            network = return_tuple(copy.deepcopy(plain))
         return written(target, network, plain, contract, example, chosen, out)
 
 
@@ -232,15 +229,15 @@ def from_checkpoint(
     return network
 
 
-def prepared(model: torch.nn.Module, scripted: bool = False) -> torch.nn.Module:
-    """Return a detached copy of a network, or one that can be scripted."""
+def prepared(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a detached copy of a network; raise `ArgumentError` for anything else."""
     import torch
 
     if not isinstance(model, torch.nn.Module):
         raise ArgumentError(f"{type(model).__name__} is no network", "give a torch.nn.Module")
     if isinstance(model, torch.jit.ScriptModule):
         raise ArgumentError(f"{type(model).__name__} is TorchScript already", "give the network that it was made from")
-    return scriptable(detached(model)) if scripted else detached(model)
+    return detached(model)
 
 
 def written(

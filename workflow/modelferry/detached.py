@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from modelferry.errors import NetworkError
@@ -50,23 +51,9 @@ def detached(network: torch.nn.Module) -> torch.nn.Module:
     for module in replica.modules():
         module._backward_hooks.clear()
         module._backward_pre_hooks.clear()
+        _silence_properties(module)
     _untie(replica, set(), set())
     return replica
-
-
-def scriptable(network: torch.nn.Module) -> torch.nn.Module:
-    """Let a detached network be scripted although it has properties that raise, and return it.
-
-    ``torch.jit.script`` reads every property of a class; ``trainer`` of Lightning's raises outside training. A module
-    with such properties gets a class derived from its own, in which they are None.
-    """
-    for module in network.modules():
-        cls = type(module)
-        raising = {name: None for name in dir(cls) if isinstance(getattr(cls, name, None), property)}
-        raising = {name: None for name in raising if _raises(module, name)}
-        if raising:
-            module.__class__ = type(cls.__name__, (cls,), {**raising, "__module__": cls.__module__})
-    return network
 
 
 def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
@@ -122,6 +109,23 @@ def _untie(module: torch.nn.Module, modules: set[int], storages: set[int]) -> No
                 storages.add(tensor.untyped_storage().data_ptr())
 
 
+def _silence_properties(module: torch.nn.Module) -> None:
+    """Give a copy a class of its own in which properties that raise are None.
+
+    ``torch.jit`` reads every property of a class, and takes no error but `AttributeError` for an answer; ``trainer`` of
+    Lightning's modules raises outside training, and so do properties that users derive from it.
+    """
+    cls = type(module)
+    properties = [name for name in dir(cls) if isinstance(getattr(cls, name, None), property)]
+    if raising := frozenset(name for name in properties if _raises(module, name)):
+        module.__class__ = _with_none(cls, raising)
+
+
+@cache
+def _with_none(cls: type, names: frozenset[str]) -> type:
+    return type(cls.__name__, (cls,), {**dict.fromkeys(names), "__module__": cls.__module__, "__doc__": cls.__doc__})
+
+
 def _parameter(tensor: torch.Tensor) -> torch.nn.Parameter:
     import torch
 
@@ -130,7 +134,7 @@ def _parameter(tensor: torch.Tensor) -> torch.nn.Parameter:
 
 def _raises(module: torch.nn.Module, name: str) -> bool:
     try:
-        getattr(module, name)
+        getattr(module, name, None)
     except Exception:  # a property may fail in any way
         return True
     return False

@@ -51,7 +51,7 @@ class ExportMixin:
             return self._inherited("to_torchscript", file_path, method, example_inputs, kwargs)
         from modelferry.torchscript import export_to_torchscript
 
-        return export_to_torchscript(self._network, file_path, example_inputs, method or "script", **kwargs)
+        return export_to_torchscript(_network(self), file_path, example_inputs, method or "script", **kwargs)
 
     def to_onnx(
         self,
@@ -87,10 +87,6 @@ class ExportMixin:
         """Compile the module with AOTInductor and return it, loaded: see `export`."""
         return self._exported(file_path, "aotinductor", example_inputs, dynamic, options)
 
-    @property
-    def _network(self) -> torch.nn.Module:
-        return cast("torch.nn.Module", self)
-
     def _exported(
         self,
         path: str | Path,
@@ -105,7 +101,7 @@ class ExportMixin:
         if inputs is None:
             remedy = "give one, or set `example_input_array`"
             raise ArgumentError(f"{type(self).__name__} has no example of its inputs", remedy)
-        return export(self._network, path, inputs=inputs, format=format, dynamic=dynamic, options=options)
+        return export(_network(self), path, inputs=inputs, format=format, dynamic=dynamic, options=options)
 
     def _inherited(self, name: str, *arguments: Any) -> Any:
         *positional, kwargs = arguments
@@ -113,3 +109,7 @@ class ExportMixin:
         if method is None:
             raise ArgumentError(f"`{name}` has no option '{next(iter(kwargs))}'", f"it has {', '.join(OWN)}")
         return method(*positional, **kwargs)
+
+
+def _network(module: ExportMixin) -> torch.nn.Module:
+    return cast("torch.nn.Module", module)

@@ -70,7 +70,7 @@ def export_to_torchscript(
     if method not in target.options["method"]:
         raise ArgumentError(f"there is no method '{method}'", did_you_mean(str(method), target.options["method"]))
     with undisturbed():
-        network = prepared(model, scripted=method == "script")
+        network = prepared(model)
         inputs = getattr(unwrapped(model), "example_input_array", None) if example_input is None else example_input
         if inputs is None and method == "trace":
             raise ArgumentError("tracing needs an example input", 'give example_input=…, or say method="script"')
