@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,7 +75,7 @@ class ExportMixin:
             out = Path(folder) / "model.onnx"
             artifact = self._exported(out, "onnx", input_sample, dynamic)
             file_path.write(out.read_bytes())
-            return artifact
+            return replace(artifact, path=Path())
 
     def to_aotinductor(
         self,
