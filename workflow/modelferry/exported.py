@@ -42,6 +42,7 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message=".*_flat_weights")  # recurrent layers keep two lists of weights
             program = torch.export.export(deployable, inputs, dynamic_shapes=shapes)
     except UserError as error:
         said = ": ".join(line.strip(" -") for line in str(error).strip().splitlines()[:2])

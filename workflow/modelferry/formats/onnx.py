@@ -102,7 +102,7 @@ class Onnx(Format):
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except NotImplemented as error:
-            reason = f"ONNX Runtime cannot execute {path}: {str(error).splitlines()[0]}"
+            reason = f"ONNX Runtime cannot execute this network: {str(error).splitlines()[0]}"
             raise UnsupportedOperatorError(reason, ELSEWHERE) from error
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
             reason = str(error).splitlines()[0]
