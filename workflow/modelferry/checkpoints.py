@@ -20,7 +20,8 @@ PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 SAFETENSORS = ".safetensors"
 JSON = ".json"
 COUNTER = "num_batches_tracked"
-SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and point the config at that"
+SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
+ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
 
 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
@@ -52,7 +53,7 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         if name is None:
             raise CheckpointError(f"{path} is no checkpoint that torch can read", SAFE_WAYS) from error
         message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
-        raise CheckpointError(message, SAFE_WAYS) from error
+        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
     return state_dict_in(content, path, torch.Tensor)

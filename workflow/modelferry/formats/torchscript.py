@@ -150,7 +150,7 @@ def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: 
         if "Encountering a" in str(error):
             remedy = "say strict=False, or use `export`, which names each output"
             raise NetworkError("the network returns a list or dict, which a strict trace refuses", remedy) from error
-        if "Only tensors, lists, tuples of tensors, or dictionary" in str(error):
+        if "Tracer cannot infer type" in str(error):
             remedy = "return tensors, or use `export`, which names each output"
             raise NetworkError("a trace cannot return what the network returns", remedy) from error
         raise
