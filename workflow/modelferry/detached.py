@@ -118,7 +118,7 @@ def _silence_properties(module: torch.nn.Module) -> None:
     cls = type(module)
     properties = [name for name in dir(cls) if isinstance(getattr(cls, name, None), property)]
     if raising := frozenset(name for name in properties if _raises(module, name)):
-        module.__class__ = _with_none(cls, raising)  # type: ignore[assignment]
+        module.__class__ = _with_none(cls, raising)  # type: ignore[arg-type] # classes are hashable
 
 
 @cache
