@@ -147,6 +147,7 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name")
+<<<<<<< HEAD
         try:
             exported = torch.onnx.export(
                 program,
@@ -163,8 +164,36 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
             if missing is None:
                 raise
             raise UnsupportedOperatorError(f"format onnx has no operator for {missing[1]}", ELSEWHERE) from error
+=======
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[tensor.name for tensor in contract.inputs],
+            output_names=[tensor.name for tensor in contract.outputs],
+            dynamic_shapes=shapes,
+            custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
+        )
+>>>>>>> main
     assert exported is not None
     return exported.model
+
+
+def _scalar(s: Any, dtype: int = 1, layout: str = "", device: str = "", pin_memory: bool = False) -> Any:
+    """Translate ``aten::scalar_tensor``, as which every number in a network's code arrives, without loss.
+
+    PyTorch's own translation takes float64 numbers through float32: π is off by 9e-8, and 2.2e-308 becomes 0.
+    """
+    import numpy as np
+    import onnx
+    from onnxscript import opset18
+
+    if not isinstance(s, bool | int | float):
+        return opset18.Cast(s, to=dtype)
+    number = np.array(s, onnx.helper.tensor_dtype_to_np_dtype(dtype))
+    return opset18.Constant(value=onnx.numpy_helper.from_array(number))
 
 
 def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
