@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ class Exporter(pl.Callback):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Net, Path]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Net, Path]:
     folder = tmp_path_factory.mktemp("trained")
     torch.manual_seed(1)
     data = torch.utils.data.TensorDataset(torch.randn(32, 5), torch.randint(0, 3, (32,)))
@@ -84,7 +83,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Net, Pat
     trainer.fit(network, torch.utils.data.DataLoader(data, 8))
     assert exporter.done == 1
     trainer.save_checkpoint(folder / "m.ckpt")
-    yield network, folder
+    return network, folder
 
 
 def test_exports_during_training_are_its_network(trained: tuple[Net, Path]) -> None:

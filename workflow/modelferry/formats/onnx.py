@@ -147,7 +147,6 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name")
-<<<<<<< HEAD
         try:
             exported = torch.onnx.export(
                 program,
@@ -158,25 +157,13 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
                 input_names=[tensor.name for tensor in contract.inputs],
                 output_names=[tensor.name for tensor in contract.outputs],
                 dynamic_shapes=shapes,
+                custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
             )
         except torch.onnx.OnnxExporterError as error:
             missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(error))
             if missing is None:
                 raise
             raise UnsupportedOperatorError(f"format onnx has no operator for {missing[1]}", ELSEWHERE) from error
-=======
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=[tensor.name for tensor in contract.inputs],
-            output_names=[tensor.name for tensor in contract.outputs],
-            dynamic_shapes=shapes,
-            custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
-        )
->>>>>>> main
     assert exported is not None
     return exported.model
 
