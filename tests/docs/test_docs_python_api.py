@@ -26,7 +26,7 @@ def test_documented_code_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     code = "\n".join(blocks())
     (tmp_path / "document.py").write_text(code)  # a file: scripting reads the source of `forward`
-    runpy.run_path(str(tmp_path / "document.py"))
+    runpy.run_path(str(tmp_path / "document.py"), run_name="document")
     written = {path.name for path in tmp_path.iterdir()} - {"document.py"}
     assert written == {
         *("tagger.onnx", "detector.exported.pt2", "tagger.pt", "lightning.pt", "lightning.onnx"),
