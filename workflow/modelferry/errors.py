@@ -59,7 +59,7 @@ class ControlFlowError(NetworkError):
     """The network decides by values that are known only when it runs; the message names the line."""
 
 
-class UnsupportedOperatorError(NetworkError):
+class UnsupportedOperatorError(NetworkError, ArtifactError):
     """A format, or the runtime that executes it, lacks an operator of the network."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from modelferry.contract import Arrays, Contract, Dimension, DType, Tensor
-from modelferry.errors import ArgumentError, did_you_mean
+from modelferry.errors import ArgumentError, NetworkError, did_you_mean
 from modelferry.outputs import named
 from modelferry.tensors import to_array, to_tensor
 
@@ -48,7 +48,7 @@ def contract_of(
     ArgumentError
         If the example does not fit ``forward`` or `dynamic`, or the network is in training mode.
     NetworkError
-        If an output is no tensor.
+        If an output is no tensor, or a call changes what the next one gives.
     """
     if network.training:
         raise ArgumentError("the network is in training mode", "call its `eval()` first")
@@ -71,12 +71,15 @@ def contract_of(
     )
     example = at_least_two(example, contract)
     sizes = contract.sizes(example)
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     results = {"": _outputs(network, example)}
     for name in sizes:
         limits = contract.dimension(name)
         other = sizes[name] + (1 if sizes[name] < limits.maximum else -1)
         if limits.minimum <= other <= limits.maximum:
             results[name] = _outputs(network, resized(example, contract, {**sizes, name: other}))
+    if changed := [name for name, buffer in network.named_buffers() if not _alike(buffer, buffers[name])]:
+        raise NetworkError(f"the network changes its buffers when it runs: {', '.join(changed)}", "make it a function")
     outputs, derived = _outputs_of(results, sizes)
     return contract.model_copy(update={"outputs": outputs, "dimensions": (*dimensions, *derived)})
 
@@ -218,6 +221,12 @@ def _outputs(network: torch.nn.Module, inputs: Arrays) -> Arrays:
 
     with torch.no_grad():
         return {name: to_array(t) for name, t in named(network(*map(to_tensor, inputs.values()))).items()}
+
+
+def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
+    import torch
+
+    return bool(torch.equal(first.nan_to_num(), second.nan_to_num()))
 
 
 def _name(size: int | str | Dimension) -> Any:

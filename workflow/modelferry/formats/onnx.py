@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
-from modelferry.formats import Format, Runner
+from modelferry.errors import ArtifactError, UnsupportedOperatorError
+from modelferry.formats import Bound, Format, Runner
 from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from onnx import ModelProto, TensorProto
 
+ELSEWHERE = "write the network without it, or export to aotinductor, torch_export or torchscript"
 OPSET = 18
 """The operator set that PyTorch's exporter is written in; ONNX Runtime runs it since 1.14."""
 ADDS_BIAS = frozenset({"Add", "Gemm", "BatchNormalization", "Conv"})
@@ -84,7 +86,13 @@ class Onnx(Format):
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
         import onnxruntime as ort
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+        from onnxruntime.capi.onnxruntime_pybind11_state import (
+            Fail,
+            InvalidArgument,
+            InvalidGraph,
+            InvalidProtobuf,
+            NotImplemented,
+        )
 
         if not path.is_file():
             raise ArtifactError(f"{path} is missing", "export it")
@@ -94,6 +102,9 @@ class Onnx(Format):
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except NotImplemented as error:
+            reason = f"ONNX Runtime cannot execute this network: {str(error).splitlines()[0]}"
+            raise UnsupportedOperatorError(reason, ELSEWHERE) from error
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(
@@ -104,12 +115,7 @@ class Onnx(Format):
             raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
         contract = Contract.model_validate_json(properties[CONTRACT_KEY])
         names = [tensor.name for tensor in contract.outputs]
-
-        def run(inputs: Arrays) -> Arrays:
-            contract.check(inputs)
-            return dict(zip(names, session.run(names, inputs), strict=True))
-
-        return run
+        return Bound(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
 
     def session_options(self, path: Path) -> ort.SessionOptions:
         """Return what ONNX Runtime has to know about a file of this format."""
@@ -148,18 +154,40 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name")
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=[tensor.name for tensor in contract.inputs],
-            output_names=[tensor.name for tensor in contract.outputs],
-            dynamic_shapes=shapes,
-        )
+        try:
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[tensor.name for tensor in contract.inputs],
+                output_names=[tensor.name for tensor in contract.outputs],
+                dynamic_shapes=shapes,
+                custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
+            )
+        except torch.onnx.OnnxExporterError as error:
+            missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(error))
+            if missing is None:
+                raise
+            raise UnsupportedOperatorError(f"format onnx has no operator for {missing[1]}", ELSEWHERE) from error
     assert exported is not None
     return exported.model
+
+
+def _scalar(s: Any, dtype: int = 1, layout: str = "", device: str = "", pin_memory: bool = False) -> Any:
+    """Translate ``aten::scalar_tensor``, as which every number in a network's code arrives, without loss.
+
+    PyTorch's own translation takes float64 numbers through float32: π is off by 9e-8, and 2.2e-308 becomes 0.
+    """
+    import numpy as np
+    import onnx
+    from onnxscript import opset18
+
+    if not isinstance(s, bool | int | float):
+        return opset18.Cast(s, to=dtype)
+    number = np.array(s, onnx.helper.tensor_dtype_to_np_dtype(dtype))
+    return opset18.Constant(value=onnx.numpy_helper.from_array(number))
 
 
 def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
