@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelferry.config_file import parse_config
-from modelferry.export import export_model
+from modelferry.exporting import export_model
 from modelferry.plan import Plan
 from modelferry.records import Validation
 from modelferry.templates import build_template

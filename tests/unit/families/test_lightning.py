@@ -14,10 +14,10 @@ from torch import nn
 
 from modelferry.checkpoints import fit
 from modelferry.config_file import parse_config
+from modelferry.detached import detached
 from modelferry.digests import code_digest
 from modelferry.errors import CheckpointError, ConfigError, EventFileError, NetworkError
 from modelferry.families import load_family
-from modelferry.networks.lightning_module import detached
 from modelferry.plan import Plan
 
 FAMILY = load_family("lightning")

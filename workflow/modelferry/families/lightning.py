@@ -114,7 +114,8 @@ class Lightning(Family):
         It is called once, to see that it gives what the config declares. One that returns a tensor needs no hook for
         the order of its outputs, and can be scripted.
         """
-        from modelferry.networks.lightning_module import build, check, detached, returning
+        from modelferry.detached import detached
+        from modelferry.networks.lightning_module import build, check, returning
 
         declared = declaration(hyperparameters)
         network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])

@@ -1,4 +1,4 @@
-"""LightningModules outside training: made from a class, freed of what only a trainer knows, outputs in order."""
+"""LightningModules outside training: made from a class, looked at once, outputs in order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from modelferry.contract import Arrays, Contract
 from modelferry.errors import ConfigError, NetworkError, did_you_mean
 from modelferry.imports import imported
 from modelferry.outputs import ONLY, named
-
-UNUSED = "__jit_unused_properties__"
 
 
 def build(path: str, stated: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
@@ -62,22 +60,6 @@ def eager(network: nn.Module) -> nn.Module:
     for name, child in list(network.named_children()):
         if (plain := eager(child)) is not child:
             setattr(network, name, plain)
-    return network
-
-
-def detached(network: nn.Module) -> nn.Module:
-    """Let no property of a network raise for want of a trainer, in place: those that do are as if they were not there.
-
-    Exporters look at every attribute. The module gets a class of its own, derived from the one it had: nothing of
-    Lightning is patched, so it holds in any thread, and no longer than the module lives.
-    """
-    for module in network.modules():
-        kind = type(module)
-        properties = [name for name in dir(kind) if isinstance(inspect.getattr_static(kind, name), property)]
-        if raising := [name for name in properties if _raises(module, name)]:
-            absent = {name: property(_absent(name)) for name in raising}
-            unused = {UNUSED: [*getattr(kind, UNUSED, ()), *raising]}
-            module.__class__ = type(kind.__name__, (kind,), {**absent, **unused, "__module__": kind.__module__})
     return network
 
 
@@ -131,20 +113,3 @@ def _selected(network: nn.Module, result: Any, names: Sequence[str]) -> tuple[to
             raise NetworkError(f"{type(network).__name__} does not return {', '.join(names)}", remedy)
         found = dict(zip(names, found.values(), strict=True))
     return tuple(found[name] for name in names)
-
-
-def _raises(module: nn.Module, name: str) -> bool:
-    try:
-        getattr(module, name)
-    except AttributeError:
-        return False
-    except Exception:  # whatever it is, it would end an export
-        return True
-    return False
-
-
-def _absent(name: str) -> Any:
-    def get(module: nn.Module) -> Any:
-        raise AttributeError(f"'{name}' is there in training only")
-
-    return get
