@@ -139,13 +139,12 @@ class TorchScript(Format):
 
 def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: bool) -> torch.jit.ScriptModule:
     """Trace a network; raise `NetworkError` for what a trace cannot hold."""
-    import torch
-
+    from modelferry.tracing import trace
     from modelferry.user_code import traced_faithfully
 
     try:
         with traced_faithfully(network, inputs):
-            module: torch.jit.ScriptModule = torch.jit.trace(network, inputs, strict=strict, check_trace=False)
+            return trace(network, inputs, strict)
     except RuntimeError as error:
         if "Encountering a" in str(error):
             remedy = "say strict=False, or use `export`, which names each output"
@@ -154,7 +153,6 @@ def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: 
             remedy = "return tensors, or use `export`, which names each output"
             raise NetworkError("a trace cannot return what the network returns", remedy) from error
         raise
-    return module
 
 
 def _scripted(network: torch.nn.Module) -> torch.jit.ScriptModule:
