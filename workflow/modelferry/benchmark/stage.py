@@ -30,7 +30,7 @@ and not to stumble over a near-tie."""
 
 
 def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> list[Benchmark]:
-    """Time all artifacts of a model beside its eager reference, in all runtimes but some, and write a record for each."""
+    """Time a model's artifacts beside its eager reference, in all runtimes but some, and write a record for each."""
     model, settings = planned.model, planned.model.benchmark
     family = load_family(model.family)
     subjects = [subject for subject in subjects_of(planned, family) if subject.runtime not in without]
