@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +29,11 @@ NEARLY_ALL = 0.99
 and not to stumble over a near-tie."""
 
 
-def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
-    """Time all artifacts of a model that run in Python beside its eager reference, and write a record for each."""
+def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> list[Benchmark]:
+    """Time a model's artifacts beside its eager reference, in all runtimes but some, and write a record for each."""
     model, settings = planned.model, planned.model.benchmark
     family = planned.family
-    subjects = list(subjects_of(planned, family))
+    subjects = [subject for subject in subjects_of(planned, family) if subject.runtime not in without]
     manifests = {s.export: Manifest.read(paths.manifest(model.id, s.export)) for s in subjects if s.export != EAGER}
     cold = {subject: cold_start(planned, subject) for subject in subjects}
     runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
