@@ -59,7 +59,7 @@ def test_folded_deployable_equals_the_reference(given: Any) -> None:
     image = torch.from_numpy(family.collate(family.sample({"images": 3}, 0), "images")["image"])
     with torch.inference_mode():
         truth = reference.double()(image)
-        assert (truth[0] - truth[1]).abs().max() > 1e-2, "the network tells images apart"
+        assert (truth[0] - truth[1]).abs().max() > 1e-3, "the network tells images apart"
         assert (deployable.double()(image) - truth).abs().max() < 1e-5
 
 
