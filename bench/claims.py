@@ -17,7 +17,7 @@ import torch
 from modelferry.benchmark.stage import benchmark_model
 from modelferry.config import Config
 from modelferry.environment import describe
-from modelferry.export import export_model
+from modelferry.exporting import export_model
 from modelferry.networks.charged_higgs_reference import ParticleNet
 from modelferry.plan import Plan, PlannedModel
 from modelferry.records import Benchmark, BenchmarkRow, Template

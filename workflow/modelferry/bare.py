@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,11 +106,9 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
             raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
         temporary = temporary_name(out).with_suffix(f".{target.extension}")
         try:
-            with tempfile.TemporaryDirectory(prefix="modelferry-export-") as work:
-                template = Path(work) / f"template.{target.extension}"
-                example = family.collate(truth.probes[0].events, layout)
-                target.build_template(deployable, contract, example, target.resolve_options({}), template)
-                target.fill(template, weights, model.facts, temporary)
+            example = family.collate(truth.probes[0].events, layout)
+            options = target.resolve_options({})
+            target.export(deployable, contract, example, options, weights, model.facts, temporary)
             apart = truth.difference(temporary, name, out)
             temporary.replace(out)
         finally:

@@ -52,7 +52,7 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.checkpoint:
         return _export_file(options)
-    from modelferry.export import export_model
+    from modelferry.exporting import export_model
 
     plan = _plan(options)
     jobs = list(_exports(_chosen(plan, options), options.format))

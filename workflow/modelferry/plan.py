@@ -30,7 +30,7 @@ from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, 
 STAGES = {
     "demo": "modelferry.demo.training",
     "template": "modelferry.templates",
-    "export": "modelferry.export",
+    "export": "modelferry.exporting",
     "reference": "modelferry.validation.reference",
     "validate": "modelferry.validation.stage",
     "benchmark": "modelferry.benchmark.stage",

@@ -19,7 +19,7 @@ import torch
 from modelferry import paths
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
-from modelferry.export import trained_weights
+from modelferry.exporting import trained_weights
 from modelferry.families import Family, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Manifest, Tolerance, temporary_name

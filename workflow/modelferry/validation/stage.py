@@ -16,7 +16,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
-from modelferry.export import trained_weights
+from modelferry.exporting import trained_weights
 from modelferry.families import Family, load_family
 from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
@@ -75,7 +75,7 @@ def validate_artifact(
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
     inside = target.read_weights(path) if target.exactness == "exact" else {}
     findings = [weights_reason(altered(inside, weights)), unsteady(run, family, contract, probed, artifact)]
-    verdict = with_bitwise(found.verdict, target.bitwise, apart)
+    verdict = with_bitwise(found.verdict, target.is_bitwise(spec.options), apart)
     verdict = with_findings(verdict, list(filter(None, findings)), resembling(probed, artifact, tolerance))
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact" and verdict.passed:  # a broken artifact may be mended by the mistake of a control
