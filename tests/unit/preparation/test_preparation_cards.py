@@ -55,7 +55,9 @@ def test_branches_are_what_the_inputs_and_the_selection_are_computed_from(tmp_pa
 
 
 def test_sections_without_bearing_on_the_inputs_are_taken(tmp_path: Path) -> None:
-    card = read_card(written(tmp_path, weights={"use_precomputed_weights": False}, observers=["jet_pt"], treename="tree"))
+    card = read_card(
+        written(tmp_path, weights={"use_precomputed_weights": False}, observers=["jet_pt"], treename="tree")
+    )
     assert "jet_pt" not in card.branches
 
 
