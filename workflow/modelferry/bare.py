@@ -78,7 +78,7 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
     known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
     return BareModel(
         path=path,
-        family=family,
+        family=family.bound(hyperparameters),
         hyperparameters=hyperparameters,
         assumed=tuple(name for name in family.hyperparameters if name not in {**told, **given}),
         facts={"name": path.stem, "version": "1.0.0", **known, **facts},

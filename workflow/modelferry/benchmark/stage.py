@@ -14,7 +14,7 @@ from modelferry.benchmark.timing import Latency, time_in_turn
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
-from modelferry.families import Family, load_family
+from modelferry.families import Family, family_of
 from modelferry.formats import Runner
 from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
 from modelferry.runtimes import ColdStart, load_runtime
@@ -32,7 +32,7 @@ and not to stumble over a near-tie."""
 def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
     """Time all artifacts of a model that run in Python beside its eager reference, and write a record for each."""
     model, settings = planned.model, planned.model.benchmark
-    family = load_family(model.family)
+    family = family_of(model.family, planned.hyperparameters)
     subjects = list(subjects_of(planned, family))
     manifests = {s.export: Manifest.read(paths.manifest(model.id, s.export)) for s in subjects if s.export != EAGER}
     cold = {subject: cold_start(planned, subject) for subject in subjects}

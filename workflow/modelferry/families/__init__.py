@@ -54,6 +54,10 @@ class Family(ABC):
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
         return (self.batch,) if self.size is None else (self.batch, self.size)
 
+    def bound(self, hyperparameters: Mapping[str, Any]) -> Family:
+        """Return the family for a network: what its events and inputs are may depend on hyperparameters."""
+        return self
+
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
         return {}
@@ -100,6 +104,13 @@ class Family(ABC):
     def double(self, reference: torch.nn.Module) -> torch.nn.Module:
         """Return the reference in float64; a family whose definition includes float32 arithmetic overrides this."""
         return reference.double()
+
+    def shaking(self, name: str) -> float | np.ndarray:
+        """Return how much of the shaking that finds near-ties an event's array takes; 1 is all.
+
+        What float32 arithmetic on the very last places is part of the definition takes none.
+        """
+        return 1.0
 
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
@@ -218,3 +229,8 @@ def load_family(name: str) -> Family:
     if not isinstance(family, Family):
         raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
     return family
+
+
+def family_of(name: str, hyperparameters: Mapping[str, Any]) -> Family:
+    """Return the family called `name` for a network with these hyperparameters."""
+    return load_family(name).bound(hyperparameters)

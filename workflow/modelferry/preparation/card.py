@@ -22,6 +22,7 @@ IGNORED = (
 )  # fmt: skip
 """Sections of weaver's cards that have no bearing on the inputs of a network."""
 SIMPLE = "label_"
+JET = "jet_"
 
 
 class Section(BaseModel):
@@ -136,7 +137,8 @@ class Card(Section):
     """A data card; `read_card` reads one from a file.
 
     Beside weaver's sections, `order_by` may name an expression: particles are put in rising order of it (for falling
-    pt, ``-part_pt``) before the first `length` of them are taken.
+    pt, ``-part_pt``) before the first `length` of them are taken. Columns called ``jet_…`` are numbers a jet, all
+    others numbers a particle, but for those in `jet_columns`.
     """
 
     ignored = IGNORED
@@ -146,6 +148,7 @@ class Card(Section):
     inputs: dict[str, Input] = Field(min_length=1)
     labels: Labels | None = None
     order_by: str | None = None
+    jet_columns: tuple[str, ...] = ()
 
     @field_validator("new_variables", mode="before")
     @classmethod
@@ -198,6 +201,16 @@ class Card(Section):
         """The columns that the inputs of the network are computed from, sorted."""
         order = parse(self.order_by).names if self.order_by else frozenset()
         return self.needed([*order, *(variable.name for given in self.inputs.values() for variable in given.vars)])
+
+    @property
+    def jet_branches(self) -> tuple[str, ...]:
+        """Those of `input_branches` that are a number a jet."""
+        return tuple(n for n in self.input_branches if n.startswith(JET) or n in self.jet_columns)
+
+    @property
+    def particle_branches(self) -> tuple[str, ...]:
+        """Those of `input_branches` that are a number a particle."""
+        return tuple(n for n in self.input_branches if n not in self.jet_branches)
 
     @cached_property
     def branches(self) -> tuple[str, ...]:

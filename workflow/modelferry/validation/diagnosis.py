@@ -20,7 +20,7 @@ from modelferry import paths
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.export import trained_weights
-from modelferry.families import Family, load_family
+from modelferry.families import Family, family_of
 from modelferry.formats import Format, load_format
 from modelferry.records import Manifest, Tolerance, temporary_name
 from modelferry.running import INPUT, outputs_of_modules
@@ -55,7 +55,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     """Yield what was found, line by line, and save the inputs of the worst event beside the artifact."""
     torch.set_num_threads(1)
     spec = planned.template(export)
-    family, target = load_family(spec.family), load_format(spec.format)
+    family, target = family_of(spec.family, spec.hyperparameters), load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
     path, contract = Path(manifest.artifact.path), manifest.contract
     if sha256_of_file(path) != manifest.artifact.sha256:

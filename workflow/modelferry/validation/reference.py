@@ -17,7 +17,7 @@ from modelferry.demo import demo_for
 from modelferry.digests import sha256_of_file
 from modelferry.errors import CheckpointError
 from modelferry.events import EventSet
-from modelferry.families import Family, load_family
+from modelferry.families import Family, family_of
 from modelferry.validation.broken import record_broken
 from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
@@ -37,7 +37,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     model = planned.model
     if model.missing:
         raise CheckpointError(f"{model.id}: {model.missing}")
-    family = load_family(model.family)
+    family = family_of(model.family, planned.hyperparameters)
     contract = family.contract(planned.hyperparameters, family.reference_layout)
     real = real_events(planned, family)
     known = real or EventSet([], np.empty(0, np.int64), np.empty(0), "")

@@ -17,7 +17,7 @@ from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.export import trained_weights
-from modelferry.families import Family, load_family
+from modelferry.families import Family, family_of
 from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
 from modelferry.runtimes import in_runtime
@@ -59,7 +59,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = load_family(spec.family), in_runtime(spec.format, runtime)
+    family, target = family_of(spec.family, spec.hyperparameters), in_runtime(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
