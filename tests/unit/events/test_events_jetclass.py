@@ -18,6 +18,9 @@ from checkpoint_samples import DATA
 from modelferry.demo import toy_jets
 from modelferry.errors import EventFileError
 from modelferry.events import jetclass
+from modelferry.events.counts import (
+    CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts,
+)  # fmt: skip
 from modelferry.preparation import Jagged, prepare, read_card
 
 CARD = read_card("JetClass_full")
@@ -28,9 +31,9 @@ REAL = {kind: DATA / "sophon" / name for kind, name in (
 )}  # fmt: skip
 
 
-def read(path: Path, chunk: int = 7, **options: int) -> tuple[Columns, np.ndarray, jetclass.Counts]:
+def read(path: Path, chunk: int = 7, **options: int) -> tuple[Columns, np.ndarray, Counts]:
     """Read a file in small chunks and put these together."""
-    total, parts = jetclass.Counts(), []
+    total, parts = Counts(), []
     for jets in jetclass.read_chunks(path, CARD.branches, CARD.label_branches, jetclass.KINEMATICS, 128, chunk):
         assert jets.counts.read <= chunk
         total.add(jets.counts)
@@ -78,16 +81,16 @@ def put(columns: Columns, name: str, jet: int, value: float) -> None:
 
 
 SPOILT: dict[str, tuple[str, Callable[[Columns, int], None]]] = {
-    "no particle": (jetclass.EMPTY, lambda c, jet: with_lists(c, "", jet, [])),
-    "NaN of a particle": (jetclass.NOT_FINITE, lambda c, jet: put_first(c, "part_d0err", jet, np.nan)),
-    "infinite momentum": (jetclass.NOT_FINITE, lambda c, jet: put_first(c, "part_px", jet, np.inf)),
-    "NaN of a jet": (jetclass.NOT_FINITE, lambda c, jet: put(c, "jet_sdmass", jet, np.nan)),
+    "no particle": (EMPTY, lambda c, jet: with_lists(c, "", jet, [])),
+    "NaN of a particle": (NOT_FINITE, lambda c, jet: put_first(c, "part_d0err", jet, np.nan)),
+    "infinite momentum": (NOT_FINITE, lambda c, jet: put_first(c, "part_px", jet, np.inf)),
+    "NaN of a jet": (NOT_FINITE, lambda c, jet: put(c, "jet_sdmass", jet, np.nan)),
     "two labels": (
-        jetclass.SEVERAL_LABELS,
+        SEVERAL_LABELS,
         lambda c, jet: [put(c, name, jet, 1) for name in ("label_Zqq", "label_Tbl")] and None,
     ),
     "a label of 2": (
-        jetclass.SEVERAL_LABELS,
+        SEVERAL_LABELS,
         lambda c, jet: [put(c, name, jet, 2.0 * (name == "label_Zqq")) for name in toy_jets.LABELS] and None,
     ),
 }
@@ -132,7 +135,7 @@ def test_lists_of_different_lengths_are_counted(tmp_path: Path) -> None:
     with_lists(columns, "part_dphi", 8, [0.0])
     toy_jets.write(tmp_path / "toys.parquet", columns)
     _, entries, counts = read(tmp_path / "toys.parquet")
-    assert counts.left_out == {jetclass.DIFFERENT_LENGTHS: 1}
+    assert counts.left_out == {DIFFERENT_LENGTHS: 1}
     assert 8 not in entries
 
 
@@ -146,7 +149,7 @@ def test_missing_numbers_of_parquet_count_as_not_finite_and_missing_lists_as_emp
     rows[4]["jet_eta"] = None
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "holes.parquet")
     _, entries, counts = read(tmp_path / "holes.parquet")
-    assert counts.left_out == {jetclass.NOT_FINITE: 2, jetclass.EMPTY: 1}
+    assert counts.left_out == {NOT_FINITE: 2, EMPTY: 1}
     assert not {2, 3, 4} & set(entries.tolist())
 
 
@@ -158,7 +161,7 @@ def test_one_particle_and_more_than_the_network_takes_are_kept(suffix: str, tmp_
     toy_jets.write(tmp_path / f"toys{suffix}", columns)
     found, entries, counts = read(tmp_path / f"toys{suffix}")
     assert len(entries) == N
-    assert counts.noted == {jetclass.CUT: 1}
+    assert counts.noted == {CUT: 1}
     assert found["part_px"].counts[[1, 2, 3]].tolist() == [1, 200, 128]
     prepared = prepare(CARD, found)
     assert prepared.inputs["pf_mask"].sum(axis=(1, 2))[[1, 2, 3]].tolist() == [1, 128, 128]
@@ -170,7 +173,7 @@ def test_jets_without_any_label_are_kept_and_noted(suffix: str, tmp_path: Path) 
         put(columns, name, 5, 0)
     toy_jets.write(tmp_path / f"toys{suffix}", columns)
     found, _, counts = read(tmp_path / f"toys{suffix}")
-    assert counts.noted == {jetclass.UNLABELLED: 1}
+    assert counts.noted == {UNLABELLED: 1}
     assert prepare(CARD, found).labels[5] == -1
 
 
@@ -178,7 +181,7 @@ def test_data_without_label_columns_are_unlabelled_but_some_of_them_are_an_error
     columns = toy_jets.mixed(N, 9)
     none = {name: column for name, column in columns.items() if not name.startswith("label_")}
     toy_jets.write(tmp_path / f"data{suffix}", none)
-    assert read(tmp_path / f"data{suffix}")[2].noted == {jetclass.UNLABELLED: N}
+    assert read(tmp_path / f"data{suffix}")[2].noted == {UNLABELLED: N}
     toy_jets.write(tmp_path / f"some{suffix}", {k: c for k, c in columns.items() if k != "label_Hbb"})
     with pytest.raises(EventFileError, match=r"some.*lacks \w+ label_Hbb"):
         read(tmp_path / f"some{suffix}")
@@ -228,7 +231,7 @@ def test_real_jets(kind: str) -> None:
         pytest.skip(f"{REAL[kind]} is not here")
     found, entries, counts = read(REAL[kind], 30)
     assert (counts.read, counts.kept, len(entries)) == (100, 100, 100)
-    assert counts.noted == {jetclass.UNLABELLED: 76 if kind == "root" else 100}
+    assert counts.noted == {UNLABELLED: 76 if kind == "root" else 100}
     assert found["part_px"].counts[[5, 60, 82]].tolist() == [2, 82, 8]
 
 

@@ -1,7 +1,7 @@
-"""Toy jets in JetClass layout: prongs, masses, flavours and lifetimes that tell ten classes apart, no shower behind them.
+"""Toy jets in JetClass layout: prongs, masses, flavours and lifetimes tell ten classes apart, no shower behind them.
 
-Good enough that a network learns what real ones do (masses, prongs, displaced tracks, leptons), and of no use for physics.
-Everything is computed for all jets at once.
+Good enough that a network learns what real ones show (masses, prongs, displaced tracks, leptons), and of no use for
+physics. Everything is computed for all jets at once.
 """
 
 from __future__ import annotations

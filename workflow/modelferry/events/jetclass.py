@@ -1,15 +1,14 @@
 """JetClass files, ROOT or parquet, in chunks: what is wrong with a jet is counted, and never hidden.
 
-The layout is that of the data set (arXiv:2202.03772, Zenodo 6619768): tree `tree`, an entry a jet, lists `part_*` of its
-particles, numbers `jet_*`, and the classes `label_*`, of which one is 1. Parquet files have the same names.
+The layout is that of the data set (arXiv:2202.03772, Zenodo 6619768): tree `tree`, an entry a jet, lists `part_*` of
+its particles, numbers `jet_*`, and the classes `label_*`, of which one is 1. Parquet files have the same names.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import awkward as ak
 import numpy as np
 
 from modelferry.errors import EventFileError, did_you_mean
+from modelferry.events.counts import CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts
 from modelferry.events.root_file import opened_tree, require_branches
 from modelferry.preparation.card import TRUTH
 from modelferry.preparation.columns import Jagged, Value
@@ -27,50 +27,6 @@ CHUNK = 2048
 """Jets that are in memory at a time."""
 KINEMATICS = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_sdmass")
 REMEDY = "JetClass files have it; see docs/jets.md for the layout"
-
-DIFFERENT_LENGTHS = "lists of different lengths"
-EMPTY = "no particles"
-NOT_FINITE = "numbers that are not finite"
-SEVERAL_LABELS = "several labels, or one that is neither 0 nor 1"
-LEFT_OUT = (DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS)
-"""Why jets are left out; the first reason that is true of a jet counts."""
-UNLABELLED = "without a label"
-CUT = "cut to the most particles that the network takes"
-
-
-@dataclass
-class Counts:
-    """What became of the jets of a file, or of several.
-
-    Attributes
-    ----------
-    read
-        All jets.
-    left_out
-        Jets by the reason for which they were left out: `LEFT_OUT`, and what others add.
-    noted
-        Jets that were kept, and something is to be said about them: `UNLABELLED`, `CUT`.
-    """
-
-    read: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
-    noted: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def kept(self) -> int:
-        """The jets that were not left out."""
-        return self.read - self.left_out.total()
-
-    def add(self, other: Counts) -> None:
-        """Count the jets of `other` as well."""
-        self.read += other.read
-        self.left_out += other.left_out
-        self.noted += other.noted
-
-    def __str__(self) -> str:
-        parts = [f"{number:,} left out: {reason}" for reason, number in self.left_out.items()]
-        parts += [f"{number:,} {what}" for what, number in self.noted.items()]
-        return "; ".join([f"{self.read:,} jets read, {self.kept:,} kept", *parts])
 
 
 @dataclass(frozen=True)
@@ -139,6 +95,12 @@ def read_chunks(
             jets = _sound(columns, there, start, longest)
             start += jets.counts.read
             yield jets
+
+
+def count_jets(path: Path | str) -> int:
+    """Return how many jets are in a file, without reading them."""
+    with _opened(Path(path)) as file:
+        return file.entries
 
 
 def mass(columns: Mapping[str, Value]) -> np.ndarray:
