@@ -178,7 +178,7 @@ def embed(options: argparse.Namespace) -> int:
         for part in wanted:
             with _reported("embed", planned.id, part):
                 record, done = embed_file(jets, part, options.again)
-            rate = f"{record.read / record.seconds:,.0f} jets/s" if done else "was there already"
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
             print(f"{record.file.path}: {record.counts}; {rate}")
         if options.part and not options.collect:
             continue
@@ -201,9 +201,8 @@ def explore(options: argparse.Namespace) -> int:
         record = explore_campaign([planned.jets for planned in found[options.campaign]])
         record.write(paths.exploration(options.campaign))
     for model in record.models:
-        print(
-            f"{model.model}: {record.jets:,} jets, accuracy {model.accuracy:.3f}, linear probe {model.probes[0].auc[-1]:.3f}"
-        )
+        probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"
+        print(f"{model.model}: {record.jets:,} jets, accuracy {model.accuracy:.3f}, {probe}")
     return 0
 
 

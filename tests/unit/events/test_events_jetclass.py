@@ -19,7 +19,13 @@ from modelferry.demo import toy_jets
 from modelferry.errors import EventFileError
 from modelferry.events import jetclass
 from modelferry.events.counts import (
-    CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts,
+    CUT,
+    DIFFERENT_LENGTHS,
+    EMPTY,
+    NOT_FINITE,
+    SEVERAL_LABELS,
+    UNLABELLED,
+    Counts,
 )  # fmt: skip
 from modelferry.preparation import Jagged, prepare, read_card
 

@@ -133,7 +133,8 @@ def _prongs(rng: np.random.Generator, labels: np.ndarray, pt: np.ndarray) -> Pro
     eta, phi = (rng.normal(0, 1, (jets, PRONGS)) * present for _ in range(2))
     eta, phi = (axis - (share * axis).sum(axis=1, keepdims=True) for axis in (eta, phi))
     scale = mass / (pt * np.sqrt((share * (eta**2 + phi**2)).sum(axis=1)))
-    return Prongs(share, *(np.clip(axis * scale[:, None], -0.75, 0.75) for axis in (eta, phi)), flavour)
+    eta, phi = (np.clip(axis * scale[:, None], -0.75, 0.75) for axis in (eta, phi))
+    return Prongs(share, eta, phi, flavour)
 
 
 def _particles(

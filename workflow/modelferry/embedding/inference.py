@@ -61,7 +61,7 @@ class Embedder:
         return scores_of(outputs[first], self.contract.scores), np.asarray(outputs[EMBEDDING], np.float32)
 
     def _inputs(self, prepared: Prepared, rows: np.ndarray) -> Arrays:
-        """Return the inputs of a call: padding beyond the longest of its jets is cut off, as far as the contract goes."""
+        """Return the inputs of a call: padding beyond the longest jet is cut off, as far as the contract goes."""
         size = self.sizes[1]
         longest = None
         if size is not None:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from modelferry.embedding.records import Projection, RocCurve
 
-EFFICIENCIES = np.concatenate([np.linspace(0.02, 1, 50)])
+EFFICIENCIES = np.linspace(0.02, 1, 50)
 REPEATED = 3
 """So many samples of each size are learned from."""
 ITERATIONS = 200
@@ -96,7 +96,7 @@ def mean_auc(scores: np.ndarray, labels: np.ndarray, classes: Sequence[int], aga
 def sizes(jets: int, classes: int) -> tuple[int, ...]:
     """Return numbers of jets to learn from: from five a class to all, each about three times the one before."""
     steps = [5 * classes]
-    while steps[-1] * 3 < jets:
+    while steps[-1] * 6 < jets:
         steps.append(steps[-1] * 3)
     return (*[step for step in steps if step < jets], jets)
 

@@ -21,7 +21,7 @@ class EmbeddedFile(Record):
     card_sha256: str
     batch: int
     file: FileFacts
-    read: int
+    jets: int
     kept: int
     left_out: Mapping[str, int]
     noted: Mapping[str, int]
@@ -31,7 +31,7 @@ class EmbeddedFile(Record):
     @property
     def counts(self) -> str:
         """What became of the jets, in words."""
-        return str(Counts(self.read, Counter(self.left_out), Counter(self.noted)))
+        return str(Counts(self.jets, Counter(self.left_out), Counter(self.noted)))
 
 
 class EmbeddingTable(Part):
@@ -52,7 +52,7 @@ class Embeddings(Record):
     checkpoint_sha256: str
     demo: bool
     files: tuple[str, ...]
-    read: int
+    jets: int
     kept: int
     left_out: Mapping[str, int]
     noted: Mapping[str, int]
@@ -62,7 +62,7 @@ class Embeddings(Record):
     @property
     def counts(self) -> str:
         """What became of the jets, in words."""
-        return str(Counts(self.read, Counter(self.left_out), Counter(self.noted)))
+        return str(Counts(self.jets, Counter(self.left_out), Counter(self.noted)))
 
 
 class RocCurve(Part):
@@ -110,9 +110,9 @@ class ExploredModel(Part):
 class EmbeddingComparison(Part):
     """Embeddings of two models on the same jets.
 
-    `cka` is linear centred kernel alignment. `transferred_auc` is that of the first model's linear probe on embeddings of
-    the second, put into the first's space by a linear map that was fitted to other jets; `first_auc` and `second_auc`
-    are of each model's own probe.
+    `cka` is linear centred kernel alignment. `transferred_auc` is that of the first model's linear probe on embeddings
+    of the second, put into the first's space by a linear map that was fitted to other jets; `first_auc` and
+    `second_auc` are of each model's own probe.
     """
 
     first: str

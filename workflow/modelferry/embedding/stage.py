@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -72,7 +71,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
         card_sha256=planned.card_sha256,
         batch=planned.embed.batch,
         file=_facts(source),
-        read=counts.read,
+        jets=counts.read,
         kept=counts.kept,
         left_out=dict(counts.left_out),
         noted=dict(counts.noted),
@@ -180,7 +179,7 @@ def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) ->
 
 
 def _facts(path: Path) -> FileFacts:
-    return FileFacts(path=str(path), bytes=os.stat(path).st_size, sha256=sha256_of_file(path))
+    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
 
 
 def _facts_of(manifest: Manifest) -> dict[str, str]:

@@ -5,7 +5,6 @@ Floats are written to CSV as the shortest decimal that reads back as the same fl
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +63,7 @@ class ClassTable:
 
 
 def collect_tables(planned: JetPlan) -> Embeddings:
-    """Write a table for each class from the embeddings of all files, remove those of earlier calls; return the record.
+    """Write a table for each class from the embeddings of all files, remove those of earlier calls, and return the record.
 
     Raises
     ------
@@ -95,20 +94,22 @@ def collect_tables(planned: JetPlan) -> Embeddings:
         if path not in kept:
             path.unlink()
     left_out, noted = (sum((Counter(getattr(r, n)) for r in records), Counter()) for n in ("left_out", "noted"))
-    return Embeddings(
+    record = Embeddings(
         model=planned.id,
         export=first.export,
         artifact_sha256=first.artifact_sha256,
         checkpoint_sha256=first.checkpoint_sha256,
         demo=first.demo,
         files=tuple(record.file.path for record in records),
-        read=sum(record.read for record in records),
+        jets=sum(record.jets for record in records),
         kept=sum(record.kept for record in records),
         left_out=dict(left_out),
         noted=dict(noted),
         classes=planned.card.classes,
         tables=tuple(written),
     )
+    record.write(paths.embeddings(planned.id))
+    return record
 
 
 def _row_groups(planned: JetPlan) -> Iterator[pa.Table]:
@@ -119,4 +120,4 @@ def _row_groups(planned: JetPlan) -> Iterator[pa.Table]:
 
 
 def _facts(path: Path) -> FileFacts:
-    return FileFacts(path=str(path), bytes=os.stat(path).st_size, sha256=sha256_of_file(path))
+    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
