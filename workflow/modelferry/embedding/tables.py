@@ -63,7 +63,7 @@ class ClassTable:
 
 
 def collect_tables(planned: JetPlan) -> Embeddings:
-    """Write a table for each class from the embeddings of all files, remove those of earlier calls, and return the record.
+    """Write a table for each class from the embeddings of all files, remove earlier ones, and return the record.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def collect_tables(planned: JetPlan) -> Embeddings:
                 table.write(rows.filter(pc.equal(rows["label_name"], name)))
         for table in tables.values():
             table.close()
-        written = [table.move() for _, table in sorted(tables.items())]
+        moved = [table.move() for _, table in sorted(tables.items())]
     finally:
         for table in tables.values():
             table.discard()
@@ -94,7 +94,7 @@ def collect_tables(planned: JetPlan) -> Embeddings:
         if path not in kept:
             path.unlink()
     left_out, noted = (sum((Counter(getattr(r, n)) for r in records), Counter()) for n in ("left_out", "noted"))
-    record = Embeddings(
+    written = Embeddings(
         model=planned.id,
         export=first.export,
         artifact_sha256=first.artifact_sha256,
@@ -106,10 +106,10 @@ def collect_tables(planned: JetPlan) -> Embeddings:
         left_out=dict(left_out),
         noted=dict(noted),
         classes=planned.card.classes,
-        tables=tuple(written),
+        tables=tuple(moved),
     )
-    record.write(paths.embeddings(planned.id))
-    return record
+    written.write(paths.embeddings(planned.id))
+    return written
 
 
 def _row_groups(planned: JetPlan) -> Iterator[pa.Table]:
