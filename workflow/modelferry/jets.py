@@ -125,9 +125,11 @@ class JetFamily(Family):
 
     def raw(self, network: torch.nn.Module, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return a network with its card's preparation before it."""
-        from modelferry.networks.preparation import Raw
+        from modelferry.networks.preparation import Prepare, Raw, RawOfTwo
 
-        return Raw(network, self.card_of(hyperparameters), self.inputs)
+        inside = Prepare(self.card_of(hyperparameters), self.inputs)
+        kinds = (Raw, RawOfTwo)
+        return kinds[len(self.own_outputs(hyperparameters)) - 1](inside, network)
 
     def raw_weights(self, weights: StateDict) -> StateDict:
         """Return the weights of `raw`."""

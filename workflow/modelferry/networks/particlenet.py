@@ -12,24 +12,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding
 
+from modelferry.networks.pointwise import batch_norm, pointwise
 from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 from modelferry.transforms.batch_norm import fold_into_previous
 from modelferry.transforms.dropout import remove_dropout
 from modelferry.transforms.edge_convolution import split_edge_linear
-
-
-class Pointwise(nn.Module):
-    """A convolution of size 1 without bias, on rows (N, inputs); `axes` are those of its weight beside the channels."""
-
-    def __init__(self, inputs: int, outputs: int, axes: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, *[1] * axes) / inputs**0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, outputs)."""
-        return linear(x, self.weight.flatten(1))
 
 
 class EdgeConvolution(nn.Module):
@@ -42,14 +31,14 @@ class EdgeConvolution(nn.Module):
         self.k, self.outputs = k, widths[-1]
         folded, self.split = FOLD_BATCH_NORM in transforms, SPLIT_EDGE_LINEAR in transforms
         ins = [2 * inputs, *widths[:-1]]
-        self.convs = nn.ModuleList(_layer(a, b, 2, folded) for a, b in zip(ins, widths, strict=True))
-        self.bns = nn.ModuleList(_norm(width, folded) for width in widths)
+        self.convs = nn.ModuleList(pointwise(a, b, 2, folded) for a, b in zip(ins, widths, strict=True))
+        self.bns = nn.ModuleList(batch_norm(width, folded) for width in widths)
         if self.split:
             self.convs[0] = nn.Identity()
             self.node = nn.Linear(inputs, 2 * widths[0])
         self.narrows = inputs != widths[-1]
-        self.sc = _layer(inputs, widths[-1], 1, folded) if self.narrows else nn.Identity()
-        self.sc_bn = _norm(widths[-1], folded) if self.narrows else nn.Identity()
+        self.sc = pointwise(inputs, widths[-1], 1, folded) if self.narrows else nn.Identity()
+        self.sc_bn = batch_norm(widths[-1], folded) if self.narrows else nn.Identity()
 
     def forward(self, points: Tensor, x: Tensor, excluded: Tensor, first: Tensor) -> Tensor:
         """Return (B · P, outputs) for coordinates (B, P, D) and features (B · P, inputs).
@@ -151,11 +140,3 @@ def converted(state_dict: Mapping[str, Tensor], transforms: frozenset[str]) -> d
             state = split_edge_linear(state, f"{block}.convs.0", f"{block}.node")
     names = sorted(state, key=lambda name: name.startswith("fc."))
     return {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in names}
-
-
-def _layer(inputs: int, outputs: int, axes: int, folded: bool) -> nn.Module:
-    return nn.Linear(inputs, outputs) if folded else Pointwise(inputs, outputs, axes)
-
-
-def _norm(features: int, folded: bool) -> nn.Module:
-    return nn.Identity() if folded else nn.BatchNorm1d(features)

@@ -18,12 +18,10 @@ def _blocks(network: nn.Module) -> Iterable[EdgeConvolution]:
 def self_as_neighbour(network: nn.Module) -> nn.Module:
     """Leave each particle among its own neighbours, in place of the farthest of them."""
     for block in _blocks(network):
-        block.find = (
-            lambda points, k: torch.cat(  # type: ignore[assignment]
-                [torch.arange(points.size(2)).view(1, -1, 1).expand(len(points), -1, 1), neighbours_of(points, k)],
-                dim=2,
-            )[:, :, :k]
-        )
+        block.find = lambda points, k: torch.cat(
+            [torch.arange(points.size(2)).view(1, -1, 1).expand(len(points), -1, 1), neighbours_of(points, k)],
+            dim=2,
+        )[:, :, :k]
     return network
 
 
@@ -51,7 +49,7 @@ def static_graph(network: nn.Module) -> nn.Module:
 def maximum(network: nn.Module) -> nn.Module:
     """Take the maximum over neighbours instead of the mean."""
     for block in _blocks(network):
-        block.pool = lambda x: x.amax(dim=3)  # type: ignore[assignment]
+        block.pool = lambda x: x.amax(dim=3)
     return network
 
 

@@ -1,4 +1,4 @@
-"""The preparation of a data card as part of a network: raw columns in, float32 throughout, operations in the same order.
+"""The preparation of a data card as part of a network: float32 throughout, operations in the same order.
 
 Written apart from `modelferry.preparation.prepare`, which it is validated against: the expressions are parsed by the
 same code, and computed by other code.
@@ -192,19 +192,15 @@ class Channels(nn.Module):
         return torch.stack(channels, dim=1)
 
 
-class Raw(nn.Module):
-    """A network that takes raw columns: particles (B, P, C), mask (B, P) bool, and jet (B, J) if the card has any.
+class Prepare(nn.Module):
+    """The inputs called `inputs` from raw columns: particles (B, P, C), mask (B, P) bool, and jet (B, J)."""
 
-    The `network` takes the card's inputs called `inputs`, in that order: two or three.
-    """
-
-    def __init__(self, network: nn.Module, card: Card, inputs: Sequence[str]) -> None:
+    def __init__(self, card: Card, inputs: Sequence[str]) -> None:
         super().__init__()
         if card.order_by is not None:
             raise ConfigError(f"`order_by: {card.order_by}` cannot be part of a network", "use the layout 'prepared'")
         self.of_particles, self.of_jets = list(card.particle_branches), list(card.jet_branches)
-        wanted = [variable.name for name in inputs for variable in card.inputs[name].vars]
-        needed = set(wanted)
+        needed = {variable.name for name in inputs for variable in card.inputs[name].vars}
         for name in reversed(list(card.definitions)):
             needed |= card.definitions[name].names if name in needed else set()
         self.defined = [name for name in card.definitions if name in needed]
@@ -212,10 +208,9 @@ class Raw(nn.Module):
         self.inputs = nn.ModuleList(
             Channels([card.standardised(variable) for variable in card.inputs[name].vars]) for name in inputs
         )
-        self.network = network
 
-    def forward(self, particles: Tensor, mask: Tensor, jet: Tensor) -> Tensor:
-        """Return what the network does."""
+    def forward(self, particles: Tensor, mask: Tensor, jet: Tensor) -> list[Tensor]:
+        """Return each input, (B, channels, P)."""
         values: dict[str, Tensor] = {}
         for place, name in enumerate(self.of_particles):
             values[name] = particles[:, :, place]
@@ -226,4 +221,27 @@ class Raw(nn.Module):
         given: list[Tensor] = []
         for channels in self.inputs:
             given.append(channels(values, mask))
+        return given
+
+
+class Raw(nn.Module):
+    """A network of three inputs and one output, with its preparation before it."""
+
+    def __init__(self, prepare: Prepare, network: nn.Module) -> None:
+        super().__init__()
+        self.prepare, self.network = prepare, network
+
+    def forward(self, particles: Tensor, mask: Tensor, jet: Tensor) -> Tensor:
+        """Return what the network gives."""
+        given = self.prepare(particles, mask, jet)
         return self.network(given[0], given[1], given[2])
+
+
+class RawOfTwo(Raw):
+    """A network of three inputs and two outputs, with its preparation before it."""
+
+    def forward(self, particles: Tensor, mask: Tensor, jet: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Return what the network gives."""
+        given = self.prepare(particles, mask, jet)
+        first, second = self.network(given[0], given[1], given[2])
+        return first, second
