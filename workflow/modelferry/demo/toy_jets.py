@@ -40,7 +40,7 @@ class Flavour:
 
 
 LIGHT, CHARM, BEAUTY, GLUON = (
-    Flavour(8, 0.04), Flavour(8, 0.045, 0.15, 4), Flavour(10, 0.055, 0.45, 5), Flavour(13, 0.075, 0, 21)
+    Flavour(6, 0.05), Flavour(6.5, 0.05, 0.05, 4), Flavour(8, 0.055, 0.12, 5), Flavour(9, 0.07, 0, 21)
 )  # fmt: skip
 LEPTON, NOTHING = Flavour(0, 0.0, 0.0, 13, True), Flavour(0, 0.0, 0.0, 0)
 FLAVOURS = (LIGHT, CHARM, BEAUTY, GLUON, LEPTON, NOTHING)
@@ -120,15 +120,15 @@ def _prongs(rng: np.random.Generator, labels: np.ndarray, pt: np.ndarray) -> Pro
     for label, name in enumerate(CLASSES):
         of_class = np.flatnonzero(labels == label)
         process = PROCESSES[name]
-        spectrum = rng.gamma(2.0, 22.0, len(of_class)) + 5
-        mass[of_class] = process.mass * rng.normal(1, 0.03, len(of_class)) if process.mass else spectrum
+        spectrum = rng.gamma(2.2, 30.0, len(of_class)) + 5
+        mass[of_class] = process.mass * rng.normal(1, 0.08, len(of_class)) if process.mass else spectrum
         for place, allowed in enumerate(process.prongs):
             choices = np.array([FLAVOURS.index(one) for one in allowed])
             flavour[of_class, place] = choices[rng.integers(0, len(choices), len(of_class))]
     present = flavour != FLAVOURS.index(NOTHING)
     share = rng.gamma(4.0, 1.0, (jets, PRONGS)) * present
     qcd = labels == CLASSES.index("QCD")
-    share[qcd, 1] *= 0.25 * rng.random(int(qcd.sum()))
+    share[qcd, 1] *= 0.7 * rng.random(int(qcd.sum()))
     share /= share.sum(axis=1, keepdims=True)
     eta, phi = (rng.normal(0, 1, (jets, PRONGS)) * present for _ in range(2))
     eta, phi = (axis - (share * axis).sum(axis=1, keepdims=True) for axis in (eta, phi))
@@ -157,7 +157,7 @@ def _particles(
     semileptonic = (flavour == FLAVOURS.index(BEAUTY)) & (rng.random(len(slot)) < 0.03)
     kind = np.where(is_lepton | semileptonic, rng.integers(ELECTRON, MUON + 1, len(slot)), kind)
     charged = np.isin(kind, (CHARGED_HADRON, ELECTRON, MUON))
-    lifetime = np.array([one.displaced for one in FLAVOURS])[flavour] * (rng.random(len(slot)) < 0.6)
+    lifetime = np.array([one.displaced for one in FLAVOURS])[flavour] * (rng.random(len(slot)) < 0.5)
     return jet, prong, share, {
         "deta": prongs.eta.ravel()[slot] + rng.normal(0, 1, len(slot)) * width,
         "dphi": prongs.phi.ravel()[slot] + rng.normal(0, 1, len(slot)) * width,
@@ -173,7 +173,7 @@ def _impact(
 ) -> dict[str, np.ndarray]:
     """Return an impact parameter in mm and its uncertainty; neutral particles have none."""
     particles = len(lifetime)
-    error = charged * (0.008 + 0.02 * rng.exponential(1, particles)) * scale
+    error = charged * (0.012 + 0.03 * rng.exponential(1, particles)) * scale
     displaced = lifetime * rng.exponential(1, particles) * rng.choice([-1, 1], particles)
     return {f"{name}val": charged * displaced * scale + rng.normal(0, 1, particles) * error, f"{name}err": error}
 

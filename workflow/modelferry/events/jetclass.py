@@ -50,6 +50,12 @@ class Jets:
     def __len__(self) -> int:
         return len(self.entries)
 
+    def take(self, chosen: np.ndarray) -> Jets:
+        """Return the jets at rising places, with the counts of all."""
+        mask = np.isin(np.arange(len(self)), chosen)
+        columns = {name: _taken(column, mask) for name, column in self.columns.items()}
+        return Jets(columns, self.entries[mask], self.counts)
+
 
 def read_chunks(
     path: Path | str,
