@@ -159,6 +159,18 @@ def module_of(expression: Expression) -> nn.Module:
     return built(expression.tree)
 
 
+class Definition(nn.Module):
+    """A new variable."""
+
+    def __init__(self, name: str, expression: Expression) -> None:
+        super().__init__()
+        self.name, self.expression = name, module_of(expression)
+
+    def forward(self, values: dict[str, Tensor]) -> Tensor:
+        """Return its values."""
+        return self.expression(values)
+
+
 class Standardise(nn.Module):
     """One channel: clipped and standardised, 0 where it is NaN."""
 
@@ -203,8 +215,9 @@ class Prepare(nn.Module):
         needed = {variable.name for name in inputs for variable in card.inputs[name].vars}
         for name in reversed(list(card.definitions)):
             needed |= card.definitions[name].names if name in needed else set()
-        self.defined = [name for name in card.definitions if name in needed]
-        self.definitions = nn.ModuleList(module_of(card.definitions[name]) for name in self.defined)
+        self.definitions = nn.ModuleList(
+            Definition(name, of) for name, of in card.definitions.items() if name in needed
+        )
         self.inputs = nn.ModuleList(
             Channels([card.standardised(variable) for variable in card.inputs[name].vars]) for name in inputs
         )
@@ -216,8 +229,8 @@ class Prepare(nn.Module):
             values[name] = particles[:, :, place]
         for place, name in enumerate(self.of_jets):
             values[name] = jet[:, place].unsqueeze(1)
-        for name, definition in zip(self.defined, self.definitions):  # noqa: B905 - TorchScript knows no `strict`
-            values[name] = definition(values)
+        for definition in self.definitions:
+            values[definition.name] = definition(values)
         given: list[Tensor] = []
         for channels in self.inputs:
             given.append(channels(values, mask))
