@@ -179,7 +179,8 @@ def embed(options: argparse.Namespace) -> int:
             with _reported("embed", planned.id, part):
                 record, done = embed_file(jets, part, options.again)
             rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
-            print(f"{record.file.path}: {record.counts}; {rate}")
+            doubt = "" if record.validated else "; note: the artifact was not validated"
+            print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
         if options.part and not options.collect:
             continue
         with _reported("embed", planned.id, "tables"):

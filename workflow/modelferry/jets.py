@@ -232,10 +232,10 @@ class JetFamily(Family):
                 labels = prepared.labels[short][:wanted]
                 found.append(EventSet(events, labels, np.ones(len(events)), str(path)))
             sets += found
-        events = join(sets)
-        if paths and not len(events):
+        whole = join(sets)
+        if paths and not len(whole):
             raise EventFileError(f"no jet of {', '.join(map(str, paths))} is selected", "look at the card's selection")
-        return events
+        return whole
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing inputs: features exchanged, padding taken for particles."""

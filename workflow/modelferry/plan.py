@@ -374,11 +374,6 @@ class Plan:
         jets = planned.jets
         return [jets.files[part], planned.artifact(jets.export), paths.manifest(planned.id, jets.export)]
 
-    def embed_verdicts(self, planned: PlannedModel) -> list[str]:
-        """Return the validations of the artifact that computes embeddings: they come first, and decide no re-run."""
-        name = planned.jets.export
-        return [paths.validation(planned.id, name, r) for r in runtimes_of(planned.model.export(name).format)]
-
     def embed_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether a file of jets is embedded again."""
         format_name = planned.model.export(planned.jets.export).format

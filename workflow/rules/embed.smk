@@ -1,4 +1,6 @@
 # Jets through one artifact of each model: a job for each file, tables by class, and a look at what they hold.
+# The artifact's validations come first: one that fell short embeds nothing. They are ancient: a new tolerance, with the
+# same verdict, is no reason to embed a hundred million jets again.
 
 EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 
@@ -6,7 +8,7 @@ EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 rule embed:
     input:
         lambda wildcards: PLAN.embed_inputs(EMBEDDED[wildcards.model], wildcards.part),
-        lambda wildcards: list(map(ancient, PLAN.embed_verdicts(EMBEDDED[wildcards.model]))),
+        lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].jets.verdicts())),
     output:
         paths.embedding_part("{model}", "{part}"),
         paths.embedding_record("{model}", "{part}"),

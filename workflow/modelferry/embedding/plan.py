@@ -18,6 +18,7 @@ from modelferry.demo import demo_for
 from modelferry.digests import digest_of
 from modelferry.errors import ConfigError
 from modelferry.families import load_family
+from modelferry.runtimes import runtimes_of
 
 if TYPE_CHECKING:
     from modelferry.preparation import Card
@@ -86,6 +87,11 @@ class JetPlan:
     def parts(self) -> list[str]:
         """Return the paths of the embeddings of all parts."""
         return [paths.embedding_part(self.id, part) for part in self.files]
+
+    def verdicts(self) -> list[str]:
+        """Return the paths of the validations of the artifact."""
+        runtimes = runtimes_of(self.model.export(self.export).format)
+        return [paths.validation(self.id, self.export, runtime) for runtime in runtimes]
 
     def embed_settings(self) -> dict[str, Any]:
         """Return the settings that decide whether a file is embedded again."""

@@ -18,6 +18,8 @@ class EmbeddedFile(Record):
     artifact_sha256: str
     checkpoint_sha256: str
     demo: bool
+    validated: bool
+    """Whether the artifact had passed its validation in all runtimes."""
     card_sha256: str
     batch: int
     file: FileFacts
@@ -51,6 +53,7 @@ class Embeddings(Record):
     artifact_sha256: str
     checkpoint_sha256: str
     demo: bool
+    validated: bool
     files: tuple[str, ...]
     jets: int
     kept: int

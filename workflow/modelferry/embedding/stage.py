@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.preparation import Card, prepare
-from modelferry.records import FileFacts, Manifest, temporary_name
+from modelferry.records import FileFacts, Manifest, Validation, temporary_name
 
 if TYPE_CHECKING:
     from modelferry.embedding.plan import JetPlan
@@ -41,7 +42,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     Raises
     ------
     ArtifactError
-        If the artifact is missing, or is not what its manifest says.
+        If the artifact is missing, is not what its manifest says, or did not pass its validation.
     EventFileError
         If the file of jets is not what it should be.
     """
@@ -50,6 +51,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
         raise EventFileError(f"{source}: a path with a comma or a quote cannot stand in a CSV file", "rename it")
     manifest = Manifest.read(paths.manifest(planned.id, planned.export))
     _check(manifest)
+    validated = _validated(planned, manifest)
     record_path = Path(paths.embedding_record(planned.id, part))
     if not again and (done := _finished(planned, manifest, source, record_path)):
         return done, False
@@ -68,6 +70,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
         artifact_sha256=manifest.artifact.sha256,
         checkpoint_sha256=manifest.checkpoint.sha256,
         demo=manifest.demo,
+        validated=validated,
         card_sha256=planned.card_sha256,
         batch=planned.embed.batch,
         file=_facts(source),
@@ -164,6 +167,20 @@ def _check(manifest: Manifest) -> None:
         raise ArtifactError(f"{path} is missing", "export it first")
     if sha256_of_file(path) != manifest.artifact.sha256:
         raise ArtifactError(f"{path} is not what its manifest says", "export it again")
+
+
+def _validated(planned: JetPlan, manifest: Manifest) -> bool:
+    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it fell short in one."""
+    found = []
+    for path in filter(os.path.isfile, planned.verdicts()):
+        verdict = Validation.read(path)
+        if verdict.artifact_sha256 == manifest.artifact.sha256:
+            found.append(verdict)
+            if verdict.status == "failed":
+                raise ArtifactError(
+                    f"{planned.export} did not pass its validation: {verdict.reason}", "mend that first"
+                )
+    return len(found) == len(planned.verdicts())
 
 
 def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:

@@ -100,6 +100,7 @@ def collect_tables(planned: JetPlan) -> Embeddings:
         artifact_sha256=first.artifact_sha256,
         checkpoint_sha256=first.checkpoint_sha256,
         demo=first.demo,
+        validated=all(record.validated for record in records),
         files=tuple(record.file.path for record in records),
         jets=sum(record.jets for record in records),
         kept=sum(record.kept for record in records),
