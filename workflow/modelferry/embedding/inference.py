@@ -45,12 +45,17 @@ class Embedder:
             raise ConfigError(f"the artifact gives {', '.join(outputs)}, and no 'embedding'", "export one that does")
         return cls(run, contract, (family.batch, family.size), min(batch, contract.dimension(family.batch).maximum))
 
+    @property
+    def width(self) -> int:
+        """The numbers of an embedding."""
+        return int(next(tensor.shape[-1] for tensor in self.contract.outputs if tensor.name == EMBEDDING))
+
     def __call__(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (jets, classes) and embeddings (jets, width) of prepared jets, float32, in their order."""
         order = np.argsort(prepared.particles, kind="stable")
         parts = [self._call(prepared, order[start : start + self.batch]) for start in range(0, len(order), self.batch)]
         if not parts:
-            return np.empty((0, len(self.contract.classes)), np.float32), np.empty((0, 0), np.float32)
+            return np.empty((0, len(self.contract.classes)), np.float32), np.empty((0, self.width), np.float32)
         back = np.argsort(order)
         scores, embeddings = (np.concatenate(columns)[back] for columns in zip(*parts, strict=True))
         return scores, embeddings

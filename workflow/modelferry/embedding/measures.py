@@ -28,7 +28,9 @@ PERPLEXITY = 30
 def roc(name: str, scores: np.ndarray, is_signal: np.ndarray) -> RocCurve:
     """Return the ROC curve of a discriminant, (jets,), at fixed signal efficiencies."""
     background, signal, _ = roc_curve(is_signal, scores)
-    at = np.interp(EFFICIENCIES, signal, background)
+    after = np.searchsorted(signal, EFFICIENCIES).clip(1)  # where many of the background pass at once, the fewest count
+    share = (EFFICIENCIES - signal[after - 1]) / (signal[after] - signal[after - 1])
+    at = background[after - 1] + share * (background[after] - background[after - 1])
     return RocCurve(
         name=name,
         signal=rounded(EFFICIENCIES),

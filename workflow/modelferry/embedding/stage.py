@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from modelferry import paths
 from modelferry.digests import sha256_of_file
-from modelferry.embedding.inference import EMBEDDING, Embedder
+from modelferry.embedding.inference import Embedder
 from modelferry.embedding.records import EmbeddedFile
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, EventFileError
@@ -147,7 +147,6 @@ def _table(
     numbers: list[Any] = [np.asarray(kinematics[name])[rows] for name in JET_COLUMNS]
     numbers += [*scores[finite].T, *embeddings[finite].T]
     classes = embedder.contract.classes
-    width = next(tensor.shape[-1] for tensor in embedder.contract.outputs if tensor.name == EMBEDDING)
     return pa.Table.from_arrays(
         [
             pa.array([source] * len(rows), pa.string()),
@@ -156,7 +155,7 @@ def _table(
             pa.array([label_name(label, card.classes) for label in labels.tolist()], pa.string()),
             *(pa.array(np.ascontiguousarray(values)) for values in numbers),
         ],
-        schema=schema(classes, int(width), metadata),
+        schema=schema(classes, embedder.width, metadata),
     )
 
 

@@ -83,7 +83,7 @@ def _scatter(axis: Any, projection: Projection, record: Exploration, colours: Ma
 
 
 def roc(record: Exploration, names: Names) -> Any:
-    """Return background rejection against signal efficiency, a panel for each model."""
+    """Return background rejection against signal efficiency, as far as any background passes; a panel a model."""
     models = record.models[:SHOWN]
     figure, (axes,) = _grid(1, len(models), 3.6)
     colours = class_colours(record)
@@ -97,14 +97,15 @@ def roc(record: Exploration, names: Names) -> Any:
                 signal[measured], 1 / background[measured], color=colours[curve.name], linewidth=1.5,
                 label=f"{curve.name}  {curve.auc:.3f}",
             )  # fmt: skip
-        axis.plot(np.linspace(0.02, 1, 50), 1 / np.linspace(0.02, 1, 50), ":", color=style.FAINT, linewidth=1)
+        guess = np.linspace(0.3, 1, 50)
+        axis.plot(guess, 1 / guess, ":", color=style.FAINT, linewidth=1)
         axis.set_yscale("log")
         axis.set_xlim(0, 1)
         axis.set_ylim(bottom=1)
         axis.set_xlabel("efficiency of the class")
         axis.grid()
         axis.set_title(names[model.model])
-        legend = axis.legend(title="AUC", frameon=True, edgecolor="none", framealpha=0.85, fontsize=7.5, loc="best")
+        legend = axis.legend(title="AUC", frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 0.08))
         legend.get_title().set_fontsize(7.5)
     axes[0].set_ylabel(f"rejection of {record.against}, 1/efficiency")
     tops = [axis.get_ylim()[1] for axis in axes]
@@ -179,7 +180,7 @@ def _transfers(axis: Any, record: Exploration, names: Names) -> None:
         axis.plot(pair.transferred_auc, place, "D", color=style.PALETTE[1], markersize=5.5)
         low = min(pair.first_auc, pair.transferred_auc)
         axis.annotate(f"CKA {decimal(pair.cka, 2)}", (low, place), (0, 9), textcoords="offset points", fontsize=7.5)
-    labels = [f"{names[pair.first]}\nread off {names[pair.second]}" for pair in pairs]
+    labels = [f"probe of {names[pair.first]}\non {names[pair.second]}" for pair in pairs]
     axis.set_yticks(range(len(pairs)), labels, fontsize=7.5)
     axis.set_ylim(len(pairs) - 0.5, -0.7)
     values = [v for pair in pairs for v in (pair.first_auc, pair.transferred_auc)]

@@ -78,6 +78,7 @@ def page(one: Explored, mark: str) -> str:
         _image(one, "projections"),
         f"## Each class against {prose(record.against)}",
         _image(one, "roc"),
+        f"Curves end where no jet of {prose(record.against)} passes; dotted: guessing.",
         _classes(one),
         "## Confusion",
         _image(one, "confusion"),
