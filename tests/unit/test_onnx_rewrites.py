@@ -8,6 +8,15 @@ import pytest
 
 from modelferry.onnx_rewrites import rewrite
 
+NEAREST = """<ir_version: 8, opset_import: ["": 18]>
+nearest (float[B, N, N] d, int64 n) => (int64[B, N, 3] index) {
+    zero = Constant<value = int64 {0}>() step = Constant<value = int64 {STEP}>() inf = Constant<value = float {INF}>()
+    numbers = Range(zero, n, step)
+    i0 = ArgMin<axis = 2>(d) e0 = Equal(numbers, i0) d1 = Where(e0, inf, d)
+    i1 = ArgMin<axis = 2>(d1) e1 = Equal(numbers, i1) d2 = Where(e1, inf, LEFT)
+    i2 = ArgMin<axis = 2>(d2)
+    index = Concat<axis = 2>(i0, i1, i2)
+}"""
 APART = """<ir_version: 8, opset_import: ["": 18]>
 apart (float[B, N, F] x) => (float[B, N, N] d) {
     one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>()
@@ -20,6 +29,10 @@ def rewritten(text: str, **words: str) -> tuple[ort.InferenceSession, ort.Infere
     for word, value in words.items():
         text = text.replace(word, value)
     before = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))
+    for node in before.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].t.data_type == onnx.TensorProto.FLOAT:
+            value = np.float32(np.inf) if words["INF"] == "1" else np.float32(2)
+            node.attribute[0].t.CopyFrom(onnx.numpy_helper.from_array(np.array(value)))
     model = onnx_ir.from_proto(before)
     rewrite(model)
     after = onnx_ir.to_proto(model)
@@ -28,6 +41,24 @@ def rewritten(text: str, **words: str) -> tuple[ort.InferenceSession, ort.Infere
         ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"]) for proto in (before, after)
     ]
     return *sessions, {node.op_type for node in after.graph.node}
+
+
+@pytest.mark.parametrize("particles", [1, 2, 3, 4, 9])
+def test_smallest_at_once_are_those_in_turns(particles: int) -> None:
+    before, after, operators = rewritten(NEAREST, STEP="1", INF="1", LEFT="d1")
+    assert "TopK" in operators
+    assert "ArgMin" not in operators
+    rng = np.random.default_rng(particles)
+    for share in (0.0, 0.3, 0.8, 1.0):
+        d = rng.integers(4, size=(50, particles, particles)).astype(np.float32)  # many equals
+        d[rng.random(d.shape) < share] = np.inf
+        inputs = {"d": d, "n": np.array(particles)}
+        assert np.array_equal(before.run(None, inputs)[0], after.run(None, inputs)[0])
+
+
+@pytest.mark.parametrize("other", [{"STEP": "2"}, {"INF": "2"}, {"LEFT": "d"}], ids=str)
+def test_other_turns_stay(other: dict[str, str]) -> None:
+    assert "ArgMin" in rewritten(NEAREST, **{"STEP": "1", "INF": "1", "LEFT": "d1", **other})[2]
 
 
 def test_distances_by_product_are_no_further_from_the_truth() -> None:

@@ -206,7 +206,7 @@ class JetFamily(Family):
         """Join jets to inputs as long as the longest: prepared by the card, or raw columns padded with 0."""
         if layout == RAW:
             return _padded(events)
-        found = prepare(self.card, self.columns_of(events), select=False, trim=True).inputs
+        found = prepare(self.card, self.columns_of(events), select=False, trim=True, rounded=True).inputs
         return {name: found[name] for name in self.inputs}
 
     def read_events(

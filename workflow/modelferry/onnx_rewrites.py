@@ -5,6 +5,9 @@ Each looks for one exact shape of a computation and leaves all others alone.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,13 +15,60 @@ import onnx_ir as ir
 
 
 def rewrite(model: ir.Model) -> None:
-    """Replace squared distances between all pairs, in place."""
+    """Replace repeated minima, and squared distances between all pairs, in place."""
     from onnxscript.optimizer import remove_unused_nodes
 
     for node in list(model.graph):
+        if node.op_type == "Concat":
+            _smallest_at_once(node)
         if node.op_type == "ReduceSum":
             _distances_by_product(node)
     remove_unused_nodes(model)
+
+
+def _smallest_at_once(concat: ir.Node) -> None:
+    """Let one ``TopK`` find the indices that argmin finds in turns, each time with the last minimum made infinite.
+
+    Both put the first of equals first. Once nothing finite is left, argmin says 0; so does what takes its place, which
+    pads with infinity for axes shorter than the number of turns.
+    """
+    turns = [turn for value in concat.inputs if (turn := _made_by(value, "ArgMin"))]
+    values = turns[0].inputs[0] if len(turns) == len(concat.inputs) else None
+    if values is None or values.shape is None or values.dtype is None:
+        return
+    last = len(values.shape) - 1
+    if not all(_is_first_minimum(turn, last) for turn in turns) or _integer(concat, "axis") not in (-1, last):
+        return
+    for before, after in pairwise(turns):
+        if not any(left is after.inputs[0] for left in _without_minimum(before)):
+            return
+    infinity = _constant(concat, np.array(math.inf, values.dtype.numpy()))
+    pads, count = [0] * (2 * last + 1) + [len(turns)], [len(turns)]
+    padded = _insert(concat, "Pad", values, _constant(concat, np.array(pads)), infinity)
+    top = ir.node("TopK", [padded, _constant(concat, np.array(count))], {"axis": last, "largest": 0}, num_outputs=2)
+    concat.prepend(top)
+    finite = _insert(concat, "Less", top.outputs[0], infinity)
+    _replace(concat, _insert(concat, "Where", finite, top.outputs[1], _constant(concat, np.array(0))))
+
+
+def _is_first_minimum(argmin: ir.Node, axis: int) -> bool:
+    asked = _integer(argmin, "axis"), _integer(argmin, "keepdims", 1), _integer(argmin, "select_last_index", 0)
+    return asked in ((axis, 1, 0), (-1, 1, 0))
+
+
+def _without_minimum(argmin: ir.Node) -> Iterator[ir.Value]:
+    """Yield each ``Where(Equal(range, argmin(values)), inf, values)``."""
+    (values,), (index,) = argmin.inputs, argmin.outputs
+    for equal in index.consumers():
+        numbers = [_made_by(value, "Range") for value in equal.inputs if value is not index]
+        if equal.op_type != "Equal" or len(numbers) != 1 or numbers[0] is None:
+            continue
+        start, _, step = numbers[0].inputs
+        if (_number(start), _number(step)) != (0, 1):
+            continue
+        for where in equal.outputs[0].consumers():
+            if where.op_type == "Where" and where.inputs[2] is values and _number(where.inputs[1]) == math.inf:
+                yield where.outputs[0]
 
 
 def _distances_by_product(total: ir.Node) -> None:

@@ -12,8 +12,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+TINY = 2.2250738585072014e-308
+"""The smallest pt that `modelferry.events.edges` has."""
 LOG_TINY = -708.3964185322641
-"""Logarithm of the smallest pt that `modelferry.events.edges` has."""
+"""Its logarithm."""
 MAX_ETA = 710.4758600739439
 """arsinh of the largest float64: what `modelferry.events.edges` has along the beam."""
 NUMERATOR = (-0.8404692230554462, -8.784785564042568, -21.63448856969884, -14.647548546007082)
@@ -26,7 +28,7 @@ class DeltaR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_tiny, self.max_eta = LOG_TINY, MAX_ETA
+        self.tiny, self.log_tiny, self.max_eta = TINY, LOG_TINY, MAX_ETA
         self.numerator, self.denominator = list(NUMERATOR), list(DENOMINATOR)
 
     def forward(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
@@ -49,9 +51,7 @@ class DeltaR(nn.Module):
         Halving an angle twice, tan(a/2) = sin a / (1 + cos a), takes the first quadrant to where `arctan` is good.
         """
         size = (px.square() + py.square()).sqrt()
-        # A smallest float64 as the floor would be 0 in ONNX, whose exporter rounds constants to float32 here.
-        sum_of_sides = size + px.abs()
-        tangent = py.abs() / torch.where(sum_of_sides == 0, 1.0, sum_of_sides)
+        tangent = py.abs() / (size + px.abs()).clamp(min=self.tiny)
         quadrant = 4 * self.arctan(tangent / (1 + (1 + tangent.square()).sqrt()))
         half = torch.where(px.reciprocal() < 0, math.pi - quadrant, quadrant)
         return torch.where(py < 0, -half, half)

@@ -41,19 +41,11 @@ OPERATORS: Mapping[type[ast.AST], Callable] = {
     ast.NotEq: torch.ne,
 }
 FUNCTIONS: Mapping[str, Callable] = {
-    "log": torch.log,
-    "log10": torch.log10,
-    "log2": torch.log2,
-    "log1p": torch.log1p,
-    "exp": torch.exp,
     "sqrt": torch.sqrt,
     "square": torch.square,
     "abs": torch.abs,
     "absolute": torch.abs,
     "sign": torch.sign,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "tanh": torch.tanh,
     "power": torch.pow,
     "minimum": torch.minimum,
     "maximum": torch.maximum,
@@ -66,6 +58,20 @@ FUNCTIONS: Mapping[str, Callable] = {
     "ones_like": torch.ones_like,
     "zeros_like": torch.zeros_like,
 }
+
+ROUNDED: Mapping[str, Callable] = {
+    "log": torch.log,
+    "log10": torch.log10,
+    "log2": torch.log2,
+    "log1p": torch.log1p,
+    "exp": torch.exp,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "sinh": torch.sinh,
+    "cosh": torch.cosh,
+    "tanh": torch.tanh,
+}
+"""Functions that are rounded once from float64: in float32 each runtime has its own."""
 
 
 class Name(nn.Module):
@@ -104,6 +110,14 @@ class Unary(nn.Module):
         return self.function(self.first(values))
 
 
+class Rounded(Unary):
+    """A function of one expression, rounded once from float64."""
+
+    def forward(self, values: dict[str, Tensor]) -> Tensor:
+        """Return the function's values."""
+        return self.function(self.first(values).double()).float()
+
+
 class Binary(nn.Module):
     """A function of two expressions."""
 
@@ -135,7 +149,7 @@ def module_of(expression: Expression) -> nn.Module:
     """Return an expression as a module; raise `ConfigError` for what is not elementwise."""
 
     def refuse(what: str) -> ConfigError:
-        known = did_you_mean(what, FUNCTIONS)
+        known = did_you_mean(what, [*FUNCTIONS, *ROUNDED])
         return ConfigError(f"'{expression.source}': '{what}' cannot be part of a network", known)
 
     def built(node: ast.expr) -> nn.Module:
@@ -152,6 +166,8 @@ def module_of(expression: Expression) -> nn.Module:
                 return Binary(OPERATORS[type(node.op)], built(node.left), built(node.right))
             case ast.Compare() if len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
                 return Binary(OPERATORS[type(node.ops[0])], built(node.left), built(node.comparators[0]))
+            case ast.Call() if (name := str(function_of(node.func))) in ROUNDED and len(node.args) == 1:
+                return Rounded(ROUNDED[name], built(node.args[0]))
             case ast.Call() if (name := str(function_of(node.func))) in FUNCTIONS and len(node.args) in KINDS:
                 return KINDS[len(node.args)](FUNCTIONS[name], *map(built, node.args))
         raise refuse(ast.unparse(node.func if isinstance(node, ast.Call) else node))
@@ -230,7 +246,7 @@ class Prepare(nn.Module):
         for place, name in enumerate(self.of_jets):
             values[name] = jet[:, place].unsqueeze(1)
         for definition in self.definitions:
-            values[definition.name] = definition(values)
+            values[definition.name] = definition(values)  # type: ignore[index]
         given: list[Tensor] = []
         for channels in self.inputs:
             given.append(channels(values, mask))

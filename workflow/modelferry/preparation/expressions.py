@@ -51,6 +51,10 @@ SAME_NAME = (
     "logical_and", "logical_or", "logical_not", "logical_xor",
 )  # fmt: skip
 ELEMENTWISE: Mapping[str, Callable] = {name: getattr(np, name) for name in SAME_NAME}
+ROUNDED = frozenset(SAME_NAME[: SAME_NAME.index("sqrt")]) | frozenset(
+    SAME_NAME[SAME_NAME.index("sin") : SAME_NAME.index("floor")]
+)
+"""Those that float32 libraries compute to some units in the last place, and each in its own way."""
 REDUCTIONS: Mapping[str, tuple[np.ufunc, Any]] = {
     "sum": (np.add, 0.0),
     "max": (np.maximum, -np.inf),
@@ -79,10 +83,13 @@ class Expression:
         """The names that it reads."""
         return frozenset(names_in(self.tree))
 
-    def evaluate(self, values: Mapping[str, Value]) -> Value:
-        """Return its value for all jets at once."""
+    def evaluate(self, values: Mapping[str, Value], rounded: bool = False) -> Value:
+        """Return its value for all jets at once.
+
+        With `rounded`, logarithms and the like of float32 are rounded once from float64, the same on every machine.
+        """
         with np.errstate(all="ignore"):
-            found = _evaluate(self.tree, values)
+            found = _evaluate(self.tree, values, rounded)
         return found if isinstance(found, Jagged) else np.asarray(found)
 
 
@@ -153,7 +160,10 @@ def _check(node: ast.AST, source: str) -> None:
         _check(child, source)
 
 
-def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
+def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any:
+    def inner(part: ast.expr) -> Any:
+        return _evaluate(part, values, rounded)
+
     match node:
         case ast.Constant():
             return node.value
@@ -162,23 +172,24 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Any:
         case ast.Attribute():
             return CONSTANTS[node.attr]
         case ast.UnaryOp():
-            return elementwise(UNARY[type(node.op)], _evaluate(node.operand, values))
+            return elementwise(UNARY[type(node.op)], inner(node.operand))
         case ast.BinOp():
-            return elementwise(BINARY[type(node.op)], _evaluate(node.left, values), _evaluate(node.right, values))
+            return elementwise(BINARY[type(node.op)], inner(node.left), inner(node.right))
         case ast.Compare():
-            sides = [_evaluate(side, values) for side in (node.left, *node.comparators)]
+            sides = [inner(side) for side in (node.left, *node.comparators)]
             found = elementwise(COMPARISONS[type(node.ops[0])], *sides[:2])
             for place, op in enumerate(node.ops[1:], 1):
                 found = elementwise(operator.and_, found, elementwise(COMPARISONS[type(op)], *sides[place : place + 2]))
             return found
         case ast.Call():
-            return _call(str(function_of(node.func)), [_evaluate(argument, values) for argument in node.args])
+            return _call(str(function_of(node.func)), [inner(argument) for argument in node.args], rounded)
     raise AssertionError(node)
 
 
-def _call(name: str, arguments: list[Any]) -> Any:
+def _call(name: str, arguments: list[Any], rounded: bool) -> Any:
     if name in ELEMENTWISE:
-        return elementwise(ELEMENTWISE[name], *arguments)
+        function = ELEMENTWISE[name]
+        return elementwise(_rounded_once(function) if rounded and name in ROUNDED else function, *arguments)
     of = arguments[0]
     if not isinstance(of, Jagged):
         raise ConfigError(f"'{name}' of a number a jet", "give it a variable of particles")
@@ -191,6 +202,15 @@ def _call(name: str, arguments: list[Any]) -> Any:
     if some.any():
         found[some] = ufunc.reduceat(of.values, starts[some])
     return found
+
+
+def _rounded_once(function: Callable) -> Callable:
+    def call(*arguments: Any) -> Any:
+        narrow = any(getattr(argument, "dtype", None) == np.float32 for argument in arguments)
+        found = function(*(np.asarray(argument, np.float64) for argument in arguments))
+        return found.astype(np.float32) if narrow else found
+
+    return call
 
 
 def elementwise(function: Callable, *arguments: Any) -> Any:
