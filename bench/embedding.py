@@ -1,6 +1,6 @@
 """Measure what embedding 100,000 jets costs: time, and the peak memory of the process that does it.
 
-Writes toy jets, exports a Particle Transformer with random weights of the JetClass size (or a small one), embeds the jets
+Writes toy jets, exports a Particle Transformer with random weights (small, or of the JetClass size), embeds the jets
 through ONNX Runtime on one thread, and collects the tables. Exits with 1 if memory exceeds what the project promises.
 """
 
