@@ -162,23 +162,25 @@ class Events(Strict):
 class Embed(Strict):
     """Tables of embeddings: which jets, through which artifact."""
 
-    files: tuple[str, ...] = Field(description="path patterns over the axes, glob allowed; or `demo`: its test jets")
+    files: str | tuple[str, ...] = Field(
+        description="path patterns over the axes, glob allowed; or `demo`: its test jets"
+    )
     export: str = Field(default="", description="name of the export that computes them; default: the first")
     against: str = Field(default="QCD", description="the class that others are set against")
     classes: tuple[str, ...] = Field(default=(), description="classes set against it; default: all others")
     batch: int = Field(default=64, ge=1, description="jets a call")
 
-    @field_validator("files", mode="before")
-    @classmethod
-    def _from_pattern(cls, data: Any) -> Any:
-        return [data] if isinstance(data, str) else data
-
     @field_validator("files")
     @classmethod
-    def _some_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+    def _some_files(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if not files:
             raise ValueError("no files; give at least one pattern, or demo")
         return files
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All path patterns."""
+        return (self.files,) if isinstance(self.files, str) else self.files
 
 
 class Explore(Strict):
@@ -253,13 +255,13 @@ class Campaign(Strict):
         names = [export.name for export in self.formats]
         if self.embed and self.embed.export and self.embed.export not in names:
             raise ValueError(f"embed: no export '{self.embed.export}'; {did_you_mean(self.embed.export, names)}")
-        if self.embed and DEMO in self.embed.files and self.checkpoint != DEMO:
+        if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:
             raise ValueError("embed: demo jets are for `checkpoint: demo`; give paths of files")
         return self
 
     @model_validator(mode="after")
     def _known_axes(self) -> Campaign:
-        others = (self.events.files if self.events else "", *(self.embed.files if self.embed else ()))
+        others = (self.events.files if self.events else "", *(self.embed.patterns if self.embed else ()))
         for pattern in (self.checkpoint, *others, *(item.checkpoint or "" for item in self.overrides)):
             for field in _fields(pattern):
                 if field not in self.axes:
@@ -381,7 +383,7 @@ def _expand(name: str, campaign: Campaign) -> Iterator[Model]:
 
 def _jets(embed: Embed, axes: Axes) -> Iterator[str]:
     """Yield the files; a pattern that matches none stands for itself, so that its jobs say that it is missing."""
-    for pattern in embed.files:
+    for pattern in embed.patterns:
         if pattern != DEMO:
             yield from _matches(pattern, axes) or [pattern.format(**axes)]
 

@@ -95,6 +95,13 @@ def test_first_page_has_a_short_section_with_a_link() -> None:
     assert len(pages["summary.md"].splitlines()) - len(before["summary.md"].splitlines()) <= 10
 
 
+def test_summary_for_machines_has_a_line_for_each_model() -> None:
+    first, second = embeddings.summarised([explored()])
+    assert (first.model, second.model) == ("jets/fold-0", "jets/fold-1")
+    assert (first.against, first.jets, first.accuracy, first.probe_auc) == ("QCD", 240, 0.674, 0.97)
+    assert first.auc == pytest.approx(0.9321)
+
+
 @pytest.mark.parametrize("models", [1, 2, 3])
 def test_all_figures_of_a_page_are_drawn_and_go_with_the_campaign(models: int, tmp_path: Path) -> None:
     found = summary(six(timed=False))

@@ -47,7 +47,7 @@ class JetPlan:
         """Return the plan of a model; raise `ConfigError` if its campaign embeds nothing, or its family no jets."""
         if model.embed is None:
             raise ConfigError(f"{model.id} has no jets to embed", "add `embed` to its campaign")
-        demo = _demo_files(model) if DEMO in model.embed.files else ()
+        demo = _demo_files(model) if DEMO in model.embed.patterns else ()
         return cls(model, model.embed, hyperparameters, parts([*demo, *model.jets]))
 
     @property

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelferry import paths
-from modelferry.embedding.records import Embeddings, Exploration, RocCurve
+from modelferry.embedding.records import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.errors import ArtifactError
 from modelferry.plan import Plan
+from modelferry.records import SummaryExploration
 from modelferry.report import embedding_figures as figures
 from modelferry.report.cells import NOTHING, code, count, decimal, pairs, plural, prose, table
 from modelferry.report.names import FIRST_PAGE, page_stem
@@ -46,6 +47,22 @@ def _found(plan: Plan) -> Iterator[Explored]:
         except ArtifactError:
             continue
         yield Explored(record, tables, _short([model.model for model in record.models]))
+
+
+def summarised(explored: Sequence[Explored]) -> tuple[SummaryExploration, ...]:
+    """Return what the summary for machines says."""
+    return tuple(
+        SummaryExploration(
+            model=model.model,
+            against=one.record.against,
+            jets=one.record.jets,
+            accuracy=model.accuracy,
+            auc=_mean_auc(model),
+            probe_auc=_probes(model)["embedding"],
+        )
+        for one in explored
+        for model in one.record.models
+    )
 
 
 def page_name(campaign: str) -> str:
@@ -94,11 +111,10 @@ def page(one: Explored, mark: str) -> str:
 def _models(one: Explored) -> str:
     rows = []
     for model in one.record.models:
-        probe = {curve.features: curve.auc[-1] for curve in model.probes}
-        mean = sum(curve.auc for curve in model.roc) / len(model.roc)
+        probe = _probes(model)
         rows.append([
             prose(one.names[model.model]), count(one.record.jets), count(model.width),
-            *(f"{value:.3f}" for value in (model.accuracy, mean)),
+            *(f"{value:.3f}" for value in (model.accuracy, _mean_auc(model))),
             *(f"{probe[kind]:.3f}" for kind in ("embedding", "kinematics", "shuffled labels")),
         ])  # fmt: skip
     against = one.record.against
@@ -107,6 +123,15 @@ def _models(one: Explored) -> str:
         "linear probe", "kinematics only", "shuffled labels",
     ]  # fmt: skip
     return table(header, rows, "l")
+
+
+def _probes(model: ExploredModel) -> dict[str, float]:
+    """Return the AUC of each probe that learned from most jets."""
+    return {curve.features: curve.auc[-1] for curve in model.probes}
+
+
+def _mean_auc(model: ExploredModel) -> float:
+    return sum(curve.auc for curve in model.roc) / len(model.roc)
 
 
 def _classes(one: Explored) -> str:

@@ -12,7 +12,7 @@ from modelferry.records import Summary, write_text
 from modelferry.report import embedding_figures, figures
 from modelferry.report.changes import changes
 from modelferry.report.collect import collect
-from modelferry.report.embeddings import Explored, collect_explorations
+from modelferry.report.embeddings import Explored, collect_explorations, summarised
 from modelferry.report.history import previous_report
 from modelferry.report.markdown import MARK, render
 
@@ -23,8 +23,10 @@ def report(plan: Plan) -> Summary:
     """Write the report on whatever is there, compared with the one before, and return its summary."""
     Path(paths.COMPLETE).unlink(missing_ok=True)
     summary, contracts = collect(plan)
+    explored = collect_explorations(plan)
+    summary = summary.model_copy(update={"explorations": summarised(explored)})
     with previous_report(summary, Path(paths.PREVIOUS)) as previous:
-        write_report(summary, contracts, previous, Path(paths.REPORTS), collect_explorations(plan))
+        write_report(summary, contracts, previous, Path(paths.REPORTS), explored)
     if summary.verdict == "failed":
         Path(paths.GATE).unlink(missing_ok=True)
     return summary
