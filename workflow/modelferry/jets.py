@@ -48,6 +48,9 @@ class JetFamily(Family):
     cards: ClassVar[Mapping[int, str]] = {}
     """Packaged cards by the number of features, for networks whose config names none."""
 
+    unshaken: ClassVar[tuple[str, ...]]
+    """Columns that take no part in the shaking that finds near-ties: no rounding comes before what they decide."""
+
     def __init__(self) -> None:
         self.card = self.card_of(self.hyperparameters)
 
@@ -193,6 +196,12 @@ class JetFamily(Family):
             "soft particles": [soft],
             "no particles": [nothing],
         }
+
+    def shaking(self, name: str) -> float | np.ndarray:
+        """Leave the columns `unshaken` alone."""
+        if name != "particles":
+            return 1.0
+        return np.array([float(column not in self.unshaken) for column in self.card.particle_branches])
 
     def places(self, *names: str) -> list[int]:
         """Return the places of columns among those of particles; of those that the card needs."""

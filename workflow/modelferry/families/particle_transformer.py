@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from modelferry.contract import Tensor
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.families import Shapes
@@ -23,7 +21,6 @@ SETTINGS = ("card", "card_sha256")
 HEAD_SCALINGS = ("transposed", "plain")
 SOPHON = "JetClassII_full"
 SOPHON_CLASSES = 188
-MOMENTA = ("part_px", "part_py", "part_pz", "part_energy")
 OLD_SPELLING = re.compile(r"\.in_proj_(weight|bias)$")
 EMPTY = (
     "a jet without any particle gets what the class token makes of itself: a finite output that means nothing; weaver "
@@ -41,6 +38,7 @@ class ParticleTransformer(JetFamily):
 
     name = "particle_transformer"
     inputs = ("pf_features", "pf_vectors", "pf_mask")
+    unshaken = ("part_px", "part_py", "part_pz", "part_energy")  # what cancels in their last places is defined so
     cards = {7: "JetClass_kin", 13: "JetClass_kinpid", 17: "JetClass_full"}
     hyperparameters = {
         "features": 17,
@@ -113,12 +111,6 @@ class ParticleTransformer(JetFamily):
             "by an activation: the checkpoint does not tell, the config does",
             EMPTY,
         )
-
-    def shaking(self, name: str) -> float | np.ndarray:
-        """Leave four-momenta alone: what cancels in their last places is part of the definition."""
-        if name != "particles":
-            return 1.0
-        return np.array([float(column not in MOMENTA) for column in self.card.particle_branches])
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the network of weaver; pair features are float32 arithmetic also where all else is float64."""
