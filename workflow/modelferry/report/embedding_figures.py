@@ -163,7 +163,7 @@ def _probe_curves(axis: Any, record: Exploration, names: Names) -> None:
     axis.set_xlabel("jets that the probe learned from")
     axis.set_ylabel(f"AUC against {record.against}, mean over classes")
     axis.set_title("Linear probe on frozen embeddings")
-    axis.legend(frameon=False, fontsize=7.5, loc="center right")
+    axis.legend(frameon=False, fontsize=7.5, loc="center right", bbox_to_anchor=(1, 0.38))
 
 
 def _curve(axis: Any, curve: ProbeCurve, colour: str, look: str, label: str) -> None:
