@@ -168,27 +168,25 @@ def embed(options: argparse.Namespace) -> int:
     from modelferry.embedding.stage import embed_file
     from modelferry.embedding.tables import collect_tables
 
-    for planned in _chosen(_plan(options), options):
+    def run(planned: PlannedModel) -> None:
         jets = planned.jets
         if options.part and options.part not in jets.files:
-            raise ConfigError(
-                f"{planned.id} has no file of jets '{options.part}'", did_you_mean(options.part, jets.files)
-            )
-        wanted = [] if options.collect else [options.part] if options.part else list(jets.files)
-        for part in wanted:
+            known = did_you_mean(options.part, jets.files)
+            raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
+        for part in [] if options.collect else [options.part] if options.part else jets.files:
             with _reported("embed", planned.id, part):
                 record, done = embed_file(jets, part, options.again)
             rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
             doubt = "" if record.validated else "; note: the artifact was not validated"
             print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
-        if options.part and not options.collect:
-            continue
-        with _reported("embed", planned.id, "tables"):
-            tables = collect_tables(jets)
-        for table in tables.tables:
-            print(f"{table.csv.path}  {table.rows:,} jets")
-        print(f"{planned.id}: {tables.counts}")
-    return 0
+        if options.collect or not options.part:
+            with _reported("embed", planned.id, "tables"):
+                tables = collect_tables(jets)
+            for table in tables.tables:
+                print(f"{table.csv.path}  {table.rows:,} jets")
+            print(f"{planned.id}: {tables.counts}")
+
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 
 
 def explore(options: argparse.Namespace) -> int:

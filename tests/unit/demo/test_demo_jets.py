@@ -11,6 +11,7 @@ import torch
 
 from modelferry.checkpoints import fit, load_state_dict
 from modelferry.demo import demo_for, jet_training, jets, toy_jets
+from modelferry.digests import _closure
 from modelferry.errors import ConfigError
 from modelferry.events.jetclass import count_jets
 from modelferry.families import load_family
@@ -32,7 +33,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("events")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jets, "JETS", {jets.TRAINING: 900, **dict.fromkeys(jets.TESTS, 150)})
-        jets.JetDemo("particlenet").make_events(jets.GROUP, folder / jets.GROUP)
+        jets.JetDemo(load_family("particlenet")).make_events(jets.GROUP, folder / jets.GROUP)
     return folder
 
 
@@ -61,6 +62,12 @@ def test_two_trainings_give_the_same_bytes_and_another_fold_others(events: Path,
         trained("particle_transformer", events, tmp_path / out, fold=fold)
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b != c
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_of_the_network_is_part_of_what_decides_a_training(name: str) -> None:
+    needed = {f"networks.{name}_reference", "demo.jet_training", "demo.toy_jets"}
+    assert {f"modelferry.{module}" for module in needed} <= _closure([f"modelferry.demo.{name}"]).keys()
 
 
 def test_what_is_embedded_is_in_no_training_file() -> None:

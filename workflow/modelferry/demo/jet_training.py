@@ -18,7 +18,7 @@ from torch import nn
 from modelferry import environment
 from modelferry.contract import Arrays
 from modelferry.events.jetclass import read_chunks
-from modelferry.families import load_family
+from modelferry.jets import JetFamily
 from modelferry.preparation import Card, prepare
 from modelferry.records import DemoTraining, temporary_name
 from modelferry.validation.compare import area_under_curve
@@ -61,7 +61,7 @@ class Jets:
 
 
 def train(
-    family_name: str,
+    family: JetFamily,
     model_id: str,
     learned: Jets,
     test: Jets,
@@ -76,7 +76,6 @@ def train(
     started = time.perf_counter()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    family: Any = load_family(family_name)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(zlib.crc32(model_id.encode()))

@@ -12,7 +12,7 @@ import numpy as np
 from modelferry.demo import Axes, toy_jets
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet
-from modelferry.families import load_family
+from modelferry.jets import JetFamily
 from modelferry.records import DemoTraining
 
 GROUP = "toy_jets"
@@ -32,7 +32,7 @@ class JetDemo:
     members: tuple[str, ...] = tuple(JETS)
     unseen: tuple[str, ...] = TESTS
 
-    def __init__(self, family: str) -> None:
+    def __init__(self, family: JetFamily) -> None:
         self.family = family
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class JetDemo:
         """Train on all folds but one; the AUCs are of the test files, each class against QCD."""
         from modelferry.demo.jet_training import Jets, train
 
-        card = load_family(self.family).card_of(hyperparameters)  # type: ignore[attr-defined]
+        card = self.family.card_of(hyperparameters)
         jets = Jets.read([events / GROUP / TRAINING], card)
         learned = jets.take(np.arange(len(jets)) % FOLDS != _fold(axes))
         test = Jets.read([events / GROUP / member for member in TESTS], card)
@@ -59,9 +59,8 @@ class JetDemo:
 
     def test_events(self, axes: Axes, events: Path) -> EventSet:
         """Return the jets of the test files, with their classes."""
-        return load_family(self.family).read_events(
-            [events / GROUP / member for member in TESTS], {}, sum(JETS[member] for member in TESTS)
-        )
+        files = [events / GROUP / member for member in TESTS]
+        return self.family.read_events(files, {}, sum(JETS[member] for member in TESTS))
 
 
 def _fold(axes: Axes) -> int:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from modelferry.demo.jets import JetDemo
+from modelferry.families.particle_transformer import FAMILY
 
-DEMO = JetDemo("particle_transformer")
+DEMO = JetDemo(FAMILY)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from modelferry.demo.jets import JetDemo
+from modelferry.families.particlenet import FAMILY
 
-DEMO = JetDemo("particlenet")
+DEMO = JetDemo(FAMILY)
