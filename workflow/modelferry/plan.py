@@ -383,7 +383,7 @@ class Plan:
         """Return what decides whether a file of jets is embedded again."""
         format_name = planned.model.export(planned.jets.export).format
         packages = _versions([*load_format(format_name).packages, *PACKAGES])
-        code = _code("embed", planned.model.family, f"formats.{format_name}")
+        code = _code("embed", planned, f"formats.{format_name}")
         return [code, _config(planned.jets.embed_settings()), packages]
 
     def collect_params(self, planned: PlannedModel) -> list[str]:
