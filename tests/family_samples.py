@@ -16,6 +16,17 @@ HYPERPARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "inputs": {"image": {"shape": ["images", 1, 8, 8], "values": [0, 1]}},
         "outputs": {"logits": ["images", 10]},
     },
+    "particlenet": {"widths": [[8, 8], [12]], "dense": [6], "neighbours": 4},
+    "particle_transformer": {
+        "embed": [8, 12, 16],
+        "pair_embed": [6],
+        "heads": 4,
+        "layers": 2,
+        "class_layers": 1,
+        "hidden": 12,
+        "dense": [6],
+        "pair_activation": False,
+    },
 }
 """What is not the family's default."""
 

@@ -159,6 +159,51 @@ def benchmark(options: argparse.Namespace) -> int:
     return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 
 
+def embed(options: argparse.Namespace) -> int:
+    """Write tables of embeddings of jets: one file after the other, then one CSV and one parquet file a class.
+
+    Files that an earlier call finished, with the same artifact and data card, are left as they are.
+    """
+    from modelferry.embedding.stage import embed_file
+    from modelferry.embedding.tables import collect_tables
+
+    def run(planned: PlannedModel) -> None:
+        jets = planned.jets
+        if options.part and options.part not in jets.files:
+            known = did_you_mean(options.part, jets.files)
+            raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
+        for part in [] if options.collect else [options.part] if options.part else jets.files:
+            with _reported("embed", planned.id, part):
+                record, done = embed_file(jets, part, options.again)
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
+            doubt = "" if record.validated else "; note: the artifact was not validated"
+            print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
+        if options.collect or not options.part:
+            with _reported("embed", planned.id, "tables"):
+                tables = collect_tables(jets)
+            for table in tables.tables:
+                print(f"{table.csv.path}  {table.rows:,} jets")
+            print(f"{planned.id}: {tables.counts}")
+
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def explore(options: argparse.Namespace) -> int:
+    """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
+    from modelferry.embedding.explore import explore_campaign
+
+    found = _plan(options).explored
+    if options.campaign not in found:
+        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
+    with _reported("explore", options.campaign):
+        record = explore_campaign([planned.jets for planned in found[options.campaign]])
+        record.write(paths.exploration(options.campaign))
+    for model in record.models:
+        probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"
+        print(f"{model.model}: {record.jets:,} jets, accuracy {model.accuracy:.3f}, {probe}")
+    return 0
+
+
 def report(options: argparse.Namespace) -> int:
     """Write the report on whatever is there."""
     from modelferry.report.stage import report as write

@@ -19,6 +19,7 @@ from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, sta
 from modelferry.config import Config, Export, Model
 from modelferry.demo import demo_for
 from modelferry.digests import canonical_json, code_digest, digest_of, sha256_of_file
+from modelferry.embedding.plan import PACKAGES, JetPlan
 from modelferry.environment import installed
 from modelferry.errors import CheckpointError, ConfigError, did_you_mean
 from modelferry.families import Family, family_module, load_family
@@ -34,6 +35,9 @@ STAGES = {
     "reference": "modelferry.validation.reference",
     "validate": "modelferry.validation.stage",
     "benchmark": "modelferry.benchmark.stage",
+    "embed": "modelferry.embedding.stage",
+    "collect": "modelferry.embedding.tables",
+    "explore": "modelferry.embedding.explore",
     "report": "modelferry.report.stage",
 }
 """The module that does the work of each stage; what it imports is its code."""
@@ -129,6 +133,11 @@ class PlannedModel:
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes of all exports that this machine has."""
         return tuple(sorted({runtime for export in self.exports for runtime in runtimes_of(export.format)}))
+
+    @property
+    def jets(self) -> JetPlan:
+        """What is embedded of this model's jets; raise `ConfigError` if nothing is."""
+        return JetPlan.of(self.model, self.hyperparameters)
 
     def tolerance(self, export: str) -> Tolerance:
         """Return what the outputs of an export may differ by."""
@@ -268,13 +277,32 @@ class Plan:
         exports = next(p.exports for p in self.runnable.values() if p.model.campaign == campaign)
         return [paths.benchmark("{model}", e.name, r) for e in exports for r in runtimes_of(e.format)]
 
+    @property
+    def embedded(self) -> dict[str, PlannedModel]:
+        """Runnable models whose jets are embedded."""
+        return {name: planned for name, planned in self.runnable.items() if planned.model.embed and planned.exports}
+
+    @property
+    def explored(self) -> dict[str, list[PlannedModel]]:
+        """Models of each campaign whose embeddings are looked at."""
+        found: dict[str, list[PlannedModel]] = {}
+        for planned in self.embedded.values():
+            if planned.model.explore:
+                found.setdefault(planned.model.campaign, []).append(planned)
+        return found
+
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
         artifacts = [p.artifact(export.name) for p in self.runnable.values() for export in p.exports]
-        return [*artifacts, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
+        tables = [paths.embeddings(name) for name in self.embedded]
+        return [*artifacts, *tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
 
     def report_inputs(self) -> list[str]:
         """Return all records that the report reads."""
+        explorations = map(paths.exploration, self.explored)
+        return [*self._records(), *explorations]
+
+    def _records(self) -> list[str]:
         return [
             path
             for planned in self.runnable.values()
@@ -345,6 +373,30 @@ class Plan:
             _config(planned.model.benchmark.model_dump()),
             _versions([*packages, *load_family(planned.model.family).packages]),
         ]
+
+    def embed_inputs(self, planned: PlannedModel, part: str) -> list[str]:
+        """Return what the embedding of one file of jets reads: the file, and the artifact."""
+        jets = planned.jets
+        return [jets.files[part], planned.artifact(jets.export), paths.manifest(planned.id, jets.export)]
+
+    def embed_params(self, planned: PlannedModel) -> list[str]:
+        """Return what decides whether a file of jets is embedded again."""
+        format_name = planned.model.export(planned.jets.export).format
+        packages = _versions([*load_format(format_name).packages, *PACKAGES])
+        code = _code("embed", planned, f"formats.{format_name}")
+        return [code, _config(planned.jets.embed_settings()), packages]
+
+    def collect_params(self, planned: PlannedModel) -> list[str]:
+        """Return what decides whether tables of classes are written again."""
+        return [_code("collect"), f"files:{digest_of(planned.jets.files, 16)}", _versions(PACKAGES)]
+
+    def explore_params(self, campaign: str) -> list[str]:
+        """Return what decides whether a campaign's embeddings are looked at again."""
+        models = self.explored[campaign]
+        embed, settings = models[0].jets.embed, models[0].jets.explore
+        asked = {"classes": [embed.against, *embed.classes], **settings.model_dump()}
+        names = digest_of([planned.id for planned in models], 16)
+        return [_code("explore"), _config(asked), f"models:{names}", _versions(PACKAGES)]
 
     def demo_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether a demo network is trained again."""

@@ -434,6 +434,17 @@ class SummaryProbes(Part):
     outside: tuple[OutsideCase, ...]
 
 
+class SummaryExploration(Part):
+    """What a model's embeddings hold; AUCs are means over classes, each against the class `against`."""
+
+    model: str
+    against: str
+    jets: int
+    accuracy: float
+    auc: float
+    probe_auc: float
+
+
 class Summary(Record):
     """`reports/summary.json`: the report for machines."""
 
@@ -447,6 +458,7 @@ class Summary(Record):
     comparisons: tuple[SummaryComparison, ...] = ()
     probes: tuple[SummaryProbes, ...] = ()
     models: tuple[SummaryModel, ...]
+    explorations: tuple[SummaryExploration, ...] = ()
     runtimes_not_run: Mapping[str, str] = {}
     """What this machine lacks, by the runtime that was left out for it."""
 

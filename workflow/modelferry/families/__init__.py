@@ -118,6 +118,13 @@ class Family(ABC):
         """Return the reference in float64; a family whose definition includes float32 arithmetic overrides this."""
         return reference.double()
 
+    def shaking(self, name: str) -> float | np.ndarray:
+        """Return how much of the shaking that finds near-ties an event's array takes; 1 is all.
+
+        What float32 arithmetic on the very last places is part of the definition takes none.
+        """
+        return 1.0
+
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles, also one beyond the contract's."""

@@ -127,6 +127,10 @@ def _failures(planned: PlannedModel) -> Iterator[str]:
     for name in exports[1:]:
         spec = planned.template(name)
         files.append(("template", name, paths.failure("template", f"{spec.architecture}/{spec.variant}")))
+    if planned.model.embed:
+        tables = [*planned.jets.files, "tables"]
+        files += [("embed", part, paths.failure("embed", planned.id, part)) for part in tables]
+        files.append(("explore", "", paths.failure("explore", planned.model.campaign)))
     found: dict[tuple[str, str], list[str]] = {}
     for stage, name, path in files:
         failure = _read(Failure, path)

@@ -36,7 +36,7 @@ def evaluate(
     rows: list[tuple[torch.Tensor, ...]] = []
     for probe in probes:
         with np.errstate(invalid="ignore"):
-            events = [_shaken(event, rng) for event in probe.events] if noise else probe.events
+            events = [_shaken(event, rng, family) for event in probe.events] if noise else probe.events
             inputs = prepare(family.collate(events, contract.layout))
         tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
         with torch.inference_mode():
@@ -49,9 +49,9 @@ def evaluate(
     }
 
 
-def _shaken(event: Arrays, rng: np.random.Generator) -> Arrays:
+def _shaken(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:
     return {
-        name: (array * (1 + NOISE * rng.standard_normal(array.shape))).astype(array.dtype)
+        name: (array * (1 + NOISE * family.shaking(name) * rng.standard_normal(array.shape))).astype(array.dtype)
         if np.issubdtype(array.dtype, np.floating)
         else array
         for name, array in event.items()
