@@ -15,7 +15,7 @@ setup: $(INSTALLED)
 $(INSTALLED): envs/constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,lightning,dev]'
 	@touch $@
 
 test: lint types
@@ -33,6 +33,7 @@ types: setup
 bench: setup # medians of interleaved runs on one thread; keep the machine idle meanwhile
 	$(BIN)/python bench/claims.py
 	$(BIN)/python bench/bytecnn.py
+	$(BIN)/python bench/jets.py
 
 fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each artifact, each in a process of its own
 	$(BIN)/python bench/fuzz.py
@@ -42,7 +43,7 @@ schemas: setup
 
 lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,dev]'
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,lightning,dev]'
 	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
 	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
 

@@ -67,12 +67,13 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
         If a hyperparameter is unknown, or is another in the file.
     """
     family = load_family(family_name)
-    state = family.own_names(load_state_dict(path), str(path))
+    family.own_names(load_state_dict(path), str(path))  # says best what is wrong with a file
     shapes = read_shapes(path)
     told = {**infer_hyperparameters(family, shapes), **stated_hyperparameters(family, path)}
     beside = facts_beside(path)
     told |= {name: value for name, value in beside.items() if name in family.hyperparameters and name not in told}
     hyperparameters = family.resolve(given, told)
+    family = family.configured(hyperparameters)
     trained = family.deployable(hyperparameters, family.reference_layout)
     known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
     return BareModel(
@@ -81,7 +82,7 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
         hyperparameters=hyperparameters,
         assumed=tuple(name for name in family.hyperparameters if name not in {**told, **given}),
         facts={"name": path.stem, "version": "1.0.0", **known, **facts},
-        weights=fit(state, trained, path),
+        weights=fit(family.load_weights(path, hyperparameters), trained, path),
     )
 
 
@@ -156,7 +157,7 @@ class Truth:
 
         `called` is what the error calls it: `path` may have a temporary name.
         """
-        from modelferry.validation.compare import Outputs
+        from modelferry.validation.compare import Outputs, by_event
         from modelferry.validation.verdict import judge
 
         family = self.model.family
@@ -165,7 +166,7 @@ class Truth:
         rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
         largest = 0.0
         for name, truth in self.float32.items():
-            outputs = Outputs(self.float64[name], truth, np.concatenate([row[name] for row in rows]))
+            outputs = Outputs(self.float64[name], truth, by_event(np.concatenate([row[name] for row in rows])))
             judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
             if not judgement.verdict.passed:
                 raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")

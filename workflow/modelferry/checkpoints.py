@@ -46,8 +46,17 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         from modelferry.source.json_file import read_arrays
 
         return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(path).items()}
+    return state_dict_in(load_content(path), path, torch.Tensor)
+
+
+def load_content(path: Path) -> Any:
+    """Return all that a file of ``torch.save`` holds, tensors on the CPU; raise `CheckpointError` as above."""
+    import torch
+
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}", "put it there or mend the pattern in the config")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
         if name is None:
@@ -56,7 +65,6 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
-    return state_dict_in(content, path, torch.Tensor)
 
 
 def facts_beside(path: Path | str) -> dict[str, str | int | float]:

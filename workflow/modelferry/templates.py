@@ -23,7 +23,7 @@ EXAMPLE_SEED = 20
 def build_template(spec: TemplateSpec) -> Template:
     """Compile `spec` to its place below ``results/templates`` and return the record written beside it."""
     started = time.perf_counter()
-    family, target = load_family(spec.family), load_format(spec.format)
+    family, target = load_family(spec.family).configured(spec.hyperparameters), load_format(spec.format)
     contract = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)

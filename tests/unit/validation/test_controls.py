@@ -264,7 +264,8 @@ def test_broken_inputs_change_what_is_fed_and_leave_the_original_alone(name: str
     family = load_family(name)
     contract = family.contract(family.hyperparameters, family.layouts[0])
     sizes = {family.batch: 3, **({family.size: contract.dimension(family.size).typical} if family.size else {})}
-    inputs = family.collate(family.sample(sizes, 4), contract.layout)
+    shorter = {**sizes, **({family.size: 2} if family.size else {})}
+    inputs = family.collate([*family.sample(sizes, 4), *family.sample(shorter, 5)], contract.layout)
     before: Arrays = {key: value.copy() for key, value in inputs.items()}
     assert family.broken_inputs()
     for spoil in family.broken_inputs().values():

@@ -57,7 +57,7 @@ def test_only_points_can_be_beyond_the_contract_and_only_bad_numbers_are_not_fin
         with np.errstate(invalid="ignore"):
             inputs = family.collate(probe.events, contract.layout)
         assert probe.sizes or allows(contract, inputs), probe.label
-        floats = [array for array in inputs.values() if array.dtype.kind == "f"]
+        floats = [array for event in probe.events for array in event.values() if array.dtype.kind == "f"]
         assert all(np.isfinite(array).all() for array in floats) == (probe.source != NOT_FINITE), probe.label
 
 

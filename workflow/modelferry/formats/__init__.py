@@ -49,6 +49,10 @@ class Format(ABC):
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
+    reproducible: ClassVar[bool] = True
+    """Whether equal weights give equal bytes; a library that writes tables in the order of a hash cannot."""
+    keeps_weights: ClassVar[bool] = True
+    """Whether an exact artifact holds each weight as it was filled in, so that `read_weights` gives them back."""
     general: ClassVar[bool] = True
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None

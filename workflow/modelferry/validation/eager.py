@@ -9,6 +9,7 @@ import torch
 
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
+from modelferry.validation.compare import by_event
 from modelferry.validation.probes import Probe
 
 NOISE = 1e-6
@@ -35,19 +36,22 @@ def evaluate(
     rows: list[tuple[torch.Tensor, ...]] = []
     for probe in probes:
         with np.errstate(invalid="ignore"):
-            events = [_shaken(event, rng) for event in probe.events] if noise else probe.events
+            events = [_shaken(event, rng, family) for event in probe.events] if noise else probe.events
             inputs = prepare(family.collate(events, contract.layout))
         tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
         with torch.inference_mode():
             result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
         rows.append(result if isinstance(result, tuple) else (result,))
     columns = zip(*rows, strict=True)
-    return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
-
-
-def _shaken(event: Arrays, rng: np.random.Generator) -> Arrays:
     return {
-        name: (array * (1 + NOISE * rng.standard_normal(array.shape))).astype(array.dtype)
+        tensor.name: by_event(torch.cat(column).numpy())
+        for tensor, column in zip(contract.outputs, columns, strict=True)
+    }
+
+
+def _shaken(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:
+    return {
+        name: (array * (1 + NOISE * family.shaking(name) * rng.standard_normal(array.shape))).astype(array.dtype)
         if np.issubdtype(array.dtype, np.floating)
         else array
         for name, array in event.items()

@@ -1,0 +1,108 @@
+"""The jet tagger of the ParticleNet and JetClass papers, as weaver trains it: arXiv:1902.08570, arXiv:2202.03772."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelferry.families import Shapes
+from modelferry.jets import RAW, JetFamily
+from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.families import StateDict
+
+NEIGHBOURS = 16
+NETWORK = ("features", "classes", "neighbours", "widths", "dense")
+FEW = (
+    "in a jet of at most k particles, neighbours that are not there count with features 0, as in training; the output "
+    "for a jet without any particle is what the head makes of zeros, and means nothing"
+)
+
+
+class ParticleNet(JetFamily):
+    """Edge convolutions on dynamic k-NN graphs; the first is in (Δη, Δφ), the others in the space of features.
+
+    All but k is read off the checkpoint; networks with a fusion layer are not of this family.
+    """
+
+    name = "particlenet"
+    inputs = ("pf_points", "pf_features", "pf_mask")
+    unshaken = ("part_deta", "part_dphi")  # the first graph is built from them as they are
+    cards = {7: "JetClass_kin", 13: "JetClass_kinpid", 17: "JetClass_full"}
+    hyperparameters = {
+        "features": 17,
+        "classes": 10,
+        "neighbours": NEIGHBOURS,
+        "widths": [[64, 64, 64], [128, 128, 128], [256, 256, 256]],
+        "dense": [256],
+        "card": "",
+        "card_sha256": "",
+    }
+    graph_neighbours = NEIGHBOURS
+
+    def infer(self, shapes: Shapes) -> dict[str, Any]:
+        """Read features, classes and widths off the shapes."""
+        features = shapes.get("bn_fts.weight", ())
+        blocks: dict[int, dict[int, int]] = {}
+        layers: dict[int, int] = {}
+        for name, shape in shapes.items():
+            if (match := re.fullmatch(r"edge_convs\.(\d+)\.convs\.(\d+)\.weight", name)) and shape:
+                blocks.setdefault(int(match[1]), {})[int(match[2])] = shape[0]
+            if (match := re.fullmatch(r"fc\.(\d+)(?:\.0)?\.weight", name)) and shape:
+                layers[int(match[1])] = shape[0]
+        if len(features) != 1 or not blocks or not layers:
+            return {}
+        *dense, classes = (layers[number] for number in sorted(layers))
+        widths = [[block[number] for number in sorted(block)] for _, block in sorted(blocks.items())]
+        return {"features": features[0], "classes": classes, "widths": widths, "dense": dense}
+
+    def notes(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what jets of few particles give."""
+        return (FEW,)
+
+    def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
+        """Return the network of weaver."""
+        from modelferry.networks.particlenet_reference import ParticleNet
+
+        return ParticleNet(**{name: hyperparameters[name] for name in NETWORK})
+
+    def transforms(self, layout: str) -> tuple[str, ...]:
+        """Return all, in either layout."""
+        return (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
+
+    def deployable(
+        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> torch.nn.Module:
+        """Return the pure-torch network, in the layout `raw` with the preparation before it."""
+        from modelferry.networks.particlenet import ParticleNet
+
+        network = ParticleNet(**{name: hyperparameters[name] for name in NETWORK}, transforms=transforms)
+        return self.raw(network, hyperparameters) if layout == RAW else network
+
+    def convert(
+        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> StateDict:
+        """Return the checkpoint's weights, or those of the rewritten network computed from them."""
+        from modelferry.networks.particlenet import converted
+
+        weights = converted(state_dict, transforms)
+        return self.raw_weights(weights) if layout == RAW else weights
+
+    def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
+        """Return mistakes that ports of this network make; what each costs on real jets is known (docs/jets.md)."""
+        from modelferry.networks import particlenet_broken as broken
+
+        return {
+            "self among the neighbours": broken.self_as_neighbour,
+            "difference before the particle in edge features": broken.difference_first,
+            "all graphs in (Δη, Δφ)": broken.static_graph,
+            "maximum over neighbours": broken.maximum,
+            "mean over padding": broken.mean_over_padding,
+        }
+
+
+FAMILY = ParticleNet()

@@ -1,0 +1,227 @@
+"""Expressions of data cards: ``np.log(part_pt / jet_pt)``. Parsed and checked against a list, never executed as code.
+
+An expression has names, numbers, arithmetic, comparisons, ``& | ~``, and calls of the functions below, with or without
+the ``np.`` or ``ak.`` that weaver wants. What is said of jets and of particles mixes: each particle gets its jet's.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.preparation.columns import Jagged, Value
+
+MODULES = ("np", "numpy", "ak", "awkward", "math")
+CONSTANTS = {"pi": np.pi, "e": np.e, "inf": np.inf, "nan": np.nan}
+BINARY: Mapping[type[ast.operator], Callable] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
+UNARY: Mapping[type[ast.unaryop], Callable] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
+}
+COMPARISONS: Mapping[type[ast.cmpop], Callable] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+SAME_NAME = (
+    "log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "square", "power", "hypot", "abs", "absolute", "sign",
+    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh",
+    "arctanh", "floor", "ceil", "minimum", "maximum", "clip", "where", "isnan", "isfinite", "ones_like", "zeros_like",
+    "logical_and", "logical_or", "logical_not", "logical_xor",
+)  # fmt: skip
+ELEMENTWISE: Mapping[str, Callable] = {name: getattr(np, name) for name in SAME_NAME}
+ROUNDED = frozenset(SAME_NAME[: SAME_NAME.index("sqrt")]) | frozenset(
+    SAME_NAME[SAME_NAME.index("sin") : SAME_NAME.index("floor")]
+)
+"""Those that float32 libraries compute to some units in the last place, and each in its own way."""
+REDUCTIONS: Mapping[str, tuple[np.ufunc, Any]] = {
+    "sum": (np.add, 0.0),
+    "max": (np.maximum, -np.inf),
+    "min": (np.minimum, np.inf),
+    "any": (np.logical_or, False),
+    "all": (np.logical_and, True),
+}
+"""Over the particles of a jet, and what a jet without any gives."""
+COUNTS = ("num", "count")
+FUNCTIONS = (*ELEMENTWISE, *REDUCTIONS, *COUNTS)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression; make one with `parse`."""
+
+    source: str
+
+    @cached_property
+    def tree(self) -> ast.expr:
+        """The syntax tree, all of whose nodes are known."""
+        return parse_tree(self.source)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names that it reads."""
+        return frozenset(names_in(self.tree))
+
+    def evaluate(self, values: Mapping[str, Value], rounded: bool = False) -> Value:
+        """Return its value for all jets at once.
+
+        With `rounded`, logarithms and the like of float32 are rounded once from float64, the same on every machine.
+        """
+        with np.errstate(all="ignore"):
+            found = _evaluate(self.tree, values, rounded)
+        return found if isinstance(found, Jagged) else np.asarray(found)
+
+
+def parse(source: str) -> Expression:
+    """Return an expression; raise `ConfigError`, naming what is not allowed in it."""
+    expression = Expression(" ".join(str(source).split()))
+    _check(expression.tree, expression.source)
+    return expression
+
+
+def parse_tree(source: str) -> ast.expr:
+    """Return the syntax tree of an expression; raise `ConfigError` if it has none."""
+    try:
+        return ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"'{source}' is no expression: {str(error).splitlines()[0]}", "see docs/jets.md") from None
+
+
+def names_in(node: ast.expr) -> set[str]:
+    """Return the names of columns in a checked tree."""
+    if isinstance(node, ast.Name):
+        return {node.id} - CONSTANTS.keys()
+    if isinstance(node, ast.Call):
+        return {name for argument in node.args for name in names_in(argument)}
+    if isinstance(node, ast.Attribute):
+        return set()
+    return {name for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr) for name in names_in(child)}
+
+
+def function_of(node: ast.expr) -> str | None:
+    """Return the name of a function or constant without its module; None for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in MODULES:
+        return node.attr
+    return None
+
+
+def _check(node: ast.AST, source: str) -> None:
+    def refuse(what: str, remedy: str = "see docs/jets.md for what is") -> ConfigError:
+        return ConfigError(f"'{source}': {what} is not allowed", remedy)
+
+    match node:
+        case ast.BinOp(op=op) if type(op) in BINARY:
+            children: list[ast.expr] = [node.left, node.right]
+        case ast.UnaryOp(op=op) if type(op) in UNARY:
+            children = [node.operand]
+        case ast.Compare() if all(type(op) in COMPARISONS for op in node.ops):
+            children = [node.left, *node.comparators]
+        case ast.Constant() if isinstance(node.value, int | float):
+            children = []
+        case ast.Name():
+            children = []
+        case ast.Attribute() if function_of(node) in CONSTANTS:
+            children = []
+        case ast.Call():
+            name = function_of(node.func)
+            if name not in FUNCTIONS:
+                raise refuse(f"the function '{ast.unparse(node.func)}'", did_you_mean(str(name), FUNCTIONS))
+            if any(keyword.arg != "axis" for keyword in node.keywords) or (node.keywords and name in ELEMENTWISE):
+                raise refuse(f"a keyword of '{name}'", "only axis=1 of sums over particles is known")
+            children = list(node.args)
+        case ast.BoolOp():
+            raise refuse("'and' or 'or'", "write & or |, each side in parentheses")
+        case _:
+            raise refuse(f"'{ast.unparse(node)}'")
+    for child in children:
+        _check(child, source)
+
+
+def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any:
+    def inner(part: ast.expr) -> Any:
+        return _evaluate(part, values, rounded)
+
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Name():
+            return values[node.id] if node.id in values else CONSTANTS[node.id]
+        case ast.Attribute():
+            return CONSTANTS[node.attr]
+        case ast.UnaryOp():
+            return elementwise(UNARY[type(node.op)], inner(node.operand))
+        case ast.BinOp():
+            return elementwise(BINARY[type(node.op)], inner(node.left), inner(node.right))
+        case ast.Compare():
+            sides = [inner(side) for side in (node.left, *node.comparators)]
+            found = elementwise(COMPARISONS[type(node.ops[0])], *sides[:2])
+            for place, op in enumerate(node.ops[1:], 1):
+                found = elementwise(operator.and_, found, elementwise(COMPARISONS[type(op)], *sides[place : place + 2]))
+            return found
+        case ast.Call():
+            return _call(str(function_of(node.func)), [inner(argument) for argument in node.args], rounded)
+    raise AssertionError(node)
+
+
+def _call(name: str, arguments: list[Any], rounded: bool) -> Any:
+    if name in ELEMENTWISE:
+        function = ELEMENTWISE[name]
+        return elementwise(_rounded_once(function) if rounded and name in ROUNDED else function, *arguments)
+    of = arguments[0]
+    if not isinstance(of, Jagged):
+        raise ConfigError(f"'{name}' of a number a jet", "give it a variable of particles")
+    if name in COUNTS:
+        return of.counts.astype(np.float32)
+    ufunc, empty = REDUCTIONS[name]
+    found = np.full(len(of.counts), empty, bool if name in ("any", "all") else of.values.dtype)
+    some = of.counts > 0
+    starts = np.cumsum(of.counts) - of.counts
+    if some.any():
+        found[some] = ufunc.reduceat(of.values, starts[some])
+    return found
+
+
+def _rounded_once(function: Callable) -> Callable:
+    def call(*arguments: Any) -> Any:
+        narrow = any(getattr(argument, "dtype", None) == np.float32 for argument in arguments)
+        found = function(*(np.asarray(argument, np.float64) for argument in arguments))
+        return found.astype(np.float32) if narrow else found
+
+    return call
+
+
+def elementwise(function: Callable, *arguments: Any) -> Any:
+    """Apply a function of arrays; a jet's number is repeated for its particles if any argument is of particles."""
+    counts = next((argument.counts for argument in arguments if isinstance(argument, Jagged)), None)
+    if counts is None:
+        return function(*arguments)
+    return Jagged(function(*(_of_particles(argument, counts) for argument in arguments)), counts)
+
+
+def _of_particles(argument: Any, counts: np.ndarray) -> Any:
+    if isinstance(argument, Jagged):
+        return argument.values
+    return np.repeat(argument, counts) if np.ndim(argument) else argument
