@@ -81,7 +81,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     target = load_format(name)
     options = dict(zip(target.options, values, strict=True))
     template = tmp_path_factory.mktemp("template") / f"template.{target.extension}"
-    made = Case(SMALL[family], layout, target, options, template)
+    made = Case(SMALL[family], dict(SMALL[family].hyperparameters), layout, target, options, template)
     target.build_template(made.network(0), made.contract, made.inputs(4, 9), options, template)
     return made
 
