@@ -19,6 +19,7 @@ include: "workflow/rules/export.smk"
 include: "workflow/rules/cpp.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/embed.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -16,7 +16,7 @@ from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
 BARE = ("checkpoint", "name", "version", "accuracy", "set", "family")
-TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "help", *BARE)
+TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "part", "collect", "again", "help", *BARE)
 """Axes of these names have no option of their own: models are then chosen by --model."""
 
 
@@ -108,6 +108,11 @@ def _parser(arguments: Sequence[str]) -> Parser:
     shown = add("event", commands.event, chosen)
     shown.add_argument("number", type=int, help="number of the event in the model's recording")
     add("benchmark", commands.benchmark, chosen)
+    embed = add("embed", commands.embed, chosen)
+    embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
+    embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
+    embed.add_argument("--again", action="store_true", help="also what an earlier call finished")
+    add("explore", commands.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
     add("report", commands.report, common)
     add("verdict", commands.verdict, common)
     add("doctor", commands.doctor, common)

@@ -15,7 +15,6 @@ from modelferry import paths
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
-from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Validation, write_text
@@ -52,7 +51,7 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.checkpoint:
         return _export_file(options)
-    from modelferry.export import export_model
+    from modelferry.exporting import export_model
 
     plan = _plan(options)
     jobs = list(_exports(_chosen(plan, options), options.format))
@@ -150,7 +149,7 @@ def benchmark(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel) -> None:
         with _reported("benchmark", planned.id):
             records = benchmark_model(planned)
-        noun = load_family(planned.model.family).size
+        noun = planned.family.size
         for record in records:
             row = record.rows[0]
             size = "" if row.particles is None else f", {row.particles} {noun}"
@@ -158,6 +157,51 @@ def benchmark(options: argparse.Namespace) -> int:
             print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
 
     return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def embed(options: argparse.Namespace) -> int:
+    """Write tables of embeddings of jets: one file after the other, then one CSV and one parquet file a class.
+
+    Files that an earlier call finished, with the same artifact and data card, are left as they are.
+    """
+    from modelferry.embedding.stage import embed_file
+    from modelferry.embedding.tables import collect_tables
+
+    def run(planned: PlannedModel) -> None:
+        jets = planned.jets
+        if options.part and options.part not in jets.files:
+            known = did_you_mean(options.part, jets.files)
+            raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
+        for part in [] if options.collect else [options.part] if options.part else jets.files:
+            with _reported("embed", planned.id, part):
+                record, done = embed_file(jets, part, options.again)
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
+            doubt = "" if record.validated else "; note: the artifact was not validated"
+            print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
+        if options.collect or not options.part:
+            with _reported("embed", planned.id, "tables"):
+                tables = collect_tables(jets)
+            for table in tables.tables:
+                print(f"{table.csv.path}  {table.rows:,} jets")
+            print(f"{planned.id}: {tables.counts}")
+
+    return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
+
+
+def explore(options: argparse.Namespace) -> int:
+    """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
+    from modelferry.embedding.explore import explore_campaign
+
+    found = _plan(options).explored
+    if options.campaign not in found:
+        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
+    with _reported("explore", options.campaign):
+        record = explore_campaign([planned.jets for planned in found[options.campaign]])
+        record.write(paths.exploration(options.campaign))
+    for model in record.models:
+        probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"
+        print(f"{model.model}: {record.jets:,} jets, accuracy {model.accuracy:.3f}, {probe}")
+    return 0
 
 
 def report(options: argparse.Namespace) -> int:
@@ -225,8 +269,9 @@ def demo_train(options: argparse.Namespace) -> int:
         with _reported("demo", planned.id):
             record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))
             record.write(paths.training(model.checkpoint))
+        accuracy = "" if record.test_accuracy is None else f"accuracy {record.test_accuracy:.3f}, "
         scores = ", ".join(f"{name} {value:.3f}" for name, value in record.test_auc.items())
-        print(f"{model.id}: {record.seconds:.1f} s, test AUC {scores}")
+        print(f"{model.id}: {record.seconds:.1f} s, {accuracy}test AUC {scores}")
 
     return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 

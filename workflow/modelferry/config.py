@@ -159,6 +159,38 @@ class Events(Strict):
         return {"files": data} if isinstance(data, str) else data
 
 
+class Embed(Strict):
+    """Tables of embeddings: which jets, through which artifact."""
+
+    files: str | tuple[str, ...] = Field(
+        description="path patterns over the axes, glob allowed; or `demo`: its test jets"
+    )
+    export: str = Field(default="", description="name of the export that computes them; default: the first")
+    against: str = Field(default="QCD", description="the class that others are set against")
+    classes: tuple[str, ...] = Field(default=(), description="classes set against it; default: all others")
+    batch: int = Field(default=64, ge=1, description="jets a call")
+
+    @field_validator("files")
+    @classmethod
+    def _some_files(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not files:
+            raise ValueError("no files; give at least one pattern, or demo")
+        return files
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All path patterns."""
+        return (self.files,) if isinstance(self.files, str) else self.files
+
+
+class Explore(Strict):
+    """Figures of embeddings."""
+
+    jets: int = Field(default=1000, ge=20, description="jets of each class, at most")
+    drawn: int = Field(default=150, ge=5, description="jets of each class in projections, at most")
+    seed: int = Field(default=1, ge=0, description="seed of samples, splits and t-SNE")
+
+
 class Override(Strict):
     """Settings of the models that `where` selects."""
 
@@ -179,6 +211,8 @@ class Campaign(Strict):
     events: Events | None = Field(default=None, description="real events for validation")
     validation: Validation = Validation()
     benchmark: Benchmark = Benchmark()
+    embed: Embed | None = Field(default=None, description="tables of embeddings of jets")
+    explore: Explore | None = Field(default=None, description="figures of these embeddings")
 
     @field_validator("axes")
     @classmethod
@@ -215,9 +249,20 @@ class Campaign(Strict):
         return self
 
     @model_validator(mode="after")
+    def _embeddings_fit(self) -> Campaign:
+        if self.explore and not self.embed:
+            raise ValueError("explore: there are no embeddings to look at; add `embed`")
+        names = [export.name for export in self.formats]
+        if self.embed and self.embed.export and self.embed.export not in names:
+            raise ValueError(f"embed: no export '{self.embed.export}'; {did_you_mean(self.embed.export, names)}")
+        if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:
+            raise ValueError("embed: demo jets are for `checkpoint: demo`; give paths of files")
+        return self
+
+    @model_validator(mode="after")
     def _known_axes(self) -> Campaign:
-        events = self.events.files if self.events else ""
-        for pattern in (self.checkpoint, events, *(item.checkpoint or "" for item in self.overrides)):
+        others = (self.events.files if self.events else "", *(self.embed.patterns if self.embed else ()))
+        for pattern in (self.checkpoint, *others, *(item.checkpoint or "" for item in self.overrides)):
             for field in _fields(pattern):
                 if field not in self.axes:
                     raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
@@ -292,6 +337,10 @@ class Model:
     event_options: dict[str, Any]
     validation: Validation
     benchmark: Benchmark
+    embed: Embed | None = None
+    jets: tuple[str, ...] = ()
+    """Files whose jets are embedded; those of the demo are for the plan to name."""
+    explore: Explore | None = None
 
     def export(self, name: str) -> Export:
         """Return the export called `name`; raise `ConfigError` if the campaign has none."""
@@ -326,7 +375,17 @@ def _expand(name: str, campaign: Campaign) -> Iterator[Model]:
             event_options=campaign.events.options if campaign.events else {},
             validation=campaign.validation,
             benchmark=campaign.benchmark,
+            embed=campaign.embed,
+            jets=tuple(_jets(campaign.embed, axes)) if campaign.embed else (),
+            explore=campaign.explore,
         )
+
+
+def _jets(embed: Embed, axes: Axes) -> Iterator[str]:
+    """Yield the files; a pattern that matches none stands for itself, so that its jobs say that it is missing."""
+    for pattern in embed.patterns:
+        if pattern != DEMO:
+            yield from _matches(pattern, axes) or [pattern.format(**axes)]
 
 
 def path_segment(axis: str, value: AxisValue) -> str:

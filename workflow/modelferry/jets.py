@@ -7,6 +7,7 @@ part of the network. One event serves both, so that each is validated against th
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ import numpy as np
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ConfigError, EventFileError
-from modelferry.events import EventSet
+from modelferry.events import EventSet, join
 from modelferry.events.jets import sample_jets
 from modelferry.families import Family
 from modelferry.preparation import Card, Jagged, packaged_cards, prepare, read_card
@@ -53,7 +54,7 @@ class JetFamily(Family):
     def __init__(self) -> None:
         self.card = self.card_of(self.hyperparameters)
 
-    def bound(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
+    def configured(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
         """Return the family with the card of a network."""
         family = copy.copy(self)
         family.card = self.card_of(hyperparameters)
@@ -220,8 +221,30 @@ class JetFamily(Family):
     def read_events(
         self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
     ) -> EventSet:
-        """Read JetClass files."""
-        raise NotImplementedError
+        """Read JetClass files: jets that the data card selects, each as long as the contract allows at most.
+
+        Jets that are not sound are left out, as `modelferry.events.jetclass` says.
+        """
+        from modelferry.events.jetclass import CHUNK, read_chunks
+
+        card = self.card
+        longest = min(LONGEST, *(card.inputs[name].length or LONGEST for name in self.inputs))
+        sets: list[EventSet] = []
+        for place, path in enumerate(paths):
+            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - place))
+            chunks = read_chunks(path, card.branches, card.label_branches, chunk=min(CHUNK, max(share, 1)))
+            found: list[EventSet] = []
+            while (wanted := share - sum(map(len, found))) > 0 and (jets := next(chunks, None)):
+                prepared = prepare(card, jets.columns)
+                short = prepared.particles <= longest
+                events = self.events_of(jets.take(np.flatnonzero(prepared.kept)[short][:wanted]).columns)
+                labels = prepared.labels[short][:wanted]
+                found.append(EventSet(events, labels, np.ones(len(events)), str(path)))
+            sets += found
+        whole = join(sets)
+        if paths and not len(whole):
+            raise EventFileError(f"no jet of {', '.join(map(str, paths))} is selected", "look at the card's selection")
+        return whole
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing inputs: features exchanged, padding taken for particles."""

@@ -45,6 +45,31 @@ def benchmark(model: str, export: str, runtime: str) -> str:
     return f"{RESULTS}/{model}/{export}/benchmark.{runtime}.json"
 
 
+def embedding_part(model: str, part: str) -> str:
+    """Return the path of the embeddings of one file of jets; its record is beside it."""
+    return f"{RESULTS}/{model}/embeddings/parts/{part}.parquet"
+
+
+def embedding_record(model: str, part: str) -> str:
+    """Return the path of the record of one file of jets."""
+    return f"{RESULTS}/{model}/embeddings/parts/{part}.json"
+
+
+def embedding_tables(model: str) -> str:
+    """Return the folder of a model's tables of embeddings, one CSV and one parquet file a class."""
+    return f"{RESULTS}/{model}/embeddings/classes"
+
+
+def embeddings(model: str) -> str:
+    """Return the path of the record of a model's tables of embeddings."""
+    return f"{RESULTS}/{model}/embeddings/embeddings.json"
+
+
+def exploration(campaign: str) -> str:
+    """Return the path of what was found in a campaign's embeddings."""
+    return f"{RESULTS}/{campaign}/exploration.json"
+
+
 def diagnosis(model: str, export: str) -> str:
     """Return where a diagnosis leaves the inputs of the worst event."""
     return f"{RESULTS}/{model}/{export}/diagnosis.npz"

@@ -315,6 +315,8 @@ class DemoTraining(Record):
     events: Mapping[str, int]
     classes: tuple[str, ...]
     test_auc: Mapping[str, float]
+    test_accuracy: float | None = None
+    """Share of the test events that are decided for their own class, where there are more than two."""
     seconds: float
     environment: Environment
 
@@ -389,6 +391,7 @@ class SummaryModel(Part):
     parameters: int | None
     hyperparameters: Mapping[str, Any]
     training_auc: Mapping[str, float]
+    training_accuracy: float | None = None
     baseline: tuple[SummaryBenchmark, ...]
     artifacts: tuple[SummaryArtifact, ...]
 
@@ -431,6 +434,17 @@ class SummaryProbes(Part):
     outside: tuple[OutsideCase, ...]
 
 
+class SummaryExploration(Part):
+    """What a model's embeddings hold; AUCs are means over classes, each against the class `against`."""
+
+    model: str
+    against: str
+    jets: int
+    accuracy: float
+    auc: float
+    probe_auc: float
+
+
 class Summary(Record):
     """`reports/summary.json`: the report for machines."""
 
@@ -444,6 +458,7 @@ class Summary(Record):
     comparisons: tuple[SummaryComparison, ...] = ()
     probes: tuple[SummaryProbes, ...] = ()
     models: tuple[SummaryModel, ...]
+    explorations: tuple[SummaryExploration, ...] = ()
     runtimes_not_run: Mapping[str, str] = {}
     """What this machine lacks, by the runtime that was left out for it."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelferry.config import Config
+from modelferry.embedding.records import WRITTEN as WRITTEN_OF_EMBEDDINGS
 from modelferry.records import WRITTEN
 from modelferry.source.json_file import ByteCnnFile
 
@@ -18,7 +19,7 @@ def all_schemas() -> dict[str, str]:
     """Return the text of each schema by file name."""
     named: dict[str, type[BaseModel]] = {
         "config": Config,
-        **{model.__name__.lower(): model for model in WRITTEN},
+        **{model.__name__.lower(): model for model in (*WRITTEN, *WRITTEN_OF_EMBEDDINGS)},
         "bytecnn": ByteCnnFile,
     }
     return {f"{name}.schema.json": _text(model.model_json_schema()) for name, model in named.items()}

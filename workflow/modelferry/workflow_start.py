@@ -54,6 +54,8 @@ def _find_mistakes(plan: Plan) -> None:
     for planned in plan.runnable.values():
         if planned.model.demo:
             plan.demo_event_files(planned)
+        if planned.model.embed:
+            planned.jets.card  # noqa: B018 - reading it is the check
     for folder in (paths.RESULTS, paths.REPORTS, "logs"):
         Path(folder).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):

@@ -15,8 +15,8 @@ TREE = "Events"
 
 
 @contextmanager
-def opened_tree(path: Path | str) -> Iterator[Any]:
-    """Yield the tree `Events` of a file, as uproot has it.
+def opened_tree(path: Path | str, name: str = TREE) -> Iterator[Any]:
+    """Yield the tree of a file, as uproot has it.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def opened_tree(path: Path | str) -> Iterator[Any]:
         raise EventFileError(f"{path}: no such file", "check the path of the events in config.yaml")
     try:
         with uproot.open(path) as file:
-            yield _tree(file, path)
+            yield _tree(file, path, name)
     except EventFileError:
         raise
     except Exception as error:  # uproot has a dozen kinds for a damaged file, struct.error among them
@@ -43,12 +43,12 @@ def require_branches(tree: Any, path: Path | str, names: Sequence[str], remedy: 
     if missing:
         hints = [f"{name} ({did_you_mean(name, there)})" for name in missing[:1]] + missing[1:]
         what = "branch" if len(missing) == 1 else "branches"
-        raise EventFileError(f"{path}: tree '{TREE}' lacks {what} {', '.join(hints)}", remedy)
+        raise EventFileError(f"{path}: tree '{tree.name}' lacks {what} {', '.join(hints)}", remedy)
 
 
-def _tree(file: Any, path: Path) -> Any:
-    trees = [name for name, kind in file.classnames(cycle=False).items() if kind == "TTree"]
-    if TREE not in trees:
-        raise EventFileError(f"{path}: no tree '{TREE}'", f"trees there: {', '.join(trees) or 'none'}; "
-                             + did_you_mean(TREE, trees))  # fmt: skip
-    return file[TREE]
+def _tree(file: Any, path: Path, name: str) -> Any:
+    trees = [key for key, kind in file.classnames(cycle=False).items() if kind == "TTree"]
+    if name not in trees:
+        raise EventFileError(f"{path}: no tree '{name}'", f"trees there: {', '.join(trees) or 'none'}; "
+                             + did_you_mean(name, trees))  # fmt: skip
+    return file[name]

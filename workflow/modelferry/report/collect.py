@@ -114,6 +114,7 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         parameters=parameters,
         hyperparameters=planned.hyperparameters,
         training_auc=training.test_auc if training else {},
+        training_accuracy=training.test_accuracy if training else None,
         baseline=baseline,
         artifacts=tuple(artifacts),
     )
@@ -126,6 +127,10 @@ def _failures(planned: PlannedModel) -> Iterator[str]:
     for name in exports[1:]:
         spec = planned.template(name)
         files.append(("template", name, paths.failure("template", f"{spec.architecture}/{spec.variant}")))
+    if planned.model.embed:
+        tables = [*planned.jets.files, "tables"]
+        files += [("embed", part, paths.failure("embed", planned.id, part)) for part in tables]
+        files.append(("explore", "", paths.failure("explore", planned.model.campaign)))
     found: dict[tuple[str, str], list[str]] = {}
     for stage, name, path in files:
         failure = _read(Failure, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelferry.contract import Contract
 from modelferry.records import Summary, SummaryModel
-from modelferry.report import aggregates, failures, figures, loading, probes, tables
+from modelferry.report import aggregates, embeddings, failures, figures, loading, probes, tables
 from modelferry.report.advice import advice
 from modelferry.report.cells import details, pairs, plural, prose, table
 from modelferry.report.comparisons import matrix
@@ -36,6 +36,7 @@ def render(
     contracts: Mapping[str, Contract],
     changed: Sequence[str],
     drawn: Sequence[Path],
+    explored: Sequence[embeddings.Explored] = (),
 ) -> dict[str, str]:
     """Return file name → Markdown.
 
@@ -49,9 +50,12 @@ def render(
         What changed since the previous report, from `changes.changes`.
     drawn
         The figures that exist, as paths relative to the pages.
+    explored
+        What was found in embeddings; each campaign's has a page of its own.
     """
     large = pages(summary.models)
-    texts = {FIRST_PAGE: _first_page(summary, contracts, changed, drawn, large)}
+    texts = {FIRST_PAGE: _first_page(summary, contracts, changed, drawn, large, explored)}
+    texts |= {embeddings.page_name(one.record.campaign): embeddings.page(one, MARK) for one in explored}
     for campaign, models in by_campaign(summary.models).items():
         if campaign in large:
             texts[large[campaign]] = _campaign_page(summary, campaign, models, contracts)
@@ -64,6 +68,7 @@ def _first_page(
     changed: Sequence[str],
     drawn: Sequence[Path],
     large: Mapping[str, str],
+    explored: Sequence[embeddings.Explored],
 ) -> str:
     groups = by_campaign(summary.models)
     small = {campaign: models for campaign, models in groups.items() if campaign not in large}
@@ -87,7 +92,7 @@ def _first_page(
         "\n".join(f"- {sentence}" for sentence in changed) or "Nothing but timings.",
         "## Models by channel",
         each(tables.models_by_channel, aggregates.models_by_channel(crowd, large) if crowd else ""),
-        _folded("AUC of the demo models on held-out toy events", each(tables.training)),
+        _folded("AUC of the demo models on held-out events", each(tables.training)),
         "## Specification",
         _specifications(groups, contracts, large),
         "## Size and parameters",
@@ -107,6 +112,8 @@ def _first_page(
         _latency(groups),
         *(image(name) for name in (figures.BY_FORMAT, figures.BY_PARTICLES, figures.BY_BATCH)),
         _folded("All latencies", each(tables.all_latencies)),
+        "## Embeddings",
+        embeddings.section(explored),
         "## Which artifact to ship",
         _advice(groups, large),
         "## How to load the artifacts",
@@ -132,7 +139,7 @@ def _campaign_page(
         tables.models_by_channel(models),
         "## Specification",
         specification(models, contracts),
-        _folded("AUC of the demo models on held-out toy events", tables.training(models)),
+        _folded("AUC of the demo models on held-out events", tables.training(models)),
         "## Size and parameters",
         tables.sizes(models),
         "## Numerical differences",

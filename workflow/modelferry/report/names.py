@@ -35,8 +35,13 @@ def pages(models: Sequence[SummaryModel]) -> dict[str, str]:
 
 def page_name(campaign: str) -> str:
     """Return the file name of a campaign's page."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", campaign).strip(".-") or "campaign"
+    stem = page_stem(campaign)
     return f"campaign-{stem}.md" if stem.lower() in _TAKEN else f"{stem}.md"
+
+
+def page_stem(campaign: str) -> str:
+    """Return a campaign's name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", campaign).strip(".-") or "campaign"
 
 
 def short_names(models: Sequence[SummaryModel]) -> dict[str, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelferry import paths
 from modelferry.contract import Contract
 from modelferry.plan import Plan
 from modelferry.records import Summary, write_text
-from modelferry.report import figures
+from modelferry.report import embedding_figures, figures
 from modelferry.report.changes import changes
 from modelferry.report.collect import collect
+from modelferry.report.embeddings import Explored, collect_explorations, summarised
 from modelferry.report.history import previous_report
 from modelferry.report.markdown import MARK, render
 
@@ -22,15 +23,21 @@ def report(plan: Plan) -> Summary:
     """Write the report on whatever is there, compared with the one before, and return its summary."""
     Path(paths.COMPLETE).unlink(missing_ok=True)
     summary, contracts = collect(plan)
+    explored = collect_explorations(plan)
+    summary = summary.model_copy(update={"explorations": summarised(explored)})
     with previous_report(summary, Path(paths.PREVIOUS)) as previous:
-        write_report(summary, contracts, previous, Path(paths.REPORTS))
+        write_report(summary, contracts, previous, Path(paths.REPORTS), explored)
     if summary.verdict == "failed":
         Path(paths.GATE).unlink(missing_ok=True)
     return summary
 
 
 def write_report(
-    summary: Summary, contracts: Mapping[str, Contract], previous: Summary | None, folder: Path
+    summary: Summary,
+    contracts: Mapping[str, Contract],
+    previous: Summary | None,
+    folder: Path,
+    explored: Sequence[Explored] = (),
 ) -> list[Path]:
     """Write the report into `folder` and remove pages and figures that an earlier report left; return what was written.
 
@@ -44,10 +51,13 @@ def write_report(
         The summary of the report before, or None if this is the first.
     folder
         Where the report goes; made if need be.
+    explored
+        What was found in embeddings, by campaign.
     """
     drawn = figures.draw(summary, folder / FIGURES)
     relative = [path.relative_to(folder) for path in drawn]
-    pages = render(summary, contracts, changes(previous, summary), relative)
+    drawn += [path for one in explored for path in embedding_figures.draw(one.record, one.names, folder / FIGURES)]
+    pages = render(summary, contracts, changes(previous, summary), relative, explored)
     for name, text in pages.items():
         write_text(folder / name, text)
     summary.write(folder / Summary.FILE)
@@ -61,4 +71,5 @@ def write_report(
 def _stale(folder: Path) -> list[Path]:
     """Return the pages and figures in the folder that a report wrote; nothing else may ever be removed."""
     pages = [path for path in folder.glob("*.md") if path.read_text(errors="replace").startswith(MARK)]
-    return [*pages, *(folder / FIGURES / name for name in figures.TITLES)]
+    of_embeddings = (folder / FIGURES).glob(f"{embedding_figures.PREFIX}*.png")
+    return [*pages, *(folder / FIGURES / name for name in figures.TITLES), *of_embeddings]

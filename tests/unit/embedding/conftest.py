@@ -1,0 +1,3 @@
+from embedding_samples import stub
+
+__all__ = ["stub"]

@@ -1,0 +1,8 @@
+"""Demo of the Particle Transformer on toy jets."""
+
+from __future__ import annotations
+
+from modelferry.demo.jets import JetDemo
+from modelferry.families.particle_transformer import FAMILY
+
+DEMO = JetDemo(FAMILY)

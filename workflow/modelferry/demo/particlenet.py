@@ -1,0 +1,8 @@
+"""Demo of the jet ParticleNet on toy jets."""
+
+from __future__ import annotations
+
+from modelferry.demo.jets import JetDemo
+from modelferry.families.particlenet import FAMILY
+
+DEMO = JetDemo(FAMILY)

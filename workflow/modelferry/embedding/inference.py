@@ -1,0 +1,91 @@
+"""Jets through an artifact: sorted by size, in batches that are only as long as their longest jet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ConfigError
+from modelferry.families import Family
+from modelferry.formats import Runner
+from modelferry.preparation import Prepared
+
+EMBEDDING = "embedding"
+"""The output of a network that is its embedding; its first output gives the scores."""
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """An artifact that was loaded.
+
+    Attributes
+    ----------
+    run
+        The artifact.
+    contract
+        Its contract; `embedding` is among the outputs.
+    sizes
+        Names of the dimensions of jets in a call, and of particles in a jet.
+    batch
+        Jets a call.
+    """
+
+    run: Runner
+    contract: Contract
+    sizes: tuple[str, str | None]
+    batch: int
+
+    @classmethod
+    def of(cls, run: Runner, contract: Contract, family: Family, batch: int) -> Embedder:
+        """Return the embedder of an artifact; raise `ConfigError` if it gives no embedding."""
+        outputs = [tensor.name for tensor in contract.outputs]
+        if EMBEDDING not in outputs[1:]:
+            raise ConfigError(f"the artifact gives {', '.join(outputs)}, and no 'embedding'", "export one that does")
+        return cls(run, contract, (family.batch, family.size), min(batch, contract.dimension(family.batch).maximum))
+
+    @property
+    def width(self) -> int:
+        """The numbers of an embedding."""
+        return int(next(tensor.shape[-1] for tensor in self.contract.outputs if tensor.name == EMBEDDING))
+
+    def __call__(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (jets, classes) and embeddings (jets, width) of prepared jets, float32, in their order."""
+        order = np.argsort(prepared.particles, kind="stable")
+        parts = [self._call(prepared, order[start : start + self.batch]) for start in range(0, len(order), self.batch)]
+        if not parts:
+            return np.empty((0, len(self.contract.classes)), np.float32), np.empty((0, self.width), np.float32)
+        back = np.argsort(order)
+        scores, embeddings = (np.concatenate(columns)[back] for columns in zip(*parts, strict=True))
+        return scores, embeddings
+
+    def _call(self, prepared: Prepared, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self.run(self._inputs(prepared, rows))
+        first = self.contract.outputs[0].name
+        return scores_of(outputs[first], self.contract.scores), np.asarray(outputs[EMBEDDING], np.float32)
+
+    def _inputs(self, prepared: Prepared, rows: np.ndarray) -> Arrays:
+        """Return the inputs of a call: padding beyond the longest jet is cut off, as far as the contract goes."""
+        size = self.sizes[1]
+        longest = None
+        if size is not None:
+            limits = self.contract.dimension(size)
+            longest = min(max(int(prepared.particles[rows].max()), limits.minimum), limits.maximum)
+        inputs = {}
+        for tensor in self.contract.inputs:
+            values = prepared.inputs[tensor.name][rows]
+            ragged = size is not None and size in tensor.shape
+            inputs[tensor.name] = np.ascontiguousarray(values[..., :longest] if ragged else values)
+        return inputs
+
+
+def scores_of(outputs: np.ndarray, kind: str) -> np.ndarray:
+    """Return scores, float32, of a network's outputs (jets, classes): softmax or sigmoid in float64, or as they are."""
+    values = np.asarray(outputs, np.float64)
+    if kind == "softmax":
+        exponents = np.exp(values - values.max(axis=1, keepdims=True))
+        values = exponents / exponents.sum(axis=1, keepdims=True)
+    elif kind == "sigmoid":
+        values = 1 / (1 + np.exp(-values))
+    return values.astype(np.float32)

@@ -1,0 +1,117 @@
+"""What is to be embedded of a model: files of jets, the artifact, the data card, and what decides a re-run.
+
+Read by Snakemake at every start, so free of torch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelferry import paths
+from modelferry.config import DEMO, Embed, Explore, Model
+from modelferry.demo import demo_for
+from modelferry.digests import digest_of
+from modelferry.errors import ConfigError
+from modelferry.families import load_family
+from modelferry.runtimes import runtimes_of
+
+if TYPE_CHECKING:
+    from modelferry.preparation import Card
+
+PACKAGES = ("pyarrow", "scikit-learn")
+"""Distributions whose version matters, beside those of the format."""
+
+
+@dataclass(frozen=True)
+class JetPlan:
+    """A model with jets to embed.
+
+    Attributes
+    ----------
+    files
+        File of jets by the name of its part: the file's own, longer where two have the same.
+    """
+
+    model: Model
+    embed: Embed
+    hyperparameters: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: Model, hyperparameters: Mapping[str, Any]) -> JetPlan:
+        """Return the plan of a model; raise `ConfigError` if its campaign embeds nothing, or its family no jets."""
+        if model.embed is None:
+            raise ConfigError(f"{model.id} has no jets to embed", "add `embed` to its campaign")
+        demo = _demo_files(model) if DEMO in model.embed.patterns else ()
+        return cls(model, model.embed, hyperparameters, parts([*demo, *model.jets]))
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.model.id
+
+    @property
+    def export(self) -> str:
+        """The export whose artifact computes the embeddings."""
+        return self.embed.export or self.model.exports[0].name
+
+    @property
+    def explore(self) -> Explore:
+        """How embeddings are looked at."""
+        return self.model.explore or Explore()
+
+    @cached_property
+    def card(self) -> Card:
+        """The data card that the network's inputs are prepared by."""
+        family = load_family(self.model.family)
+        card_of = getattr(family, "card_of", None)
+        if card_of is None:
+            raise ConfigError(f"family {family.name} takes no jets", "remove `embed` from the campaign")
+        found: Card = card_of(self.hyperparameters)
+        return found
+
+    @cached_property
+    def card_sha256(self) -> str:
+        """Digest of what the card says."""
+        return digest_of(self.card.model_dump(mode="json"))
+
+    def records(self) -> list[str]:
+        """Return the paths of the records of all parts."""
+        return [paths.embedding_record(self.id, part) for part in self.files]
+
+    def parts(self) -> list[str]:
+        """Return the paths of the embeddings of all parts."""
+        return [paths.embedding_part(self.id, part) for part in self.files]
+
+    def verdicts(self) -> list[str]:
+        """Return the paths of the validations of the artifact."""
+        runtimes = runtimes_of(self.model.export(self.export).format)
+        return [paths.validation(self.id, self.export, runtime) for runtime in runtimes]
+
+    def embed_settings(self) -> dict[str, Any]:
+        """Return the settings that decide whether a file is embedded again."""
+        return {"card": self.card_sha256, "batch": self.embed.batch, "export": self.export}
+
+
+def parts(files: Sequence[str]) -> dict[str, str]:
+    """Return each file by a name that is part of paths: its stem, with a digest where two files have the same."""
+    stems = Counter(Path(file).stem for file in dict.fromkeys(files))
+    names = {}
+    for file in dict.fromkeys(files):
+        stem = Path(file).stem
+        names[stem if stems[stem] == 1 else f"{stem}-{digest_of(file, 8)}"] = file
+    return names
+
+
+def _demo_files(model: Model) -> list[str]:
+    demo = demo_for(model.family)
+    unseen = getattr(demo, "unseen", ())
+    if demo is None or not unseen:
+        raise ConfigError(f"the demo of family {model.family} has no jets to embed", "give paths of files to `embed`")
+    folder = paths.demo_events(model.family)
+    return [f"{folder}/{group}/{member}" for group in demo.groups(model.axes) for member in unseen]

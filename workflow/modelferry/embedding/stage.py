@@ -1,0 +1,208 @@
+"""One file of jets through one artifact: a parquet file with a row for each jet, and a record beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from modelferry import paths
+from modelferry.digests import sha256_of_file
+from modelferry.embedding.inference import Embedder
+from modelferry.embedding.records import EmbeddedFile
+from modelferry.environment import describe
+from modelferry.errors import ArtifactError, EventFileError
+from modelferry.events.counts import NO_OUTPUT, NOT_SELECTED, Counts
+from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
+from modelferry.families import load_family
+from modelferry.formats import load_format
+from modelferry.preparation import Card, prepare
+from modelferry.records import FileFacts, Manifest, Validation, temporary_name
+
+if TYPE_CHECKING:
+    from modelferry.embedding.plan import JetPlan
+
+UNLABELLED_NAME = "unlabelled"
+JET_COLUMNS = ("jet_sdmass", "jet_mass", "jet_pt", "jet_eta", "jet_phi")
+
+
+def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[EmbeddedFile, bool]:
+    """Write the embeddings of a file of jets, and return their record and whether anything was done.
+
+    Unless `again`, what an earlier call finished with the same artifact, data card and bytes of the file stays.
+
+    Raises
+    ------
+    ArtifactError
+        If the artifact is missing, is not what its manifest says, or did not pass its validation.
+    EventFileError
+        If the file of jets is not what it should be.
+    """
+    source = Path(planned.files[part])
+    if set(',"\n') & set(str(source)):
+        raise EventFileError(f"{source}: a path with a comma or a quote cannot stand in a CSV file", "rename it")
+    manifest = Manifest.read(paths.manifest(planned.id, planned.export))
+    _check(manifest)
+    validated = _validated(planned, manifest)
+    record_path = Path(paths.embedding_record(planned.id, part))
+    if not again and (done := _finished(planned, manifest, source, record_path)):
+        return done, False
+    started = time.perf_counter()
+    counts = Counts()
+    out = Path(paths.embedding_part(planned.id, part))
+    temporary = temporary_name(out)
+    try:
+        _write(temporary, planned, manifest, source, counts)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    record = EmbeddedFile(
+        model=planned.id,
+        export=planned.export,
+        artifact_sha256=manifest.artifact.sha256,
+        checkpoint_sha256=manifest.checkpoint.sha256,
+        demo=manifest.demo,
+        validated=validated,
+        card_sha256=planned.card_sha256,
+        batch=planned.embed.batch,
+        file=_facts(source),
+        jets=counts.read,
+        kept=counts.kept,
+        left_out=dict(counts.left_out),
+        noted=dict(counts.noted),
+        seconds=time.perf_counter() - started,
+        environment=describe(),
+    )
+    record.write(record_path)
+    return record, True
+
+
+def schema(classes: tuple[str, ...], width: int, metadata: dict[str, str] | None = None) -> pa.Schema:
+    """Return the columns of a table: where the jet is, what it is, its kinematics, scores and embedding."""
+    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{place}" for place in range(width))]
+    fields = [
+        ("file", pa.string()),
+        ("event_index", pa.int64()),
+        ("truth_label", pa.int64()),
+        ("label_name", pa.string()),
+        *((name, pa.float32()) for name in numbers),
+    ]
+    return pa.schema(fields, metadata=metadata)
+
+
+def label_name(label: int, classes: Sequence[str]) -> str:
+    """Return the name of a class; a number that the data card has no name for is part of the name."""
+    if label < 0:
+        return UNLABELLED_NAME
+    return classes[label] if label < len(classes) else f"label-{label}"
+
+
+def _write(path: Path, planned: JetPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
+    """Write the rows of a file, one chunk of jets after the other; add to `counts` what becomes of them."""
+    run = load_format(manifest.format).load(Path(manifest.artifact.path), threads=1)
+    embedder = Embedder.of(run, manifest.contract, load_family(manifest.family), planned.embed.batch)
+    writer: pq.ParquetWriter | None = None
+    try:
+        for chunk in _chunks(source, planned.card, counts):
+            table = _table(chunk, planned.card, embedder, str(source), counts, _facts_of(manifest))
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _chunks(source: Path, card: Card, counts: Counts) -> Iterator[Jets]:
+    longest = max((given.length for given in card.inputs.values() if given.length), default=None)
+    kinematics = [name for name in KINEMATICS if name not in card.branches]
+    quiet = not sys.stderr.isatty()
+    with tqdm(total=count_jets(source), desc=source.name, unit="jets", disable=quiet, leave=False) as progress:
+        for jets in read_chunks(source, card.branches, card.label_branches, kinematics, longest, CHUNK):
+            counts.add(jets.counts)
+            yield jets
+            progress.update(jets.counts.read)
+
+
+def _table(
+    jets: Jets, card: Card, embedder: Embedder, source: str, counts: Counts, metadata: dict[str, str]
+) -> pa.Table:
+    """Return the rows of a chunk."""
+    prepared = prepare(card, jets.columns)
+    scores, embeddings = embedder(prepared)
+    kept = np.flatnonzero(prepared.kept)
+    finite = np.isfinite(scores).all(axis=1) & np.isfinite(embeddings).all(axis=1)
+    for reason, number in ((NOT_SELECTED, len(jets) - len(kept)), (NO_OUTPUT, int((~finite).sum()))):
+        if number:
+            counts.left_out[reason] += number
+    rows, labels = kept[finite], prepared.labels[finite]
+    kinematics = {**{name: jets.columns[name] for name in KINEMATICS}, "jet_mass": mass(jets.columns)}
+    numbers: list[Any] = [np.asarray(kinematics[name])[rows] for name in JET_COLUMNS]
+    numbers += [*scores[finite].T, *embeddings[finite].T]
+    classes = embedder.contract.classes
+    return pa.Table.from_arrays(
+        [
+            pa.array([source] * len(rows), pa.string()),
+            pa.array(jets.entries[rows]),
+            pa.array(labels),
+            pa.array([label_name(label, card.classes) for label in labels.tolist()], pa.string()),
+            *(pa.array(np.ascontiguousarray(values)) for values in numbers),
+        ],
+        schema=schema(classes, embedder.width, metadata),
+    )
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise `ArtifactError` unless the artifact has the bytes that its manifest describes."""
+    path = Path(manifest.artifact.path)
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing", "export it first")
+    if sha256_of_file(path) != manifest.artifact.sha256:
+        raise ArtifactError(f"{path} is not what its manifest says", "export it again")
+
+
+def _validated(planned: JetPlan, manifest: Manifest) -> bool:
+    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it fell short in one."""
+    found = []
+    for path in filter(os.path.isfile, planned.verdicts()):
+        verdict = Validation.read(path)
+        if verdict.artifact_sha256 == manifest.artifact.sha256:
+            found.append(verdict)
+            if verdict.status == "failed":
+                raise ArtifactError(
+                    f"{planned.export} did not pass its validation: {verdict.reason}", "mend that first"
+                )
+    return len(found) == len(planned.verdicts())
+
+
+def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
+    try:
+        record = EmbeddedFile.read(path)
+    except ArtifactError:
+        return None
+    part = path.with_suffix(".parquet")
+    asked = (manifest.artifact.sha256, planned.card_sha256, planned.embed.batch)
+    made = (record.artifact_sha256, record.card_sha256, record.batch)
+    same = part.is_file() and source.is_file() and made == asked and record.file == _facts(source)
+    return record if same else None
+
+
+def _facts(path: Path) -> FileFacts:
+    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
+
+
+def _facts_of(manifest: Manifest) -> dict[str, str]:
+    """Return what says, inside a table, which network made it."""
+    return {
+        "modelferry.model": manifest.model,
+        "modelferry.demo": str(manifest.demo).lower(),
+        "modelferry.checkpoint_sha256": manifest.checkpoint.sha256,
+        "modelferry.artifact_sha256": manifest.artifact.sha256,
+    }

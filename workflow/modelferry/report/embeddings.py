@@ -1,0 +1,183 @@
+"""What embeddings hold: a short section of the first page, and a page of its own for each campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelferry import paths
+from modelferry.embedding.records import Embeddings, Exploration, ExploredModel, RocCurve
+from modelferry.errors import ArtifactError
+from modelferry.plan import Plan
+from modelferry.records import SummaryExploration
+from modelferry.report import embedding_figures as figures
+from modelferry.report.cells import NOTHING, code, count, decimal, pairs, plural, prose, table
+from modelferry.report.names import FIRST_PAGE, page_stem
+
+HALF = 0.5
+"""Signal efficiency at which the rejection of the background stands in the table."""
+HOW = (
+    "Jets of each class are taken evenly from the tables. AUC and rejection are of p_c / (p_c + p_{against}), from the "
+    "network's own scores. The linear probe is a logistic regression on standardised embeddings, learned from one half "
+    "of the jets and measured on the other; beside it the same on the kinematics of the jet alone (what an embedding "
+    "has to beat), and with shuffled labels (which has to stay at 0.5). Transfer: the probe of one model reads the "
+    "embeddings of another, put into its space by a linear map that was fitted to the first half of the jets."
+)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A campaign's exploration, the tables that it is of, and short names of its models."""
+
+    record: Exploration
+    tables: tuple[Embeddings, ...]
+    names: Mapping[str, str]
+
+
+def collect_explorations(plan: Plan) -> list[Explored]:
+    """Return what was found in the embeddings of each campaign, as far as it is there."""
+    return list(_found(plan))
+
+
+def _found(plan: Plan) -> Iterator[Explored]:
+    for campaign, models in plan.explored.items():
+        try:
+            record = Exploration.read(paths.exploration(campaign))
+            tables = tuple(Embeddings.read(paths.embeddings(planned.id)) for planned in models)
+        except ArtifactError:
+            continue
+        yield Explored(record, tables, _short([model.model for model in record.models]))
+
+
+def summarised(explored: Sequence[Explored]) -> tuple[SummaryExploration, ...]:
+    """Return what the summary for machines says."""
+    return tuple(
+        SummaryExploration(
+            model=model.model,
+            against=one.record.against,
+            jets=one.record.jets,
+            accuracy=model.accuracy,
+            auc=_mean_auc(model),
+            probe_auc=_probes(model)["embedding"],
+        )
+        for one in explored
+        for model in one.record.models
+    )
+
+
+def page_name(campaign: str) -> str:
+    """Return the file name of a campaign's page of embeddings."""
+    return f"{figures.PREFIX}{page_stem(campaign)}.md"
+
+
+def section(explored: Sequence[Explored]) -> str:
+    """Return the section of the first page."""
+    parts = []
+    for one in explored:
+        link = f"[figures, ROC curves and transfer]({page_name(one.record.campaign)})"
+        parts.append(f"**{prose(one.record.campaign)}**: {link}\n\n{_models(one)}")
+    return "\n\n".join(parts)
+
+
+def page(one: Explored, mark: str) -> str:
+    """Return the page of a campaign."""
+    record = one.record
+    demo = any(model.demo for model in record.models)
+    where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_told(t)}" for t in one.tables)
+    blocks = [
+        mark,
+        f"# {prose(record.campaign)}: what the embeddings hold",
+        f"All models: [first page]({FIRST_PAGE}).",
+        "> **Demo**: toy jets and networks trained on them, for demonstration only. Not for physics." if demo else "",
+        _models(one),
+        HOW.replace("{against}", record.against),
+        "## In two dimensions",
+        _image(one, "projections"),
+        f"## Each class against {prose(record.against)}",
+        _image(one, "roc"),
+        f"Curves end where no jet of {prose(record.against)} passes; dotted: guessing.",
+        _classes(one),
+        "## Confusion",
+        _image(one, "confusion"),
+        "## Linear probes, and what transfers",
+        _image(one, "probes"),
+        _transfers(one),
+        "## Tables",
+        f"One CSV and one parquet file a class, a row for each jet:\n\n{where}",
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _models(one: Explored) -> str:
+    rows = []
+    for model in one.record.models:
+        probe = _probes(model)
+        rows.append([
+            prose(one.names[model.model]), count(one.record.jets), count(model.width),
+            *(f"{value:.3f}" for value in (model.accuracy, _mean_auc(model))),
+            *(f"{probe[kind]:.3f}" for kind in ("embedding", "kinematics", "shuffled labels")),
+        ])  # fmt: skip
+    against = one.record.against
+    header = [
+        "model", "jets", "width", "accuracy", f"AUC against {against}, mean",
+        "linear probe", "kinematics only", "shuffled labels",
+    ]  # fmt: skip
+    return table(header, rows, "l")
+
+
+def _probes(model: ExploredModel) -> dict[str, float]:
+    """Return the AUC of each probe that learned from most jets."""
+    return {curve.features: curve.auc[-1] for curve in model.probes}
+
+
+def _mean_auc(model: ExploredModel) -> float:
+    return sum(curve.auc for curve in model.roc) / len(model.roc)
+
+
+def _classes(one: Explored) -> str:
+    header = ["class", *(f"{one.names[model.model]}: {what}" for model in one.record.models for what in _COLUMNS)]
+    rows = []
+    for place, curve in enumerate(one.record.models[0].roc):
+        cells = [text for model in one.record.models for text in _cells(model.roc[place])]
+        rows.append([prose(curve.name), *cells])
+    return table(header, rows, "l")
+
+
+_COLUMNS = ("AUC", "rejection at 50 %")
+
+
+def _cells(curve: RocCurve) -> tuple[str, str]:
+    background = curve.background[min(range(len(curve.signal)), key=lambda place: abs(curve.signal[place] - HALF))]
+    fewest = 1 / curve.jets[1]
+    rejection = decimal(1 / background) if background >= fewest else f"> {decimal(curve.jets[1])}"
+    return f"{curve.auc:.4f}", rejection
+
+
+def _transfers(one: Explored) -> str:
+    if not one.record.comparisons:
+        return "One model only: there is nothing to compare it with."
+    rows = [
+        [
+            prose(one.names[pair.first]), prose(one.names[pair.second]), f"{pair.cka:.3f}",
+            f"{pair.first_auc:.4f}", f"{pair.second_auc:.4f}", f"{pair.transferred_auc:.4f}",
+        ]
+        for pair in one.record.comparisons
+    ]  # fmt: skip
+    header = ["probe of", "embeddings of", "linear CKA", "own AUC of the first", "of the second", "transferred"]
+    return table(header, rows, "ll")
+
+
+def _told(tables: Embeddings) -> str:
+    rows = pairs({one.name: one.rows for one in tables.tables})
+    return f"{prose(tables.counts)}, from {plural(len(tables.files), 'file')}; {rows or NOTHING}"
+
+
+def _image(one: Explored, kind: str) -> str:
+    return f"![{figures.TITLES[kind]}](figures/{figures.figure_name(one.record.campaign, kind)})"
+
+
+def _short(models: Sequence[str]) -> dict[str, str]:
+    parts = {model: model.split("/") for model in models}
+    columns = list(zip(*parts.values(), strict=True))
+    telling = [place for place, column in enumerate(columns) if len(set(column)) > 1] or [len(columns) - 1]
+    return {model: " / ".join(part[place] for place in telling) for model, part in parts.items()}

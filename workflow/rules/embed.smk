@@ -1,0 +1,59 @@
+# Jets through one artifact of each model: a job for each file, tables by class, and a look at what they hold.
+# The artifact's validations come first: one that fell short embeds nothing. They are ancient: a new tolerance, with the
+# same verdict, is no reason to embed a hundred million jets again.
+
+EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
+
+
+rule embed:
+    input:
+        lambda wildcards: PLAN.embed_inputs(EMBEDDED[wildcards.model], wildcards.part),
+        lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].jets.verdicts())),
+    output:
+        paths.embedding_part("{model}", "{part}"),
+        paths.embedding_record("{model}", "{part}"),
+    log:
+        "logs/embed/{model}/{part}.log",
+    wildcard_constraints:
+        part=r"[^/]+",
+    conda:
+        "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: PLAN.embed_params(EMBEDDED[wildcards.model]),
+    shell:
+        "modelferry embed --log {log} --model {wildcards.model} --part {wildcards.part} --again"
+
+
+rule collect_embeddings:
+    input:
+        lambda wildcards: EMBEDDED[wildcards.model].jets.parts(),
+        lambda wildcards: EMBEDDED[wildcards.model].jets.records(),
+    output:
+        paths.embeddings("{model}"),
+        directory(paths.embedding_tables("{model}")),
+    log:
+        "logs/embed/{model}.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: PLAN.collect_params(EMBEDDED[wildcards.model]),
+    shell:
+        "modelferry embed --log {log} --model {wildcards.model} --collect"
+
+
+rule explore:
+    input:
+        lambda wildcards: [paths.embeddings(planned.id) for planned in EXPLORED[wildcards.campaign]],
+        lambda wildcards: [paths.embedding_tables(planned.id) for planned in EXPLORED[wildcards.campaign]],
+    output:
+        paths.exploration("{campaign}"),
+    log:
+        "logs/explore/{campaign}.log",
+    wildcard_constraints:
+        campaign=r"[^/]+",
+    conda:
+        "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: PLAN.explore_params(wildcards.campaign),
+    shell:
+        "modelferry explore --log {log} {wildcards.campaign}"
