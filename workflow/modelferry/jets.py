@@ -48,8 +48,8 @@ class JetFamily(Family):
     cards: ClassVar[Mapping[int, str]] = {}
     """Packaged cards by the number of features, for networks whose config names none."""
 
-    unshaken: ClassVar[tuple[str, ...]]
-    """Columns that take no part in the shaking that finds near-ties: no rounding comes before what they decide."""
+    unshaken: ClassVar[tuple[str, ...]] = ()
+    """Columns that take no part in the shaking that finds near-ties: their last places are part of the definition."""
 
     def __init__(self) -> None:
         self.card = self.card_of(self.hyperparameters)

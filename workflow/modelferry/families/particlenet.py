@@ -31,7 +31,6 @@ class ParticleNet(JetFamily):
 
     name = "particlenet"
     inputs = ("pf_points", "pf_features", "pf_mask")
-    unshaken = ("part_deta", "part_dphi")  # the first graph is built from them as they are
     cards = {7: "JetClass_kin", 13: "JetClass_kinpid", 17: "JetClass_full"}
     hyperparameters = {
         "features": 17,
