@@ -33,6 +33,7 @@ types: setup
 bench: setup # medians of interleaved runs on one thread; keep the machine idle meanwhile
 	$(BIN)/python bench/claims.py
 	$(BIN)/python bench/bytecnn.py
+	$(BIN)/python bench/jets.py
 
 fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each artifact, each in a process of its own
 	$(BIN)/python bench/fuzz.py

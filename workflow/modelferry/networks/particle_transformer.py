@@ -204,7 +204,7 @@ class ParticleTransformer(nn.Module):
         bias = self.pair_embed(pairs.flatten(0, 2)).view(jets, particles, particles, -1).permute(0, 3, 1, 2) + absent
         for block in self.blocks:
             x = block(x, bias)
-        token = self.cls_token.expand(jets, -1, -1)
+        token = self.cls_token.repeat(jets, 1, 1)  # in memory: products of what is not are another order of sums
         absent = torch.cat([torch.zeros_like(absent[:, :, :, :1]), absent], dim=3)
         for block in self.cls_blocks:
             token = block(token, x, absent)
