@@ -15,7 +15,7 @@ setup: $(INSTALLED)
 $(INSTALLED): envs/constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,lightning,dev]'
 	@touch $@
 
 test: lint types
@@ -43,7 +43,7 @@ schemas: setup
 
 lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,dev]'
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,lightning,dev]'
 	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
 	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
 

@@ -29,7 +29,7 @@ from modelferry.checkpoints import fit, load_state_dict
 from modelferry.contract import Arrays
 from modelferry.environment import describe
 from modelferry.events.jets import sample_jets
-from modelferry.families import family_of, load_family
+from modelferry.families import load_family
 from modelferry.formats import Runner, load_format
 from modelferry.jets import PREPARED, RAW, JetFamily
 from modelferry.preparation import Card, Jagged, prepare, read_card
@@ -96,7 +96,7 @@ def inference_claims(path: Path, folder: Path) -> Iterator[Claim]:
     """Yield how much faster artifacts are than single jets in eager mode, reading and preparation included."""
     family = load_family("particle_transformer")
     hyperparameters = family.resolve(SETTINGS, {})
-    bound = family_of("particle_transformer", hyperparameters)
+    bound = load_family("particle_transformer").configured(hyperparameters)
     assert isinstance(bound, JetFamily)
     torch.manual_seed(0)
     reference = bound.reference(hyperparameters).eval()
@@ -170,7 +170,7 @@ def sheet_claims(folder: Path) -> Iterator[Claim]:
         path = SHARED / f"data/particle_transformer/ParticleNet_{variant}.pt"
         family = load_family("particlenet")
         hyperparameters = family.resolve({}, infer_hyperparameters(family, read_shapes(path)))
-        bound = family_of("particlenet", hyperparameters)
+        bound = load_family("particlenet").configured(hyperparameters)
         assert isinstance(bound, JetFamily)
         weights = fit(load_state_dict(path), bound.reference(hyperparameters), path)
         with uproot.open(jets / "JetClassII_example_100_as_JetClass.root") as file:

@@ -14,7 +14,7 @@ from modelferry.archives import Kind, read_archive, write_archive
 from modelferry.config import Config
 from modelferry.contract import Contract, Dimension, Tensor
 from modelferry.events.edges import delta_r_edges
-from modelferry.export import export_model
+from modelferry.exporting import export_model
 from modelferry.families import load_family
 from modelferry.formats import aotinductor, load_format
 from modelferry.networks.charged_higgs_dense import nearest

@@ -1,12 +1,21 @@
-"""Networks that are small enough for tests of every family: what differs from a family's own hyperparameters."""
+"""A small network of every family, for the suites that all families are in."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
-from modelferry.families import Family, load_family
+from modelferry.families import Family, family_names, load_family
 
-SMALL: dict[str, dict[str, Any]] = {
+HYPERPARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "image_classifier": {"stages": [[1, 4], [1, 8]], "size": [8, 8], "classes": 3, "mean": [0.5], "std": [0.25]},
+    "lightning": {
+        "class": "modelferry.demo.digits:DigitClassifier",
+        "init": {"width": 4},
+        "inputs": {"image": {"shape": ["images", 1, 8, 8], "values": [0, 1]}},
+        "outputs": {"logits": ["images", 10]},
+    },
     "particlenet": {"widths": [[8, 8], [12]], "dense": [6], "neighbours": 4},
     "particle_transformer": {
         "embed": [8, 12, 16],
@@ -19,10 +28,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "pair_activation": False,
     },
 }
+"""What is not the family's default."""
 
 
-def small(name: str) -> tuple[Family, dict[str, Any]]:
-    """Return a family for a small network, and all its hyperparameters."""
+def small_family(name: str) -> Family:
+    """Return a family whose own hyperparameters are those of the small network."""
     family = load_family(name)
-    hyperparameters = {**family.hyperparameters, **SMALL.get(name, {})}
-    return family.bound(hyperparameters), hyperparameters
+    hyperparameters = family.resolve(HYPERPARAMETERS.get(name, {}), {})
+    family = copy.copy(family.configured(hyperparameters))
+    family.hyperparameters = hyperparameters  # type: ignore[misc]
+    return family
+
+
+SMALL = {name: small_family(name) for name in family_names()}

@@ -339,9 +339,9 @@ def test_broken_model_hides_no_other_and_leaves_its_reason(folder: Path, capsys:
 def test_unexpected_error_of_one_model_hides_no_other(
     done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modelferry import export
+    from modelferry import exporting
 
-    whole = export.export_model
+    whole = exporting.export_model
 
     def broken(planned: Any, name: str) -> Manifest:
         if planned.id == THREE:
@@ -349,7 +349,7 @@ def test_unexpected_error_of_one_model_hides_no_other(
         return whole(planned, name)
 
     shutil.rmtree("results/higgs")
-    monkeypatch.setattr(export, "export_model", broken)
+    monkeypatch.setattr(exporting, "export_model", broken)
     assert main(["export", "--all"]) == 1
     assert Path(f"results/{FOUR}/torchscript/model.pt").is_file()
     assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())

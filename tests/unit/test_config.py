@@ -247,11 +247,15 @@ def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_an_error(tmp_pa
 
 
 def test_default_config_is_the_campaigns_of_the_issues() -> None:
-    *models, edge, first, second = read_config(Path(__file__).parents[2] / "config.yaml").models()
+    *models, edge, zero, one, first, second = read_config(Path(__file__).parents[2] / "config.yaml").models()
     for jets in (first, second):
         assert (jets.family, jets.demo, jets.embed.files, jets.explore is None) == (
             "particle_transformer", True, "demo", False,
         )  # fmt: skip
+    assert [(digits.family, digits.demo, digits.axes) for digits in (zero, one)] == [
+        ("lightning", True, {"fold": 0}),
+        ("lightning", True, {"fold": 1}),
+    ]
     assert (edge.family, edge.demo) == ("bytecnn", True)
     assert [export.name for export in edge.exports] == ["json", "python", "cpp", "onnx"]
     assert len(models) == 6

@@ -102,7 +102,7 @@ def test_order_and_comments_of_the_config_re_run_nothing(done: Folder) -> None:
     ("module", "stages", "templates"),
     [
         ("templates.py", ("export", "validate", "benchmark"), True),
-        ("export.py", ("export", "validate", "benchmark"), False),
+        ("exporting.py", ("export", "validate", "benchmark"), False),
         ("validation/reference.py", ("reference", "validate", "benchmark"), False),
         ("validation/stage.py", ("validate",), False),
         ("validation/verdict.py", ("validate",), False),
@@ -219,7 +219,7 @@ def test_lost_model_is_made_again(done: Folder) -> None:
 
 
 def test_reasons_name_the_params_and_not_the_time_stamps(done: Folder) -> None:
-    edit(done, "export.py")
+    edit(done, "exporting.py")
     reasons = [job.reason for job in done.jobs() if job.stage == "export"]
     assert len(reasons) == 3
     assert all(reason.startswith("Params have changed") and "code:" in reason for reason in reasons)

@@ -1,5 +1,65 @@
 """modelferry carries trained PyTorch models to where they run, and proves that they arrive unchanged."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from modelferry.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from modelferry.api import Artifact, export, export_checkpoint, load, validate
+    from modelferry.comparison import Comparison
+    from modelferry.contract import Contract, Dimension
+    from modelferry.errors import ModelferryError
+    from modelferry.mixin import ExportMixin
+    from modelferry.torchscript import (
+        export_checkpoint_to_torchscript,
+        export_to_torchscript,
+        load_torchscript,
+        validate_torchscript_export,
+    )
+
+__all__ = [
+    "Artifact",
+    "Comparison",
+    "Contract",
+    "Dimension",
+    "ExportMixin",
+    "ModelferryError",
+    "__version__",
+    "export",
+    "export_checkpoint",
+    "export_checkpoint_to_torchscript",
+    "export_to_torchscript",
+    "load",
+    "load_torchscript",
+    "validate",
+    "validate_torchscript_export",
+]
+
+_HOMES = {
+    "modelferry.api": ("Artifact", "export", "export_checkpoint", "load", "validate"),
+    "modelferry.comparison": ("Comparison",),
+    "modelferry.contract": ("Contract", "Dimension"),
+    "modelferry.errors": ("ModelferryError",),
+    "modelferry.mixin": ("ExportMixin",),
+    "modelferry.torchscript": (
+        "export_checkpoint_to_torchscript",
+        "export_to_torchscript",
+        "load_torchscript",
+        "validate_torchscript_export",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `import modelferry` alone must stay quick."""
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module 'modelferry' has no attribute '{name}'")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -71,20 +71,39 @@ def write_archive(entries: Mapping[str, bytes], out: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path, kind: Kind) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
+def _opened(path: Path, kind: Kind | None = None) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
+    called = _CALLED[kind][0] if kind else "a .pt2 archive"
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2]: name for name in archive.namelist()}
-            _check_kind(path, kind, names)
+            if kind is not None:
+                _check_kind(path, kind, names)
             yield archive, names
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing", "make it first") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise ArtifactError(f"{path} is damaged, or not {_CALLED[kind][0]}: {error}", "make it again") from error
+        raise ArtifactError(f"{path} is damaged, or not {called}: {error}", "make it again") from error
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what an archive holds; raise `ArtifactError` if it is neither."""
+    with _opened(path) as (_, names):
+        if (found := _kind(names)) is None:
+            raise ArtifactError(f"{path} is neither an exported program nor an AOTInductor package", "export it again")
+        return found
+
+
+def format_of(kind: Kind) -> str:
+    """Return the name of the format whose artifacts are such archives."""
+    return _CALLED[kind][1]
+
+
+def _kind(names: Collection[str]) -> Kind | None:
+    return next((kind for kind in Kind if any(name.startswith(kind.value) for name in names)), None)
 
 
 def _check_kind(path: Path, wanted: Kind, names: Collection[str]) -> None:
-    found = next((kind for kind in Kind if any(name.startswith(kind.value) for name in names)), None)
+    found = _kind(names)
     called, _ = _CALLED[wanted]
     if found is None:
         raise ArtifactError(f"{path} is not {called}", "make it again")

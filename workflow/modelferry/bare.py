@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,21 +67,22 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
         If a hyperparameter is unknown, or is another in the file.
     """
     family = load_family(family_name)
-    state = family.own_names(load_state_dict(path), str(path))
+    family.own_names(load_state_dict(path), str(path))  # says best what is wrong with a file
     shapes = read_shapes(path)
     told = {**infer_hyperparameters(family, shapes), **stated_hyperparameters(family, path)}
     beside = facts_beside(path)
     told |= {name: value for name, value in beside.items() if name in family.hyperparameters and name not in told}
     hyperparameters = family.resolve(given, told)
+    family = family.configured(hyperparameters)
     trained = family.deployable(hyperparameters, family.reference_layout)
     known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
     return BareModel(
         path=path,
-        family=family.bound(hyperparameters),
+        family=family,
         hyperparameters=hyperparameters,
         assumed=tuple(name for name in family.hyperparameters if name not in {**told, **given}),
         facts={"name": path.stem, "version": "1.0.0", **known, **facts},
-        weights=fit(state, trained, path),
+        weights=fit(family.load_weights(path, hyperparameters), trained, path),
     )
 
 
@@ -107,11 +107,9 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
             raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
         temporary = temporary_name(out).with_suffix(f".{target.extension}")
         try:
-            with tempfile.TemporaryDirectory(prefix="modelferry-export-") as work:
-                template = Path(work) / f"template.{target.extension}"
-                example = family.collate(truth.probes[0].events, layout)
-                target.build_template(deployable, contract, example, target.resolve_options({}), template)
-                target.fill(template, weights, model.facts, temporary)
+            example = family.collate(truth.probes[0].events, layout)
+            options = target.resolve_options({})
+            target.export(deployable, contract, example, options, weights, model.facts, temporary)
             apart = truth.difference(temporary, name, out)
             temporary.replace(out)
         finally:
@@ -159,7 +157,7 @@ class Truth:
 
         `called` is what the error calls it: `path` may have a temporary name.
         """
-        from modelferry.validation.compare import Outputs
+        from modelferry.validation.compare import Outputs, by_event
         from modelferry.validation.verdict import judge
 
         family = self.model.family
@@ -168,7 +166,7 @@ class Truth:
         rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
         largest = 0.0
         for name, truth in self.float32.items():
-            outputs = Outputs(self.float64[name], truth, np.concatenate([row[name] for row in rows]))
+            outputs = Outputs(self.float64[name], truth, by_event(np.concatenate([row[name] for row in rows])))
             judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
             if not judgement.verdict.passed:
                 raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")

@@ -69,6 +69,11 @@ class _ShapeReader(pickle.Unpickler):
 
 def read_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of a checkpoint; raise `CheckpointError` if it holds none."""
+    return dict(state_dict_in(read_content(path), path, _Shape))
+
+
+def read_content(path: Path | str) -> Any:
+    """Return all that a checkpoint holds, tensors as their shapes, and objects of classes as nothing of use."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -79,30 +84,28 @@ def read_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
         raise CheckpointError(f"{path} is no checkpoint", "is it complete?") from error
 
 
-def _read(path: Path, file: BinaryIO) -> dict[str, tuple[int, ...]]:
+def _read(path: Path, file: BinaryIO) -> Any:
     if path.suffix == SAFETENSORS:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        return {name: _Shape(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
     if path.suffix == JSON:
         from modelferry.source.json_file import read_arrays, shape_of
 
-        return {name: shape_of(values) for name, values in read_arrays(path).items()}
+        return {name: _Shape(shape_of(values)) for name, values in read_arrays(path).items()}
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            content = _ShapeReader(io.BytesIO(archive.read(name))).load()
-    else:
-        file.seek(0)
-        for _ in range(STREAM_PREFACE):
-            _ShapeReader(file).load()
-        content = _ShapeReader(file).load()
-    return dict(state_dict_in(content, path, _Shape))
+            return _ShapeReader(io.BytesIO(archive.read(name))).load()
+    file.seek(0)
+    for _ in range(STREAM_PREFACE):
+        _ShapeReader(file).load()
+    return _ShapeReader(file).load()
 
 
 def stated_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
-    """Return the hyperparameters of `family` that a file states beside its tensors: one in JSON does."""
+    """Return the hyperparameters of `family` that a file states beside its tensors: one in JSON, or of Lightning."""
     if Path(path).suffix != JSON:
-        return {}
+        return family.stated(Path(path))
     from modelferry.source.json_file import stated
 
     return {name: value for name, value in stated(Path(path)).items() if name in family.hyperparameters}

@@ -20,7 +20,8 @@ PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 SAFETENSORS = ".safetensors"
 JSON = ".json"
 COUNTER = "num_batches_tracked"
-SAFE_WAYS = "save `model.state_dict()` with torch.save, or as .safetensors, and point the config at that"
+SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
+ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
 
 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
@@ -45,17 +46,25 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         from modelferry.source.json_file import read_arrays
 
         return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(path).items()}
+    return state_dict_in(load_content(path), path, torch.Tensor)
+
+
+def load_content(path: Path) -> Any:
+    """Return all that a file of ``torch.save`` holds, tensors on the CPU; raise `CheckpointError` as above."""
+    import torch
+
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}", "put it there or mend the pattern in the config")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
         if name is None:
             raise CheckpointError(f"{path} is no checkpoint that torch can read", SAFE_WAYS) from error
         message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
-        raise CheckpointError(message, SAFE_WAYS) from error
+        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
-    return state_dict_in(content, path, torch.Tensor)
 
 
 def facts_beside(path: Path | str) -> dict[str, str | int | float]:
@@ -72,6 +81,18 @@ def facts_beside(path: Path | str) -> dict[str, str | int | float]:
 
         content = torch.load(path, map_location="cpu", weights_only=True)
     return {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
+
+
+def hyperparameters_inside(path: Path | str) -> dict[str, Any]:
+    """Return the arguments of its network that a Lightning checkpoint holds; none for any other file."""
+    import torch
+
+    path = Path(path)
+    if path.suffix in (SAFETENSORS, JSON):
+        return {}
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    found = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
 
 
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:

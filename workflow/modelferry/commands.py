@@ -15,7 +15,6 @@ from modelferry import paths
 from modelferry.config_file import read_config
 from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
-from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel, TemplateSpec, plan_model
 from modelferry.records import Failure, Manifest, Summary, Validation, write_text
@@ -52,7 +51,7 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.checkpoint:
         return _export_file(options)
-    from modelferry.export import export_model
+    from modelferry.exporting import export_model
 
     plan = _plan(options)
     jobs = list(_exports(_chosen(plan, options), options.format))
@@ -150,7 +149,7 @@ def benchmark(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel) -> None:
         with _reported("benchmark", planned.id):
             records = benchmark_model(planned)
-        noun = load_family(planned.model.family).size
+        noun = planned.family.size
         for record in records:
             row = record.rows[0]
             size = "" if row.particles is None else f", {row.particles} {noun}"
@@ -270,8 +269,9 @@ def demo_train(options: argparse.Namespace) -> int:
         with _reported("demo", planned.id):
             record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))
             record.write(paths.training(model.checkpoint))
+        accuracy = "" if record.test_accuracy is None else f"accuracy {record.test_accuracy:.3f}, "
         scores = ", ".join(f"{name} {value:.3f}" for name, value in record.test_auc.items())
-        print(f"{model.id}: {record.seconds:.1f} s, test AUC {scores}")
+        print(f"{model.id}: {record.seconds:.1f} s, {accuracy}test AUC {scores}")
 
     return _for_each(options, ((planned,) for planned in _chosen(_plan(options), options)), run)
 

@@ -86,16 +86,24 @@ class Contract(BaseModel):
 
         Floating numbers are not looked at: what is not finite goes in, and comes out as what is not finite.
         """
+        # Event loops ask for one form again and again, and `check` is part of every call.
+        arrays = [(name, a.dtype, a.shape) for name, a in inputs.items() if type(a) is np.ndarray]
+        form = (self._dimensions_of, len(inputs), arrays)
+        if form != self.__dict__.get("_passed"):
+            self._check_form(inputs)
+            self.__dict__["_passed"] = form
+        for tensor in self.inputs:
+            if tensor.below is not None:
+                limit = self.sizes(inputs)[tensor.below] if isinstance(tensor.below, str) else tensor.below
+                _check_integers(tensor.name, inputs[tensor.name], limit)
+
+    def _check_form(self, inputs: Mapping[str, np.ndarray]) -> None:
         if inputs.keys() != self._dimensions_of.keys():
             expected = [tensor.name for tensor in self.inputs]
             raise ContractError(f"inputs are {sorted(inputs)}", f"the contract asks for {expected}")
         sizes: dict[str, int] = {}
         for tensor in self.inputs:
             self._check_tensor(tensor, inputs[tensor.name], sizes)
-        for tensor in self.inputs:
-            if tensor.below is not None:
-                limit = sizes[tensor.below] if isinstance(tensor.below, str) else tensor.below
-                _check_integers(tensor.name, inputs[tensor.name], limit)
 
     def _check_tensor(self, tensor: Tensor, array: np.ndarray, sizes: dict[str, int]) -> None:
         if not isinstance(array, np.ndarray):

@@ -43,6 +43,26 @@ class ContractError(ModelferryError):
     """Inputs break the input contract: name, dtype, shape or range."""
 
 
+class ArgumentError(ModelferryError, ValueError):
+    """A function of the Python API was called without something it needs, or with something it cannot take."""
+
+
+class NetworkError(ModelferryError):
+    """A network cannot be exported as it is written; the remedy says what to change."""
+
+
+class ScriptingError(NetworkError):
+    """``torch.jit.script`` cannot compile the network."""
+
+
+class ControlFlowError(NetworkError):
+    """The network decides by values that are known only when it runs; the message names the line."""
+
+
+class UnsupportedOperatorError(NetworkError, ArtifactError):
+    """A format, or the runtime that executes it, lacks an operator of the network."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the nearest known word, else the list of all known words."""
     options = sorted(known)

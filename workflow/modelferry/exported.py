@@ -6,7 +6,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.errors import ArtifactError, NetworkError
+from modelferry.tensors import to_tensor
+from modelferry.user_code import not_followed
 
 if TYPE_CHECKING:
     import torch
@@ -27,26 +29,32 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
 
     Raises
     ------
-    ArtifactError
-        If a size that the contract calls free is not, or the network changes its own buffers.
+    NetworkError
+        If a size that the contract calls free is not, the network changes its own buffers, or decides by values.
     """
     import torch
     from torch._dynamo.exc import UserError
 
     _check_example(contract, example)
-    inputs = tuple(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs)
+    inputs = tuple(to_tensor(example[tensor.name]) for tensor in contract.inputs)
     # The keys of `dynamic_shapes` must be the names in `forward`; a tuple goes by position, as the contract does.
     shapes = tuple(dynamic_shapes(contract).values())
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message=".*_flat_weights")  # recurrent layers keep two lists of weights
             program = torch.export.export(deployable, inputs, dynamic_shapes=shapes)
     except UserError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ArtifactError(f"the deployable does not export with the contract's sizes: {reason}") from error
+        said = ": ".join(line.strip(" -") for line in str(error).strip().splitlines()[:2])
+        remedy = "fix that size, or write the network without a decision by it"
+        raise NetworkError(f"the network does not export with the contract's sizes: {said}", remedy) from error
+    except Exception as error:  # a network may fail in any way
+        if (reason := not_followed(error)) is None:
+            raise
+        raise reason from error
     if changed := program.graph_signature.buffers_to_mutate:
         names = ", ".join(sorted(changed.values()))
-        raise ArtifactError(f"the deployable changes its buffers when it runs: {names}", "make it a pure function")
+        raise NetworkError(f"the network changes its buffers when it runs: {names}", "make it a pure function")
     return program
 
 

@@ -54,7 +54,7 @@ class JetFamily(Family):
     def __init__(self) -> None:
         self.card = self.card_of(self.hyperparameters)
 
-    def bound(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
+    def configured(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
         """Return the family with the card of a network."""
         family = copy.copy(self)
         family.card = self.card_of(hyperparameters)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.errors import ArtifactError
+from modelferry.errors import ArtifactError, UnsupportedOperatorError
 from modelferry.weights import raw_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WORD = 4
 """Bytes that are moved together: a float32."""
+IN_FLOAT32 = "export the network in float32 (`.float()`), or to torch_export or torchscript"
 KEPT = -1
 """In place of a source: the word is no weight's."""
 
@@ -103,7 +104,11 @@ def find_places(blob: bytes, constants: Iterable[Constant], weights: Mapping[str
             source[place.start : place.start + last - first] = np.arange(first, last)
             continue
         there = words[place]
-        position = known[np.searchsorted(given[known], there).clip(max=len(known) - 1)] if len(known) else there
+        if not len(known):
+            raise UnsupportedOperatorError(
+                "the compiler lays out weights anew that are not of float32, and they cannot be told apart", IN_FLOAT32
+            )
+        position = known[np.searchsorted(given[known], there).clip(max=len(known) - 1)]
         if not ((there == 0) | (given[position] == there)).all():
             raise ArtifactError("the compiler made something new of a weight", "report this architecture")
         source[place] = np.where(there == 0, KEPT, position)

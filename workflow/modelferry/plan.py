@@ -22,7 +22,7 @@ from modelferry.digests import canonical_json, code_digest, digest_of, sha256_of
 from modelferry.embedding.plan import PACKAGES, JetPlan
 from modelferry.environment import installed
 from modelferry.errors import CheckpointError, ConfigError, did_you_mean
-from modelferry.families import family_module, load_family
+from modelferry.families import Family, family_module, load_family
 from modelferry.formats import load_format
 from modelferry.records import Exactness, Tolerance
 from modelferry.runtimes import lacking, load_runtime, runtimes_of
@@ -31,7 +31,7 @@ from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, 
 STAGES = {
     "demo": "modelferry.demo.training",
     "template": "modelferry.templates",
-    "export": "modelferry.export",
+    "export": "modelferry.exporting",
     "reference": "modelferry.validation.reference",
     "validate": "modelferry.validation.stage",
     "benchmark": "modelferry.benchmark.stage",
@@ -96,6 +96,11 @@ class PlannedModel:
         return self.model.id
 
     @property
+    def family(self) -> Family:
+        """The model's family, as its hyperparameters make it."""
+        return load_family(self.model.family).configured(self.hyperparameters)
+
+    @property
     def exports(self) -> tuple[Export, ...]:
         """The exports that this machine can make."""
         return tuple(export for export in self.model.exports if not unavailable(export.format))
@@ -136,7 +141,7 @@ class PlannedModel:
 
     def tolerance(self, export: str) -> Tolerance:
         """Return what the outputs of an export may differ by."""
-        chosen, family = self.model.export(export), load_family(self.model.family)
+        chosen, family = self.model.export(export), self.family
         contract = family.contract(self.hyperparameters, family.layout(chosen.layout))
         return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
 
@@ -164,7 +169,7 @@ def template_spec(family_name: str, hyperparameters: dict[str, Any], export: Exp
 def _template_spec(family_name: str, hyperparameters_json: str, export_json: str) -> TemplateSpec:
     """Return the same object for the same words: hundreds of models share a few templates."""
     hyperparameters, export = json.loads(hyperparameters_json), Export.model_validate_json(export_json)
-    family, target = load_family(family_name), load_format(export.format)
+    family, target = load_family(family_name).configured(hyperparameters), load_format(export.format)
     layout, options = family.layout(export.layout), target.resolve_options(export.options)
     wanted = {} if isinstance(export.transforms, str) else export.transforms
     transforms = NONE if export.transforms == "none" else resolve_transforms(wanted, family.transforms(layout))
@@ -318,25 +323,25 @@ class Plan:
 
     def template_params(self, spec: TemplateSpec) -> list[str]:
         """Return what decides whether a template is built again."""
-        code = _code("template", spec.family, f"formats.{spec.format}")
+        code = _code("template", spec, f"formats.{spec.format}")
         return [code, _versions(load_format(spec.format).packages)]
 
     def export_params(self, planned: PlannedModel, export: str) -> list[str]:
         """Return what decides whether an artifact is made again."""
         spec = planned.template(export)
         return [
-            _code("export", spec.family, f"formats.{spec.format}"),
+            _code("export", spec, f"formats.{spec.format}"),
             _versions(load_format(spec.format).packages),
             *_checkpoint(planned.model),
         ]
 
     def reference_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether the reference is evaluated again."""
-        model, family = planned.model, load_family(planned.model.family)
+        model, family = planned.model, planned.family
         settings = model.validation.model_dump(include={"events", "seed"})
         layouts = sorted({family.layout(export.layout) for export in planned.exports})
         return [
-            _code("reference", model.family),
+            _code("reference", planned),
             _config(
                 {
                     **settings,
@@ -353,7 +358,7 @@ class Plan:
         """Return what decides whether an artifact is compared again in a runtime."""
         format_name = planned.model.export(export).format
         return [
-            _code("validate", planned.model.family, f"formats.{format_name}", f"runtimes.{runtime}"),
+            _code("validate", planned, f"formats.{format_name}", f"runtimes.{runtime}"),
             _config(planned.model.validation.model_dump()),
             _versions(load_format(format_name).packages),
         ]
@@ -364,7 +369,7 @@ class Plan:
         packages = {package for name in formats for package in load_format(name).packages}
         modules = [*(f"formats.{name}" for name in formats), *(f"runtimes.{name}" for name in planned.runtimes)]
         return [
-            _code("benchmark", planned.model.family, *modules),
+            _code("benchmark", planned, *modules),
             _config(planned.model.benchmark.model_dump()),
             _versions([*packages, *load_family(planned.model.family).packages]),
         ]
@@ -378,7 +383,7 @@ class Plan:
         """Return what decides whether a file of jets is embedded again."""
         format_name = planned.model.export(planned.jets.export).format
         packages = _versions([*load_format(format_name).packages, *PACKAGES])
-        code = _code("embed", planned.model.family, f"formats.{format_name}")
+        code = _code("embed", planned, f"formats.{format_name}")
         return [code, _config(planned.jets.embed_settings()), packages]
 
     def collect_params(self, planned: PlannedModel) -> list[str]:
@@ -395,9 +400,9 @@ class Plan:
 
     def demo_params(self, planned: PlannedModel) -> list[str]:
         """Return what decides whether a demo network is trained again."""
-        module = f"modelferry.demo.{planned.model.family}"
+        modules = (f"modelferry.demo.{planned.model.family}", *_network(planned))
         packages = _versions(load_family(planned.model.family).packages)
-        return [f"code:{code_digest(module, STAGES['demo'])}", _config(planned.hyperparameters), packages]
+        return [f"code:{code_digest(*modules, STAGES['demo'])}", _config(planned.hyperparameters), packages]
 
     def demo_event_params(self, family: str) -> list[str]:
         """Return what decides whether toy events are made again."""
@@ -410,9 +415,15 @@ class Plan:
         return [_code("report"), f"missing:{digest_of(missing, 16)}", f"models:{digest_of(exports, 16)}"]
 
 
-def _code(stage: str, family: str = "", *others: str) -> str:
-    modules = [STAGES[stage], *([family_module(family)] if family else []), *(f"modelferry.{name}" for name in others)]
+def _code(stage: str, subject: PlannedModel | TemplateSpec | None = None, *others: str) -> str:
+    modules = [STAGES[stage], *(_network(subject) if subject else ()), *(f"modelferry.{name}" for name in others)]
     return f"code:{code_digest(*modules)}"
+
+
+def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
+    """Return the modules that define a network: its family's, and those that the family names."""
+    name = subject.family if isinstance(subject, TemplateSpec) else subject.model.family
+    return family_module(name), *load_family(name).modules(subject.hyperparameters)
 
 
 def _files(runtimes: Iterable[str]) -> list[str]:

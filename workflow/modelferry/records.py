@@ -315,6 +315,8 @@ class DemoTraining(Record):
     events: Mapping[str, int]
     classes: tuple[str, ...]
     test_auc: Mapping[str, float]
+    test_accuracy: float | None = None
+    """Share of the test events that are decided for their own class, where there are more than two."""
     seconds: float
     environment: Environment
 
@@ -389,6 +391,7 @@ class SummaryModel(Part):
     parameters: int | None
     hyperparameters: Mapping[str, Any]
     training_auc: Mapping[str, float]
+    training_accuracy: float | None = None
     baseline: tuple[SummaryBenchmark, ...]
     artifacts: tuple[SummaryArtifact, ...]
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelferry.contract import Arrays, Contract
+from modelferry.formats import Bound
+from modelferry.outputs import flat
+from modelferry.tensors import to_array, to_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +51,7 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
             if name:
                 hooks.append(module.register_forward_pre_hook(partial(before, name)))
             hooks.append(module.register_forward_hook(partial(after, name or NETWORK)))
-        tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs]
+        tensors = [to_tensor(inputs[tensor.name]) for tensor in contract.inputs]
         try:
             with torch.inference_mode():
                 network(*(t.to(dtype) if dtype is not None and t.is_floating_point() else t for t in tensors))
@@ -60,7 +63,7 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
     return run
 
 
-def on_tensors(call: Callable, contract: Contract) -> Runner:
+def on_tensors(call: Callable, contract: Contract) -> Bound:
     """Return a runner of `call`, which takes a list of tensors and returns one or several.
 
     The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends. Arrays
@@ -71,10 +74,12 @@ def on_tensors(call: Callable, contract: Contract) -> Runner:
     names = [tensor.name for tensor in contract.inputs]
 
     def run(inputs: Arrays) -> Arrays:
-        contract.check(inputs)
         with torch.inference_mode():
-            result = call([torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names])
-        values = result if isinstance(result, (tuple, list)) else (result,)
-        return {tensor.name: np.asarray(value) for tensor, value in zip(contract.outputs, values, strict=True)}
+            values = flat(call([to_tensor(_in_rows(inputs[name])) for name in names]))
+        return {tensor.name: to_array(value) for tensor, value in zip(contract.outputs, values, strict=True)}
 
-    return run
+    return Bound(contract, run)
+
+
+def _in_rows(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(array.shape)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
-from modelferry.families import Family, family_of
+from modelferry.families import Family, load_family
 from modelferry.formats import load_format
 from modelferry.records import FileFacts, Template, temporary_name
 from modelferry.transforms import APPROXIMATIONS
@@ -23,7 +23,7 @@ EXAMPLE_SEED = 20
 def build_template(spec: TemplateSpec) -> Template:
     """Compile `spec` to its place below ``results/templates`` and return the record written beside it."""
     started = time.perf_counter()
-    family, target = family_of(spec.family, spec.hyperparameters), load_format(spec.format)
+    family, target = load_family(spec.family).configured(spec.hyperparameters), load_format(spec.format)
     contract = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)

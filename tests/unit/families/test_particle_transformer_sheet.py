@@ -9,7 +9,7 @@ import torch
 from jet_samples import expected, formula_weights, jets_of
 from modelferry.contract import Arrays
 from modelferry.errors import ConfigError
-from modelferry.families import family_of, load_family
+from modelferry.families import load_family
 from modelferry.jets import PREPARED, RAW, JetFamily
 from modelferry.transforms import NONE
 
@@ -31,7 +31,7 @@ def case(request: pytest.FixtureRequest) -> tuple[JetFamily, dict[str, Any], lis
     given, section, logits = CASES[request.param]
     sheet = expected(SHEET)
     hyperparameters = FAMILY.resolve(given, {})
-    family = family_of("particle_transformer", hyperparameters)
+    family = load_family("particle_transformer").configured(hyperparameters)
     assert isinstance(family, JetFamily)
     events = [jets_of(family)[jet] for jet in sheet["jet_indices"]]
     wanted = {"logits": np.array(sheet[section][logits])}
@@ -83,7 +83,7 @@ def test_formula_gives_the_sheets_first_weights() -> None:
 
 def test_mistakes_in_the_network_are_far_beyond_rounding() -> None:
     hyperparameters = FAMILY.resolve(SOPHON, {})
-    family = family_of("particle_transformer", hyperparameters)
+    family = load_family("particle_transformer").configured(hyperparameters)
     assert isinstance(family, JetFamily)
     events = family.sample({"jets": 4, "particles": 20}, 1)
     trained = family.reference(hyperparameters).eval()

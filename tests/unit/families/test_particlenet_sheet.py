@@ -17,7 +17,7 @@ from jet_samples import expected, jets_of
 from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
 from modelferry.checkpoints import fit, load_state_dict
 from modelferry.contract import Arrays
-from modelferry.families import family_of, load_family
+from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.jets import PREPARED, RAW, JetFamily
 from modelferry.preparation import prepare
@@ -61,7 +61,7 @@ def public(request: pytest.FixtureRequest) -> Public:
         pytest.skip(f"the checkpoint is not here: {path}")
     family = load_family("particlenet")
     hyperparameters = family.resolve({}, infer_hyperparameters(family, read_shapes(path)))
-    bound = family_of("particlenet", hyperparameters)
+    bound = load_family("particlenet").configured(hyperparameters)
     assert isinstance(bound, JetFamily)
     reference = bound.reference(hyperparameters).eval()
     weights = fit(load_state_dict(path), reference, path)

@@ -14,7 +14,7 @@ from modelferry import paths
 from modelferry.config_file import parse_config
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
-from modelferry.export import export_model
+from modelferry.exporting import export_model
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, PlannedModel

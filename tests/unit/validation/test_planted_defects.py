@@ -18,7 +18,7 @@ from modelferry import paths
 from modelferry.checkpoints import load_state_dict
 from modelferry.config_file import parse_config
 from modelferry.digests import sha256_of_file
-from modelferry.export import export_model, trained_weights
+from modelferry.exporting import export_model, trained_weights
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan, PlannedModel

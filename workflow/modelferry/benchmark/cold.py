@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.benchmark.subjects import EAGER, Subject, load_subject, prepare_subject, sample_inputs
-from modelferry.families import family_of
 from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.source.hosting import Hosted
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     """Load and call once in a fresh process; those of PyTorch come from one that has imported it and done nothing."""
     if subject.export != EAGER:
-        inputs = sample_inputs(family_of(planned.model.family, planned.hyperparameters), planned, subject.layout)
+        inputs = sample_inputs(planned.family, planned, subject.layout)
         path, threads = Path(planned.artifact(subject.export)), planned.model.benchmark.threads
         if (found := load_runtime(subject.runtime).cold_start(path, threads, inputs)) is not None:
             return found
@@ -33,7 +32,7 @@ def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
 
 
 def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
-    family = family_of(planned.model.family, planned.hyperparameters)
+    family = planned.family
     inputs = sample_inputs(family, planned, subject.layout)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,11 @@ from modelferry.benchmark.timing import Latency, time_in_turn
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
-from modelferry.families import Family, family_of
+from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
 from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.validation.compare import within
+from modelferry.validation.compare import by_event, within
 
 if TYPE_CHECKING:
     from modelferry.plan import PlannedModel
@@ -29,11 +29,11 @@ NEARLY_ALL = 0.99
 and not to stumble over a near-tie."""
 
 
-def benchmark_model(planned: PlannedModel) -> list[Benchmark]:
-    """Time all artifacts of a model that run in Python beside its eager reference, and write a record for each."""
+def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> list[Benchmark]:
+    """Time a model's artifacts beside its eager reference, in all runtimes but some, and write a record for each."""
     model, settings = planned.model, planned.model.benchmark
-    family = family_of(model.family, planned.hyperparameters)
-    subjects = list(subjects_of(planned, family))
+    family = planned.family
+    subjects = [subject for subject in subjects_of(planned, family) if subject.runtime not in without]
     manifests = {s.export: Manifest.read(paths.manifest(model.id, s.export)) for s in subjects if s.export != EAGER}
     cold = {subject: cold_start(planned, subject) for subject in subjects}
     runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
@@ -96,7 +96,7 @@ def time_point(
     """Time all runners on the same events."""
     events = family.sample({family.batch: batch, **({family.size: size} if family.size and size else {})}, SEED)
     inputs = {subject: family.collate(events, subject.layout) for subject in runners}
-    truth = next(run(inputs[subject])[output] for subject, run in runners.items() if subject.export == EAGER)
+    truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
 
     def call(subject: Subject) -> tuple[np.ndarray, float]:
         outputs, seconds = load_runtime(subject.runtime).timed(runners[subject], inputs[subject])
@@ -104,7 +104,7 @@ def time_point(
 
     timed = time_in_turn(
         {subject.export + "/" + subject.runtime: (lambda s=subject: call(s)) for subject in runners},  # type: ignore[misc]
-        lambda value: bool(within(value, truth, Tolerance(), LOOSE).mean() >= NEARLY_ALL),
+        lambda value: bool(within(by_event(value), truth, Tolerance(), LOOSE).mean() >= NEARLY_ALL),
         seconds,
     )
     return {subject: timed[subject.export + "/" + subject.runtime] for subject in runners}

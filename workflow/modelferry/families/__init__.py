@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -11,9 +10,11 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelferry.checkpoints import load_state_dict
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.events import EventSet
+from modelferry.imports import imported
 from modelferry.transforms import NONE
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class Family(ABC):
     """Distributions whose version matters for the reference."""
     hyperparameters: ClassVar[Mapping[str, Any]] = {}
     """All hyperparameters with their defaults."""
-    size: ClassVar[str | None] = None
+    size: str | None = None
     """The contract's dimension that is the number of particles of one event, if events differ in size."""
-    batch: ClassVar[str] = "events"
+    batch: str = "events"
     """The contract's dimension that counts the events of a call."""
     graph_neighbours: ClassVar[int] = 0
     """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
@@ -54,13 +55,25 @@ class Family(ABC):
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
         return (self.batch,) if self.size is None else (self.batch, self.size)
 
-    def bound(self, hyperparameters: Mapping[str, Any]) -> Family:
-        """Return the family for a network: what its events and inputs are may depend on hyperparameters."""
+    def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
+        """Return the family with the facts above as these hyperparameters make them; by default nothing changes."""
         return self
+
+    def modules(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the modules beside the family's own whose code decides what the network computes."""
+        return ()
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Return the hyperparameters that the shapes of a checkpoint tell; nothing for foreign shapes."""
         return {}
+
+    def stated(self, path: Path) -> dict[str, Any]:
+        """Return the hyperparameters that a checkpoint states beside its tensors; Snakemake asks: import no torch."""
+        return {}
+
+    def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
+        """Return the tensors of a checkpoint under the reference's names, or those with prefixes; `fit` checks them."""
+        return self.own_names(load_state_dict(path), str(path))
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
         """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.
@@ -215,22 +228,7 @@ def load_family(name: str) -> Family:
     if ":" not in name:
         found: Family = importlib.import_module(module_name).FAMILY
         return found
-    attribute = name.partition(":")[2]
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may fail in any way
-        remedy = "install it, or start in the folder that holds it, and see that it imports"
-        raise ConfigError(f"family '{name}': {type(error).__name__}: {error}", remedy) from error
-    if not hasattr(module, attribute):
-        raise ConfigError(f"family '{name}': {module_name} has no '{attribute}'", did_you_mean(attribute, dir(module)))
-    family = getattr(module, attribute)()
+    family = imported(name, "family")()
     if not isinstance(family, Family):
         raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
     return family
-
-
-def family_of(name: str, hyperparameters: Mapping[str, Any]) -> Family:
-    """Return the family called `name` for a network with these hyperparameters."""
-    return load_family(name).bound(hyperparameters)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pkgutil import iter_modules
@@ -21,6 +23,19 @@ Runner = Callable[[Arrays], Arrays]
 """A loaded artifact: inputs by name to outputs by name."""
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A runner that knows its contract, and refuses inputs outside it: compiled code would read past their ends."""
+
+    contract: Contract
+    run: Runner
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Return the outputs by name; raise `ContractError` for inputs outside the contract."""
+        self.contract.check(inputs)
+        return self.run(inputs)
+
+
 class Format(ABC):
     """A deployment format.
 
@@ -34,6 +49,10 @@ class Format(ABC):
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
+    reproducible: ClassVar[bool] = True
+    """Whether equal weights give equal bytes; a library that writes tables in the order of a hash cannot."""
+    keeps_weights: ClassVar[bool] = True
+    """Whether an exact artifact holds each weight as it was filled in, so that `read_weights` gives them back."""
     general: ClassVar[bool] = True
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None
@@ -50,6 +69,22 @@ class Format(ABC):
     @abstractmethod
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
+
+    def export(
+        self,
+        deployable: torch.nn.Module,
+        contract: Contract,
+        example: Arrays,
+        options: Mapping[str, Any],
+        weights: Mapping[str, torch.Tensor],
+        metadata: Mapping[str, str],
+        out: Path,
+    ) -> None:
+        """Write an artifact of one network to `out`: a template, which does not stay, and its weights."""
+        with tempfile.TemporaryDirectory(prefix="modelferry-export-") as folder:
+            template = Path(folder) / f"template.{self.extension}"
+            self.build_template(deployable, contract, example, options, template)
+            self.fill(template, weights, metadata, out)
 
     def prepare(self, path: Path) -> Any:  # noqa: B027
         """Do what is done once before an artifact is ever loaded, such as compiling it; `load` does it otherwise."""
@@ -72,6 +107,10 @@ class Format(ABC):
         Those of which the graph tells the place; None for a format that keeps its inside to itself.
         """
         return None
+
+    def is_bitwise(self, options: Mapping[str, Any]) -> bool:
+        """Return whether an artifact of these options must equal its deployable bit for bit."""
+        return self.bitwise
 
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""

@@ -29,7 +29,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.errors import ArtifactError
 from modelferry.formats import Format, Runner
 from modelferry.places import Constant, Places, find_places
-from modelferry.weights import Blanks, distinct_copy
+from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -233,16 +233,27 @@ def _constants(entries: Mapping[str, bytes], program: ExportedProgram, blanks: B
     fields: dict[int, dict[str, str]] = defaultdict(dict)
     for number, field, value in re.findall(r"constants_info_\[(\d+)\]\.(\w+) = (.*);", source):
         fields[int(number)][field] = value
-    found, end = [], 0
+    found, end, blob = [], 0, entries[_blob(entries)]
+    fixed = {data.ljust(-(-len(data) // ALIGNMENT) * ALIGNMENT, b"\0") for data in _fixed(program, blanks)}
     for number in sorted(fields):
         name, size = json.loads(fields[number]["original_fqn"]), int(fields[number]["data_size"])
-        if name not in program.constants or name in blanks.root:
+        stop = end + -(-size // ALIGNMENT) * ALIGNMENT
+        # The compiler may call what is no weight by another name than the program does.
+        if name in blanks.root or blob[end:stop] not in fixed:
             found.append(Constant(name if name in blanks.read else "", end, end + size))
-        end += -(-size // ALIGNMENT) * ALIGNMENT
-    blob = entries[_blob(entries)]
+        end = stop
     if end != len(blob):
         raise ArtifactError(f"the weight file has {len(blob)} bytes instead of {end}", "report this version of PyTorch")
     return found
+
+
+def _fixed(program: ExportedProgram, blanks: Blanks) -> Iterator[bytes]:
+    """Yield the values of the program's tensors that are no weights."""
+    import torch
+
+    for name, value in program.constants.items():
+        if name not in blanks.root and isinstance(value, torch.Tensor):
+            yield raw_bytes(value)
 
 
 def _blob(entries: Mapping[str, bytes]) -> str:

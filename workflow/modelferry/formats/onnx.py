@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
-from modelferry.formats import Format, Runner
+from modelferry.errors import ArtifactError, UnsupportedOperatorError
+from modelferry.formats import Bound, Format, Runner
 from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import onnx_ir
+    import onnxruntime as ort
     import torch
     from onnx import ModelProto, TensorProto
 
+ELSEWHERE = "write the network without it, or export to aotinductor, torch_export or torchscript"
 OPSET = 18
 """The operator set that PyTorch's exporter is written in; ONNX Runtime runs it since 1.14."""
 ADDS_BIAS = frozenset({"Add", "Gemm", "BatchNormalization", "Conv"})
@@ -83,16 +86,27 @@ class Onnx(Format):
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
         import onnxruntime as ort
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+        from onnxruntime.capi.onnxruntime_pybind11_state import (
+            Fail,
+            InvalidArgument,
+            InvalidGraph,
+            InvalidProtobuf,
+            NotImplemented,
+        )
 
         if not path.is_file():
             raise ArtifactError(f"{path} is missing", "export it")
-        options = ort.SessionOptions()
+        options = self.session_options(path)
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        # Planned reuse of buffers costs 4 % of a call with one event, and twice the memory with 256 (bench/claims.py).
+        options.enable_mem_reuse = False
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except NotImplemented as error:
+            reason = f"ONNX Runtime cannot execute this network: {str(error).splitlines()[0]}"
+            raise UnsupportedOperatorError(reason, ELSEWHERE) from error
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(
@@ -103,14 +117,15 @@ class Onnx(Format):
             raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
         contract = Contract.model_validate_json(properties[CONTRACT_KEY])
         names = [tensor.name for tensor in contract.outputs]
+        return Bound(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
 
-        def run(inputs: Arrays) -> Arrays:
-            contract.check(inputs)
-            return dict(zip(names, session.run(names, inputs), strict=True))
+    def session_options(self, path: Path) -> ort.SessionOptions:
+        """Return what ONNX Runtime has to know about a file of this format."""
+        import onnxruntime as ort
 
-        return run
+        return ort.SessionOptions()
 
-    def layers(self, path: Path) -> Runner:
+    def layers(self, path: Path) -> Runner | None:
         """Return the outputs of the nodes that read a module's bias, as further outputs of the same graph."""
         import onnx
         import onnxruntime as ort
@@ -141,17 +156,23 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name")
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=[tensor.name for tensor in contract.inputs],
-            output_names=[tensor.name for tensor in contract.outputs],
-            dynamic_shapes=shapes,
-            custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
-        )
+        try:
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=[tensor.name for tensor in contract.inputs],
+                output_names=[tensor.name for tensor in contract.outputs],
+                dynamic_shapes=shapes,
+                custom_translation_table={torch.ops.aten.scalar_tensor.default: _scalar},
+            )
+        except torch.onnx.OnnxExporterError as error:
+            missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(error))
+            if missing is None:
+                raise
+            raise UnsupportedOperatorError(f"format onnx has no operator for {missing[1]}", ELSEWHERE) from error
     assert exported is not None
     return exported.model
 

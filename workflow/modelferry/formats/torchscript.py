@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.errors import ArtifactError, NetworkError
 from modelferry.formats import Format, Runner
+from modelferry.tensors import to_tensor
 from modelferry.weights import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 ADDS_BIAS = frozenset({"aten::add", "aten::linear", "aten::addmm", "aten::batch_norm", "aten::_convolution"})
 CONTRACT_FILE = "contract.json"
 WEIGHTS_FILE = "weights.json"
+OPTIONS_FILE = "options.json"
 
 
 class TorchScript(Format):
@@ -29,7 +32,9 @@ class TorchScript(Format):
     runtimes = ("pytorch", "cpp")
     packages = ("torch",)
     bitwise = True
-    options = {"method": ("trace", "script")}
+    options = {"method": ("trace", "script"), "strict": (True, False), "optimize": (False, True)}
+    """`strict` refuses to trace outputs that are lists or dicts. `optimize` freezes the module when it is filled: its
+    weights become constants, batch norm is folded, and bits may differ from eager mode."""
 
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
@@ -37,27 +42,28 @@ class TorchScript(Format):
         """Trace or script the deployable and save it with all weights zero."""
         import torch
 
-        inputs = tuple(torch.from_numpy(example[tensor.name]) for tensor in contract.inputs)
+        inputs = tuple(to_tensor(example[tensor.name]) for tensor in contract.inputs)
         network = distinct_copy(deployable)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            warnings.filterwarnings("error", message=".*trace might not generalize.*")
-            if options["method"] == "trace":
-                module = torch.jit.trace(network, inputs, check_trace=False)
-            else:
-                module = torch.jit.script(network)
+            module = _traced(network, inputs, options["strict"]) if options["method"] == "trace" else _scripted(network)
             tensors = module.state_dict()
             weights = network.state_dict()
             for name in weights:
                 tensors[name].zero_()
             blanks = Blanks.of(weights, read=weights)
-            _save(module, {CONTRACT_FILE: contract.model_dump_json(), WEIGHTS_FILE: blanks.model_dump_json()}, out)
+            extra = {CONTRACT_FILE: contract.model_dump_json(), WEIGHTS_FILE: blanks.model_dump_json()}
+            _save(module, {**extra, OPTIONS_FILE: json.dumps(dict(options))}, out)
+
+    def is_bitwise(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the module was left as it was traced or scripted."""
+        return not options["optimize"]
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Copy the weights into the template's tensors, by name, and save."""
         import torch
 
-        extra = {CONTRACT_FILE: "", WEIGHTS_FILE: ""}
+        extra = {CONTRACT_FILE: "", WEIGHTS_FILE: "", OPTIONS_FILE: ""}
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             module = torch.jit.load(str(template), map_location="cpu", _extra_files=extra)
@@ -66,16 +72,20 @@ class TorchScript(Format):
             tensors = module.state_dict()
             for name, weight in weights.items():
                 tensors[name].copy_(weight)
+            if json.loads(extra[OPTIONS_FILE])["optimize"]:
+                module = torch.jit.freeze(module.eval())
             _save(module, {**extra, **metadata}, out)
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
-        """Return the tensors of the module's state dict that a template leaves open."""
+        """Return the tensors of the module's state dict that a template leaves open; none of a frozen module."""
         import torch
 
-        extra = {WEIGHTS_FILE: ""}
+        extra = {WEIGHTS_FILE: "", OPTIONS_FILE: ""}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             tensors = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).state_dict()
+        if json.loads(extra[OPTIONS_FILE])["optimize"]:
+            return {}
         return {name: raw_bytes(tensors[name]) for name in Blanks.model_validate_json(extra[WEIGHTS_FILE]).root}
 
     def load(self, path: Path, threads: int) -> Runner:
@@ -94,7 +104,10 @@ class TorchScript(Format):
             raise ArtifactError(
                 f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again"
             ) from error
-        contract = Contract.model_validate_json(extra[CONTRACT_FILE])
+        contract = Contract.model_validate_json(extra[CONTRACT_FILE]) if extra[CONTRACT_FILE] else None
+        if contract is None or not contract.inputs:
+            remedy = "export it with an example of its inputs, or use load_torchscript"
+            raise ArtifactError(f"{path} holds no contract", remedy)
         return on_tensors(lambda inputs: module(*inputs), contract)
 
     def layers(self, path: Path) -> Runner:
@@ -122,6 +135,37 @@ class TorchScript(Format):
             return {name: result.numpy() for name, result in zip(values, results, strict=True)}
 
         return run
+
+
+def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: bool) -> torch.jit.ScriptModule:
+    """Trace a network; raise `NetworkError` for what a trace cannot hold."""
+    from modelferry.tracing import trace
+    from modelferry.user_code import traced_faithfully
+
+    try:
+        with traced_faithfully(network, inputs):
+            return trace(network, inputs, strict)
+    except RuntimeError as error:
+        if "Encountering a" in str(error):
+            remedy = "say strict=False, or use `export`, which names each output"
+            raise NetworkError("the network returns a list or dict, which a strict trace refuses", remedy) from error
+        if "Tracer cannot infer type" in str(error):
+            remedy = "return tensors, or use `export`, which names each output"
+            raise NetworkError("a trace cannot return what the network returns", remedy) from error
+        raise
+
+
+def _scripted(network: torch.nn.Module) -> torch.jit.ScriptModule:
+    """Script a network; raise `ScriptingError` with the line that cannot be."""
+    import torch
+
+    from modelferry.user_code import not_scripted
+
+    try:
+        module: torch.jit.ScriptModule = torch.jit.script(network)
+    except Exception as error:  # the compiler raises whatever it stumbles over
+        raise not_scripted(error, type(network).__name__) from error
+    return module
 
 
 def _outputs_by_bias(graph: Any) -> dict[str, Any]:

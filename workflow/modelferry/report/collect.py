@@ -114,6 +114,7 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
         parameters=parameters,
         hyperparameters=planned.hyperparameters,
         training_auc=training.test_auc if training else {},
+        training_accuracy=training.test_accuracy if training else None,
         baseline=baseline,
         artifacts=tuple(artifacts),
     )

@@ -114,6 +114,7 @@ SNIPPETS: dict[str, Snippet] = {
     "cpp": Snippet(cpp=_CPP_HEADER),
     "json": Snippet(python=_PYTHON_JSON),
     "onnx": Snippet(python=_PYTHON_ONNX),
+    "ort": Snippet(python=_PYTHON_ONNX),
     "python": Snippet(python=_PYTHON_MODULE),
     "quantized": Snippet(python=_PYTHON_ONNX),
     "torch_export": Snippet(python=_PYTHON_TORCH_EXPORT),

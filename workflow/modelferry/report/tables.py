@@ -58,12 +58,20 @@ def status(model: SummaryModel) -> str:
 
 
 def training(models: Sequence[SummaryModel]) -> str:
-    """Return the AUC on held-out events of the models that were trained here; empty if there are none."""
+    """Return AUC and accuracy on held-out events of the models that were trained here; empty if there are none."""
     trained = [model for model in models if model.training_auc]
     classes = list(dict.fromkeys(name for model in trained for name in model.training_auc))
     names = short_names(models)
-    rows = [[code(names[model.id]), *(decimal(model.training_auc.get(name)) for name in classes)] for model in trained]
-    return table(["model", *classes], rows, "l") if rows else ""
+    accuracy = ["accuracy"] if any(model.training_accuracy is not None for model in trained) else []
+    rows = [
+        [
+            code(names[model.id]),
+            *(decimal(model.training_accuracy) for _ in accuracy),
+            *(decimal(model.training_auc.get(name)) for name in classes),
+        ]
+        for model in trained
+    ]
+    return table(["model", *accuracy, *classes], rows, "l") if rows else ""
 
 
 def sizes(models: Sequence[SummaryModel]) -> str:

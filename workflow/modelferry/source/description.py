@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Literal, cast
 
 from modelferry.contract import Contract
-from modelferry.errors import ArtifactError
+from modelferry.errors import UnsupportedOperatorError
 from modelferry.records import Part
 
 if TYPE_CHECKING:
@@ -103,18 +103,22 @@ def describe(network: nn.Module, contract: Contract, target: str) -> Description
 
     Raises
     ------
-    ArtifactError
+    UnsupportedOperatorError
         If the network has a layer that cannot be described, and which.
     """
+    import torch
+
     try:
         if len(contract.inputs) != 1 or len(contract.outputs) != 1:
             raise _Undescribable("it has several inputs or outputs")
+        if odd := {tensor.dtype for tensor in network.parameters()} - {torch.float32}:
+            raise _Undescribable(f"its weights are {str(odd.pop()).removeprefix('torch.')}")
         layers = _layers(network)
         text = _text(layers)
         return Description(text=text, dense=_dense(layers))
     except _Undescribable as error:
         remedy = UNFOLDED if "batch norm" in str(error) else WANTED
-        raise ArtifactError(f"format {target} cannot hold this network: {error}", remedy) from None
+        raise UnsupportedOperatorError(f"format {target} cannot hold this network: {error}", remedy) from None
 
 
 class _Undescribable(Exception):

@@ -10,6 +10,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.errors import ContractError, one_line
 from modelferry.families import Family
 from modelferry.formats import Runner
+from modelferry.validation.compare import by_event
 from modelferry.validation.probes import NOT_FINITE
 from modelferry.validation.recording import Recording
 
@@ -74,7 +75,7 @@ def attempt(run: Runner, family: Family, contract: Contract, recording: Recordin
             inputs = family.collate(probe.events, contract.layout)
         within.append(allows(contract, inputs))
         try:
-            rows.append(run(inputs))
+            rows.append({name: by_event(values) for name, values in run(inputs).items()})
             refusals.append("")
         except Exception as error:  # each runtime has kinds of its own; any of them is loud
             rows.append({name: np.full_like(value[start:end], np.nan) for name, value in recording.float32.items()})

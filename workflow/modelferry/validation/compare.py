@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,11 @@ class Difference:
         if self.reference_error == 0:
             return 0.0 if self.error == 0 else float("inf")
         return self.error / self.reference_error
+
+
+def by_event(values: np.ndarray) -> np.ndarray:
+    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: float = 1.0) -> np.ndarray:

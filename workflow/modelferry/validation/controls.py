@@ -19,7 +19,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Format, Runner
 from modelferry.records import Control, Tolerance
-from modelferry.validation.compare import Outputs, difference, unstable
+from modelferry.validation.compare import Outputs, by_event, difference, unstable
 from modelferry.validation.compare import ill_conditioned as ill
 from modelferry.validation.recording import Recording, ordinary
 from modelferry.validation.spoiling import Spoil, spoils
@@ -91,7 +91,7 @@ class Judge:
         seen, apart = False, 0.0
         for name, values in rows.items():
             of, regular = self.outputs[name], self.regular[name][events]
-            part = Outputs(of.float64[events][regular], of.float32[events][regular], values[regular])
+            part = Outputs(of.float64[events][regular], of.float32[events][regular], by_event(values)[regular])
             seen = seen or departs(part, self.tolerance, self.own_error[name])
             apart = max(apart, difference(part, self.tolerance).max_abs)
         return seen, apart

@@ -19,13 +19,14 @@ import torch
 from modelferry import paths
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
-from modelferry.export import trained_weights
-from modelferry.families import Family, family_of
+from modelferry.exporting import trained_weights
+from modelferry.families import Family
 from modelferry.formats import Format, load_format
 from modelferry.records import Manifest, Tolerance, temporary_name
 from modelferry.running import INPUT, outputs_of_modules
 from modelferry.transforms import APPROXIMATIONS
 from modelferry.validation.attempt import allows, attempt
+from modelferry.validation.compare import by_event
 from modelferry.validation.examination import awkward_groups, judge_outputs
 from modelferry.validation.layers import compare
 from modelferry.validation.recording import Recording
@@ -55,7 +56,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     """Yield what was found, line by line, and save the inputs of the worst event beside the artifact."""
     torch.set_num_threads(1)
     spec = planned.template(export)
-    family, target = family_of(spec.family, spec.hyperparameters), load_format(spec.format)
+    family, target = planned.family, load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
     path, contract = Path(manifest.artifact.path), manifest.contract
     if sha256_of_file(path) != manifest.artifact.sha256:
@@ -77,8 +78,8 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     events: Sequence[Arrays] = [probe.events[worst.place]]
     inputs, alone = family.collate(events, contract.layout), 0.0
     if allows(contract, inputs):
-        rows = target.load(path, threads=1)(inputs)
-        alone = max(float(np.abs(rows[name][0] - recording.float32[name][worst.event]).max()) for name in rows)
+        rows = {name: by_event(values)[0] for name, values in target.load(path, threads=1)(inputs).items()}
+        alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
     if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"

@@ -9,6 +9,7 @@ import torch
 
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
+from modelferry.validation.compare import by_event
 from modelferry.validation.probes import Probe
 
 NOISE = 1e-6
@@ -42,7 +43,10 @@ def evaluate(
             result = network(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
         rows.append(result if isinstance(result, tuple) else (result,))
     columns = zip(*rows, strict=True)
-    return {tensor.name: torch.cat(column).numpy() for tensor, column in zip(contract.outputs, columns, strict=True)}
+    return {
+        tensor.name: by_event(torch.cat(column).numpy())
+        for tensor, column in zip(contract.outputs, columns, strict=True)
+    }
 
 
 def _shaken(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from modelferry import paths
-from modelferry.checkpoints import fit, load_state_dict
+from modelferry.checkpoints import fit
 from modelferry.contract import Arrays, Contract
 from modelferry.demo import demo_for
 from modelferry.digests import sha256_of_file
 from modelferry.errors import CheckpointError
 from modelferry.events import EventSet
-from modelferry.families import Family, family_of
+from modelferry.families import Family
 from modelferry.validation.broken import record_broken
 from modelferry.validation.eager import evaluate
 from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
@@ -37,7 +37,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     model = planned.model
     if model.missing:
         raise CheckpointError(f"{model.id}: {model.missing}")
-    family = family_of(model.family, planned.hyperparameters)
+    family = planned.family
     contract = family.contract(planned.hyperparameters, family.reference_layout)
     real = real_events(planned, family)
     known = real or EventSet([], np.empty(0, np.int64), np.empty(0), "")
@@ -62,7 +62,7 @@ def load_reference(planned: PlannedModel, family: Family) -> torch.nn.Module:
     """Return the network as trained, with its weights, in evaluation mode and float32."""
     network = family.reference(planned.hyperparameters)
     path = planned.model.checkpoint
-    network.load_state_dict(fit(family.own_names(load_state_dict(path), path), network, path))
+    network.load_state_dict(fit(family.load_weights(path, planned.hyperparameters), network, path))
     return network.eval()
 
 

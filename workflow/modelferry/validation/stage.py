@@ -11,17 +11,18 @@ import numpy as np
 import torch
 
 from modelferry import paths
-from modelferry.checkpoints import fit, load_state_dict
+from modelferry.checkpoints import fit
 from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
-from modelferry.export import trained_weights
-from modelferry.families import Family, family_of
+from modelferry.exporting import trained_weights
+from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records import Control, Manifest, Template, Tolerance, Validation
 from modelferry.runtimes import in_runtime
 from modelferry.sketch import sketch
+from modelferry.validation.compare import by_event
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.examination import examine
@@ -59,7 +60,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = family_of(spec.family, spec.hyperparameters), in_runtime(spec.format, runtime)
+    family, target = planned.family, in_runtime(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
@@ -75,7 +76,7 @@ def validate_artifact(
     apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
     inside = target.read_weights(path) if target.exactness == "exact" else {}
     findings = [weights_reason(altered(inside, weights)), unsteady(run, family, contract, probed, artifact)]
-    verdict = with_bitwise(found.verdict, target.bitwise, apart)
+    verdict = with_bitwise(found.verdict, target.is_bitwise(spec.options), apart)
     verdict = with_findings(verdict, list(filter(None, findings)), resembling(probed, artifact, tolerance))
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact" and verdict.passed:  # a broken artifact may be mended by the mistake of a control
@@ -122,7 +123,7 @@ def validate_artifact(
 def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence[Probe]) -> Arrays:
     """Return the outputs of a loaded artifact on all probes by name, one row an event."""
     rows = [run(family.collate(probe.events, contract.layout)) for probe in probes]
-    return {tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs}
+    return {tensor.name: by_event(np.concatenate([row[tensor.name] for row in rows])) for tensor in contract.outputs}
 
 
 def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
@@ -133,7 +134,7 @@ def unsteady(run: Runner, family: Family, contract: Contract, recording: Recordi
         if len(recording.probes[place].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
             continue
         again = run(family.collate(recording.probes[place].events, contract.layout))
-        same = all(np.array_equal(again[name], row) for name, row in rows.items())
+        same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
         return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
     return ""
 
@@ -149,7 +150,7 @@ def another_fold(
     trained = family.deployable(planned.hyperparameters, family.reference_layout)
     for path in others:
         try:
-            state = fit(load_state_dict(path), trained, path)
+            state = fit(family.load_weights(path, planned.hyperparameters), trained, path)
         except CheckpointError:
             continue
         found = family.rewritten_weights(state, spec.hyperparameters, spec.layout, spec.transforms)

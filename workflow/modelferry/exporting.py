@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry import paths
-from modelferry.checkpoints import fit, load_state_dict
+from modelferry.checkpoints import fit
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
-from modelferry.families import Family, load_family
+from modelferry.families import Family
 from modelferry.formats import load_format
 from modelferry.records import FileFacts, Manifest, Template, temporary_name
 
@@ -33,7 +33,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
     """
     started = time.perf_counter()
     model, spec = planned.model, planned.template(export)
-    family, target = load_family(spec.family), load_format(spec.format)
+    family, target = planned.family, load_format(spec.format)
     if model.missing:
         raise CheckpointError(f"{model.id}: {model.missing}")
     weights = trained_weights(planned, family)
@@ -82,7 +82,7 @@ def trained_weights(planned: PlannedModel, family: Family) -> dict[str, torch.Te
     """
     trained = family.deployable(planned.hyperparameters, family.reference_layout)
     path = planned.model.checkpoint
-    return fit(family.own_names(load_state_dict(path), path), trained, path)
+    return fit(family.load_weights(path, planned.hyperparameters), trained, path)
 
 
 def count_parameters(planned: PlannedModel, family: Family) -> int:

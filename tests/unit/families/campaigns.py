@@ -1,0 +1,32 @@
+"""A campaign carried through the stages of the workflow, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelferry.config_file import parse_config
+from modelferry.exporting import export_model
+from modelferry.plan import Plan
+from modelferry.records import Validation
+from modelferry.templates import build_template
+from modelferry.validation.reference import record_reference
+from modelferry.validation.stage import validate_artifact
+
+IN_PROCESS = {"ort": "onnxruntime", "onnx": "onnxruntime"}
+
+
+def validated(campaign: Mapping[str, Any]) -> tuple[Plan, dict[str, Validation]]:
+    """Return the plan and, by the names of the exports, what became of the campaign's one model."""
+    config = {"campaigns": {"own": {"axes": {"fold": [0]}, "validation": {"events": 60}, **campaign}}}
+    plan = Plan(parse_config(config, "config.yaml"))
+    (planned,) = plan.runnable.values()
+    for spec in plan.templates.values():
+        build_template(spec)
+    recording, found = record_reference(planned), {}
+    for export in planned.exports:
+        export_model(planned, export.name)
+        runtime = IN_PROCESS.get(export.format, "pytorch")
+        tolerance = planned.tolerance(export.name)
+        found[export.name] = validate_artifact(planned, export.name, runtime, tolerance, recording)
+    return plan, found

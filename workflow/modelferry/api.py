@@ -1,0 +1,326 @@
+"""The Python API: export a network that is in memory, load what was written, and compare the two.
+
+The work is done by the formats that the workflow uses too. What is written is loaded again and compared with the
+network before it gets its name; a file that computes something else is not left behind.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelferry.comparison import Comparison, compare
+from modelferry.contract import Arrays, Contract
+from modelferry.detached import detached
+from modelferry.errors import ArgumentError, ArtifactError, ContractError
+from modelferry.examples import Dynamic, at_least_two, contract_of, named_inputs
+from modelferry.formats import Format, Runner, format_names, load_format
+from modelferry.outputs import return_tuple
+from modelferry.records import Tolerance, temporary_name
+from modelferry.tensors import to_array, to_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.examples import Inputs
+
+ONE_AT_A_TIME = threading.RLock()
+"""Exporters, and the filters of warnings that they need, are one to a process."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that was written or loaded, ready to be called.
+
+    Attributes
+    ----------
+    path, format
+        The file, and the name of its format.
+    contract
+        What may be fed to it, and what comes back: names, dtypes, sizes with their ranges.
+    comparison
+        How it was compared with its network when it was written; None if it was loaded.
+    """
+
+    path: Path
+    format: str
+    contract: Contract = field(repr=False)
+    run: Runner = field(repr=False)
+    comparison: Comparison | None = field(default=None, repr=False)
+
+    def __call__(self, *inputs: Any, **by_name: Any) -> dict[str, Any]:
+        """Return the outputs by name, for tensors or arrays by position, or by name.
+
+        Outputs are tensors if an input is one, and else arrays; in both cases on the CPU.
+
+        Raises
+        ------
+        ContractError
+            For inputs that the contract does not allow.
+        """
+        import torch
+
+        names = [tensor.name for tensor in self.contract.inputs]
+        if len(inputs) > len(names):
+            raise ContractError(f"{len(inputs)} inputs were given", f"the contract asks for {names}")
+        given = {**dict(zip(names, inputs, strict=False)), **by_name}
+        arrays = {name: to_array(v) if isinstance(v, torch.Tensor) else v for name, v in given.items()}
+        outputs = self.run(arrays)
+        if any(isinstance(value, torch.Tensor) for value in given.values()):
+            return {name: to_tensor(np.array(array)) for name, array in outputs.items()}
+        return outputs
+
+
+def export(
+    model: torch.nn.Module,
+    path: Path | str,
+    *,
+    inputs: Inputs,
+    format: str | None = None,
+    dynamic: Dynamic | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """Write `model` to `path`, compare what was written with it, and return it, loaded.
+
+    The model is left as it is: its mode, gradients, device, and the state of random numbers. What is exported computes
+    in evaluation mode, on the CPU. Outputs that are tuples, lists, dicts or dataclasses of tensors get names.
+
+    Parameters
+    ----------
+    path
+        The file; folders are made if need be.
+    inputs
+        An example: a tensor, tensors in the order of ``forward``, or tensors by the names of its parameters.
+    format
+        ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …; by default what the name of the file says.
+    dynamic
+        The sizes that may differ from call to call: ``{"x": {0: "batch"}}`` or, for all inputs, ``{0: "batch"}``.
+        Others are the example's. A name alone means 1 to 1024; a `Dimension` has a range of its own.
+    options
+        Options of the format, such as ``{"method": "script"}`` of torchscript or ``{"isa": "avx2"}`` of aotinductor.
+
+    Raises
+    ------
+    ArgumentError
+        If the example, `dynamic` or the format is none.
+    NetworkError
+        If the network cannot be exported as it is written: `ControlFlowError`, `ScriptingError` and
+        `UnsupportedOperatorError` say where, and what to change.
+    ArtifactError
+        If the machine lacks what the format needs, or what was written is not the network.
+    """
+    out = Path(path)
+    target = load_format(format or _format_named(out))
+    with undisturbed():
+        chosen = target.resolve_options(options or {})
+        network = plain = prepared(model)
+        contract = contract_of(network, inputs, dynamic)
+        example = named_inputs(network, inputs)
+        if chosen.get("method") != "script":  # scripts know no such hooks
+            network = return_tuple(copy.deepcopy(plain))
+        return written(target, network, plain, contract, example, chosen, out)
+
+
+def load(path: Path | str, *, format: str | None = None, threads: int | None = None) -> Artifact:
+    """Load what `export` or the workflow wrote.
+
+    Parameters
+    ----------
+    format
+        By default what the name of the file says and, for ``.pt2``, what lies inside.
+    threads
+        Threads within an operator; by default as many as PyTorch uses now. PyTorch has one number for the process.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing, damaged, of another format, or made for another machine.
+    """
+    import torch
+
+    path = Path(path)
+    with ONE_AT_A_TIME:
+        target = load_format(format or _format_named(path))
+        run = target.load(path, threads or torch.get_num_threads())
+    return Artifact(path, target.name, _contract_of_runner(run), run)
+
+
+def validate(
+    original: torch.nn.Module,
+    exported: Artifact | Path | str,
+    inputs: Inputs,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> Comparison:
+    """Compare an export with the network that it was made from; the result is true if they are the same function.
+
+    Both are called on the example, on its numbers in another order, and at every size that the contract allows.
+
+    Parameters
+    ----------
+    rtol, atol
+        An output agrees where ``|exported - original| <= atol + rtol * |original|``. If neither is given, the tolerance
+        is that of its dtype, and an export that is at most twice as far from the network in float64 as the network
+        itself passes too.
+    """
+    artifact = exported if isinstance(exported, Artifact) else load(exported)
+    with undisturbed():
+        network = prepared(original)
+        example = named_inputs(network, inputs)
+        names = [tensor.name for tensor in artifact.contract.inputs]
+        if len(names) != len(example):
+            raise ArgumentError(f"{len(example)} example inputs", f"{artifact.path} takes {', '.join(names)}")
+        example = dict(zip(names, example.values(), strict=True))
+        artifact.contract.check(example)
+        return compare(network, artifact.run, artifact.contract, example, artifact.format, tolerance_given(rtol, atol))
+
+
+def export_checkpoint(
+    checkpoint_path: Path | str,
+    path: Path | str,
+    model_class: type[torch.nn.Module],
+    *,
+    inputs: Inputs,
+    format: str | None = None,
+    dynamic: Dynamic | None = None,
+    options: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Artifact:
+    """Export the network of a checkpoint: ``model_class(**arguments)`` with its weights. As `export` for all else.
+
+    Hyperparameters that a Lightning checkpoint holds are arguments too, unless given here.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, not this network's, or reading it would run code: it is then never opened so.
+    """
+    with undisturbed():
+        model = from_checkpoint(checkpoint_path, model_class, arguments)
+    return export(model, path, inputs=inputs, format=format, dynamic=dynamic, options=options)
+
+
+def from_checkpoint(
+    path: Path | str, model_class: type[torch.nn.Module], arguments: Mapping[str, Any]
+) -> torch.nn.Module:
+    """Return the network of a checkpoint; nothing in the file is executed."""
+    from modelferry.checkpoints import fit, hyperparameters_inside, load_state_dict
+
+    state = load_state_dict(path)
+    accepted = inspect.signature(model_class).parameters
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    stated = {name: v for name, v in hyperparameters_inside(path).items() if anything or name in accepted}
+    try:
+        network = model_class(**{**stated, **arguments})
+    except TypeError as error:
+        reason = f"{model_class.__name__} cannot be made: {error}"
+        raise ArgumentError(reason, "give its arguments by name; the checkpoint does not hold them") from error
+    network.load_state_dict(fit(state, network, path))
+    return network
+
+
+def prepared(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a detached copy of a network; raise `ArgumentError` for anything else."""
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        raise ArgumentError(f"{type(model).__name__} is no network", "give a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ArgumentError(f"{type(model).__name__} is TorchScript already", "give the network that it was made from")
+    return detached(model)
+
+
+def written(
+    target: Format,
+    network: torch.nn.Module,
+    plain: torch.nn.Module,
+    contract: Contract,
+    example: Arrays,
+    options: Mapping[str, Any],
+    out: Path,
+) -> Artifact:
+    """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
+    from modelferry.validation.weights_inside import altered, describe
+
+    temporary = temporary_name(out).with_suffix(f".{target.extension}")
+    weights = network.state_dict()
+    try:
+        metadata = {"model": out.name}
+        target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
+        exact = target.exactness == "exact"
+        if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
+            raise ArtifactError(f"{out} was not written: {reason}", "report this network")
+        run = target.load(temporary, _threads()) if contract.inputs else None
+        found = compare(plain, run, contract, example, target.name) if run else None
+        if exact and found is not None and not found:
+            raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Artifact(out, target.name, contract, run or _uncallable, found)
+
+
+_REMEDY = "look for Python that depends on values or sizes in `forward`, or compare with `validate`"
+
+
+def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:
+    """Return the tolerance that was asked for; None if none was."""
+    asked = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
+    return Tolerance(**asked) if asked else None
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave the states of all generators of random numbers as they are; one thread at a time."""
+    import torch
+
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
+        ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's, to be left alone
+        try:
+            yield
+        finally:
+            random.setstate(ours)
+            np.random.set_state(numpys)  # noqa: NPY002
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _uncallable(inputs: Arrays) -> Arrays:
+    raise ArtifactError("the artifact was made without an example of its inputs, and nothing else tells them")
+
+
+def _contract_of_runner(run: Runner) -> Contract:
+    contract: Contract = run.contract  # type: ignore[attr-defined] # all formats' runners have one
+    return contract
+
+
+def _format_named(path: Path) -> str:
+    """Return the format that a file's name stands for: the longest ending that one has, exact formats first."""
+    formats = sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness != "exact"))
+    for target in formats:
+        if path.name.endswith(f".{target.extension}"):
+            return target.name
+    if path.suffix == ".pt2" and path.is_file():
+        from modelferry.archives import format_of, kind_of
+
+        return format_of(kind_of(path))
+    endings = ", ".join(sorted({f".{target.extension}" for target in formats}))
+    raise ArgumentError(f"{path.name} does not tell its format", f"say format=…, or end it in one of {endings}")
+
+
+__all__ = ["Artifact", "export", "export_checkpoint", "load", "validate"]

@@ -1,0 +1,244 @@
+"""An export compared with the network that it was made from, on an example and on every size that it allows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import NetworkError, one_line
+from modelferry.examples import resized
+from modelferry.outputs import named
+from modelferry.records import Tolerance
+from modelferry.tensors import to_array, to_tensor
+from modelferry.tolerances import tolerance_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.formats import Runner
+
+MOST_VALUES = 2**20
+"""Sizes at which the inputs would have more values are not tried."""
+SEED = 21
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """How far one output is from the network's own, at worst over all calls.
+
+    Attributes
+    ----------
+    max_abs, max_rel, max_ulps
+        Largest difference: absolute, relative to the network's output, in units in the last place of float32.
+    error, own_error
+        Largest difference of export and network from the network in float64; NaN if that one does not run.
+    smallest_rtol, smallest_atol
+        With the other one as it is, the smallest tolerance that would pass.
+    reason
+        Why it is not the same output; empty if it is.
+    """
+
+    name: str
+    tolerance: Tolerance
+    max_abs: float
+    max_rel: float
+    max_ulps: int
+    error: float
+    own_error: float
+    smallest_rtol: float
+    smallest_atol: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """True if the export computes what the network computes; printed, it shows the differences.
+
+    Attributes
+    ----------
+    outputs
+        The differences of each output.
+    calls
+        What was compared, by the sizes of the call.
+    skipped
+        Calls that the network itself refuses, with its error: nothing can be said of them.
+    reason
+        Why the result is false; empty if it is true.
+    """
+
+    outputs: tuple[OutputDifference, ...]
+    calls: tuple[str, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether all outputs of all calls agree."""
+        return not self.reason
+
+    def __str__(self) -> str:
+        """Show the verdict, then one line an output."""
+        lines = [f"{'the same' if self else f'different: {self.reason}'} ({len(self.calls)} calls)"]
+        width = max((len(output.name) for output in self.outputs), default=0)
+        for output in self.outputs:
+            lines.append(
+                f"  {output.name:<{width}}  max abs {output.max_abs:.3g}, max rel {output.max_rel:.3g} "
+                f"(rtol {output.tolerance.rtol:.3g}, atol {output.tolerance.atol:.3g}), "
+                f"error against float64 {output.error:.3g}, the network's own {output.own_error:.3g}"
+            )
+        lines += [f"  not compared, for the network itself fails: {call}: {why}" for call, why in self.skipped.items()]
+        return "\n".join(lines)
+
+
+def compare(
+    network: torch.nn.Module,
+    run: Runner,
+    contract: Contract,
+    example: Arrays,
+    format_name: str,
+    tolerance: Tolerance | None = None,
+) -> Comparison:
+    """Call both on the example, on its numbers in another order, and at each size that the contract allows.
+
+    An output agrees within `tolerance`; if none is given, within that of its type and format, or if its error against
+    the network in float64 is at most twice the network's own. What is not finite must be so in both.
+
+    Parameters
+    ----------
+    network
+        A detached network; its outputs may be nested.
+    """
+    double = _double(network)
+    rows: dict[str, list[tuple[np.ndarray, ...]]] = {tensor.name: [] for tensor in contract.outputs}
+    calls, skipped = [], {}
+    for label, inputs in _calls(contract, example):
+        try:
+            wanted = _evaluate(network, inputs)
+        except Exception as error:  # a network may refuse a size in any way
+            skipped[label] = one_line(error)
+            continue
+        calls.append(label)
+        try:
+            found = run(inputs)
+        except Exception as error:  # each runtime has kinds of its own
+            return Comparison((), tuple(calls), skipped, f"it refuses {label}: {one_line(error)}")
+        truth = _evaluate_double(double, inputs)
+        if reason := _misfit(wanted, found):
+            return Comparison((), tuple(calls), skipped, f"{reason} at {label}")
+        for name, values in wanted.items():
+            exact = truth.get(name, np.full(values.shape, np.nan))
+            rows[name].append(tuple(_column(array) for array in (exact, values, found[name])))
+    if not calls:
+        call, why = next(iter(skipped.items()))
+        raise NetworkError(f"the network itself fails on {call}: {why}", "give an example that it accepts")
+    outputs = tuple(
+        _difference(tensor.name, rows[tensor.name], tolerance, tolerance_of(format_name, tensor.dtype))
+        for tensor in contract.outputs
+    )
+    reason = "; ".join(f"'{output.name}' {output.reason}" for output in outputs if output.reason)
+    return Comparison(outputs, tuple(calls), skipped, reason)
+
+
+def _calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
+    from modelferry.validation.points import all_pairs, sizes_of
+
+    rng = np.random.default_rng(SEED)
+    yield "the example", example
+    floating = [
+        t.name for t in contract.inputs if t.dtype in ("float64", "float32", "bfloat16") and example[t.name].size
+    ]
+    if floating:
+        mixed = {name: rng.permutation(example[name].reshape(-1)).reshape(example[name].shape) for name in floating}
+        yield "the example's numbers in another order", {**example, **mixed}
+    present = contract.sizes(example)
+    points = all_pairs({name: sizes_of(contract.dimension(name)) for name in present})
+    for sizes in points:
+        if sizes != present and _values(contract, sizes) <= MOST_VALUES:
+            yield ", ".join(f"{name}={size}" for name, size in sizes.items()), resized(example, contract, sizes)
+
+
+def _values(contract: Contract, sizes: Mapping[str, int]) -> int:
+    shapes = [[sizes[size] if isinstance(size, str) else size for size in tensor.shape] for tensor in contract.inputs]
+    return sum(int(np.prod(shape)) for shape in shapes)
+
+
+def _evaluate(network: torch.nn.Module, inputs: Arrays) -> Arrays:
+    import torch
+
+    with torch.no_grad():
+        result = network(*(to_tensor(array.copy()) for array in inputs.values()))
+    return {name: to_array(tensor) for name, tensor in named(result).items()}
+
+
+def _double(network: torch.nn.Module) -> torch.nn.Module | None:
+    try:
+        return copy.deepcopy(network).double()
+    except Exception:  # a compiled or scripted part may refuse; then there is no float64 to compare with
+        return None
+
+
+def _evaluate_double(network: torch.nn.Module | None, inputs: Arrays) -> Arrays:
+    """Return the outputs in float64; nothing where the network insists on its own type."""
+    if network is None:
+        return {}
+    kinds = {name: np.float64 if _floating(array) else array.dtype for name, array in inputs.items()}
+    try:
+        return _evaluate(network, {name: array.astype(kinds[name]) for name, array in inputs.items()})
+    except Exception:  # tensors that `forward` makes in float32, say
+        return {}
+
+
+def _floating(array: np.ndarray) -> bool:
+    return array.dtype.name in ("float64", "float32", "bfloat16")
+
+
+def _misfit(wanted: Arrays, found: Arrays) -> str:
+    if list(wanted) != list(found):
+        return f"its outputs are {list(found)} instead of {list(wanted)}"
+    for name, values in wanted.items():
+        if found[name].shape != values.shape:
+            return f"'{name}' has shape {found[name].shape} instead of {values.shape}"
+    return ""
+
+
+def _column(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64).reshape(-1, 1)
+
+
+def _difference(
+    name: str, rows: list[tuple[np.ndarray, ...]], asked: Tolerance | None, usual: Tolerance
+) -> OutputDifference:
+    from modelferry.validation.compare import Outputs, difference, within
+    from modelferry.validation.verdict import departs
+
+    tolerance = asked or usual
+    exact, own, found = (np.concatenate(column) for column in zip(*rows, strict=True))
+    there = np.isfinite(own) & np.isfinite(found)
+    alike = there | (own == found) | (np.isnan(own) & np.isnan(found))
+    known = bool(np.isfinite(exact[there]).all())
+    outputs = Outputs(*(array[there].reshape(-1, 1) for array in (exact if known else own, own, found)))
+    apart = difference(outputs, tolerance)
+    reason = ""
+    if not alike.all():
+        reason = f"is finite in one and not in the other, in {int((~alike).sum())} values"
+    elif not within(outputs.artifact, outputs.float32, tolerance).all() and (
+        asked or not known or departs(outputs, tolerance, apart.reference_error)
+    ):
+        wanted = f"the smallest rtol that would pass is {apart.smallest_rtol:.2g}"
+        reason = f"differs by up to {apart.max_abs:.2g}; {wanted} (asked: {tolerance.rtol:.2g}, {tolerance.atol:.2g})"
+    return OutputDifference(
+        name=name,
+        tolerance=tolerance,
+        max_abs=apart.max_abs,
+        max_rel=apart.max_rel,
+        max_ulps=apart.max_ulps,
+        error=apart.error if known else float("nan"),
+        own_error=apart.reference_error if known else float("nan"),
+        smallest_rtol=apart.smallest_rtol,
+        smallest_atol=apart.smallest_atol,
+        reason=reason,
+    )

@@ -1,0 +1,82 @@
+"""Demo of family lightning: handwritten digits of 8 × 8 pixels, which scikit-learn brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelferry.contract import Arrays
+from modelferry.demo import Axes
+from modelferry.errors import ConfigError
+from modelferry.events import EventSet
+from modelferry.records import DemoTraining, temporary_name
+
+GROUP, MEMBER = "digits", "digits.npz"
+INPUT = "image"
+CLASSES = tuple("0123456789")
+WHITE = 16
+"""The largest grey value of the scans."""
+FOLDS = 5
+
+
+class LightningDemo:
+    """The `Demo` of family lightning; its axis fold is the fifth of the images that is kept for the test."""
+
+    members: tuple[str, ...] = (MEMBER,)
+
+    def groups(self, axes: Axes) -> tuple[str, ...]:
+        """Return the one group: all images are in one file."""
+        _fold(axes)
+        return (GROUP,)
+
+    def make_events(self, group: str, folder: Path) -> None:
+        """Write the images (1797, 1, 8, 8) in float32 from 0 to 1, and their classes."""
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        images = (found.images[:, None] / WHITE).astype(np.float32)
+        out = folder / MEMBER
+        temporary = temporary_name(out)
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{INPUT: images, "labels": found.target.astype(np.int64)})
+        temporary.replace(out)
+
+    def train(
+        self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path
+    ) -> DemoTraining:
+        """Train on all folds but one; accuracy and AUCs are from that one."""
+        from modelferry.demo.digits import train
+
+        arrays, folds = _images(events)
+        test = folds == _fold(axes)
+        images, labels = arrays[INPUT], arrays["labels"]
+        splits = ((images[~test], labels[~test]), (images[test], labels[test]))
+        return train(model_id, splits, CLASSES, hyperparameters["init"], out)
+
+    def test_events(self, axes: Axes, events: Path) -> EventSet:
+        """Return the images that the model at `axes` has not seen."""
+        arrays, folds = _images(events)
+        everything = [{INPUT: image} for image in arrays[INPUT]]
+        labelled = EventSet(everything, arrays["labels"], np.ones(len(folds)), str(events / GROUP / MEMBER))
+        return labelled.take(folds == _fold(axes))
+
+
+DEMO = LightningDemo()
+
+
+def _images(events: Path) -> tuple[Arrays, np.ndarray]:
+    """Return images and classes, and their folds (N,): every fifth image is of the same."""
+    with np.load(events / GROUP / MEMBER, allow_pickle=False) as archive:
+        arrays = dict(archive.items())
+    return arrays, np.arange(len(arrays["labels"])) % FOLDS
+
+
+def _fold(axes: Axes) -> int:
+    fold = str(axes.get("fold", "")).removeprefix("fold-")
+    if not fold.isdecimal() or int(fold) >= FOLDS:
+        remedy = f"give the campaign the axis 'fold' with numbers from 0 to {FOLDS - 1}"
+        raise ConfigError(f"the digits demo has no fold '{fold}'", remedy)
+    return int(fold)
