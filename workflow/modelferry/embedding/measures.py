@@ -89,7 +89,7 @@ def mean_auc(scores: np.ndarray, labels: np.ndarray, classes: Sequence[int], aga
     found = []
     for place, label in enumerate(classes):
         chosen = (labels == label) | (labels == classes[against])
-        if place != against and len(np.unique(labels[chosen])) == 2:
+        if len(np.unique(labels[chosen])) == 2:
             d = discriminant(scores[chosen], place, against)
             found.append(roc_auc_score(labels[chosen] == label, d))
     return float(np.mean(found))
