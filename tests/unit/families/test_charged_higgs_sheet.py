@@ -64,7 +64,7 @@ def artifact(method: str, folder: Path) -> Any:
     example = FAMILY.collate(FAMILY.sample({"events": 4, "particles": 9}, 1), "flat")
     template, out = folder / "template.pt", folder / "model.pt"
     deployable = FAMILY.deployable({"hidden": 128}, "flat").eval()
-    target.build_template(deployable, contract, example, {"method": method}, template)
+    target.build_template(deployable, contract, example, target.resolve_options({"method": method}), template)
     target.fill(template, formula_state(128), {}, out)
     loaded = target.load(out, 1)
     return lambda inputs: loaded(inputs)["logits"]

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state
+from family_samples import SMALL
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.families import Family, family_names, load_family
+from modelferry.families import Family, load_family
 from modelferry.formats import Format, load_format
 from modelferry.records import Tolerance
 from modelferry.running import on_tensors
@@ -248,7 +249,8 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     count = len(outputs[0]["logits"])
     broken = record_broken(family, {}, contract, weights, probes)
     recording = Recording(tuple(probes), outputs[1], outputs[0], shaken, np.full(count, -1), np.ones(count), "", broken)
-    target.build_template(network, contract, family.collate(probes[-1].events, ""), {"method": "trace"}, tmp_path / "t")
+    example, options = family.collate(probes[-1].events, ""), target.resolve_options({})
+    target.build_template(network, contract, example, options, tmp_path / "t")
     target.fill(tmp_path / "t", weights, {}, tmp_path / "m")
     whole = Whole(family, target, contract, tmp_path / "t", weights, target.load(tmp_path / "m", 1))
     found = run_controls(whole, recording, Tolerance())
@@ -259,9 +261,9 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     assert all(control.detected for control in found)
 
 
-@pytest.mark.parametrize("name", family_names())
+@pytest.mark.parametrize("name", SMALL)
 def test_broken_inputs_change_what_is_fed_and_leave_the_original_alone(name: str) -> None:
-    family = load_family(name)
+    family = SMALL[name]
     contract = family.contract(family.hyperparameters, family.layouts[0])
     sizes = {family.batch: 3, **({family.size: contract.dimension(family.size).typical} if family.size else {})}
     shorter = {**sizes, **({family.size: 2} if family.size else {})}

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
 
+from family_samples import SMALL
 from modelferry.contract import Arrays, Contract
 from modelferry.errors import ContractError
-from modelferry.families import family_names, load_family
 from modelferry.validation.attempt import allows
 from modelferry.validation.examination import typical_inputs
 from modelferry.validation.outside import malformed, reject_all
 from modelferry.validation.recording import Recording
 
 CONTRACTS = [
-    (name, layout, load_family(name).contract(load_family(name).hyperparameters, layout))
-    for name in family_names()
-    for layout in load_family(name).layouts
+    (name, layout, family.contract(family.hyperparameters, layout))
+    for name, family in SMALL.items()
+    for layout in family.layouts
 ]
 EXPECTED = {
     "none at all", "beyond the largest size", "inputs that disagree in size", "another dtype",
@@ -33,7 +33,7 @@ def recording() -> Recording:
 
 @pytest.mark.parametrize(("name", "layout", "contract"), CONTRACTS, ids=[f"{c[0]}-{c[1]}" for c in CONTRACTS])
 def test_every_malformed_input_breaks_the_contract_and_leaves_the_sound_one_alone(name, layout, contract) -> None:
-    inputs = typical_inputs(load_family(name), contract)
+    inputs = typical_inputs(SMALL[name], contract)
     before = {key: value.copy() for key, value in inputs.items()}
     cases = list(malformed(contract, inputs))
     assert allows(contract, inputs)

@@ -6,8 +6,9 @@ from math import prod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from family_samples import SMALL
 from modelferry.contract import Dimension
-from modelferry.families import family_names, load_family
+from modelferry.families import load_family
 from modelferry.validation.points import all_pairs, points_beyond, points_within, sizes_of
 
 VALUES = st.dictionaries(
@@ -39,8 +40,7 @@ def test_sizes_are_the_ones_the_design_lists() -> None:
 
 
 def test_every_family_has_eight_points_at_least_and_one_beyond_each_largest_size() -> None:
-    for name in family_names():
-        family = load_family(name)
+    for family in SMALL.values():
         contracts = [family.contract(family.hyperparameters, layout) for layout in family.layouts]
         within, beyond = points_within(family, contracts), points_beyond(family, contracts)
         assert len(within) + len(beyond) >= 8

@@ -3,15 +3,16 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from family_samples import SMALL
 from modelferry.contract import Contract
-from modelferry.families import Family, family_names, load_family
+from modelferry.families import Family
 from modelferry.validation.attempt import allows
 from modelferry.validation.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
 
 
-@pytest.fixture(params=family_names())
+@pytest.fixture(params=list(SMALL))
 def family(request: pytest.FixtureRequest) -> Family:
-    return load_family(request.param)
+    return SMALL[request.param]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
 
+from family_samples import SMALL
 from modelferry.contract import Arrays
-from modelferry.families import family_names, load_family
 from modelferry.records import PropertyResult
 from modelferry.validation.probes import ALONE, REORDERED, TOGETHER, make_probes
 from modelferry.validation.recording import Recording
@@ -79,9 +79,9 @@ def test_artifact_that_looks_at_the_place_of_a_particle_is_seen_by_the_order(rec
     assert found[MATES].outcome == "holds"
 
 
-@pytest.mark.parametrize("name", family_names())
+@pytest.mark.parametrize("name", SMALL)
 def test_every_family_is_probed_for_the_properties_that_it_declares(name: str) -> None:
-    family = load_family(name)
+    family = SMALL[name]
     contract = family.contract(family.hyperparameters, family.reference_layout)
     labels = [probe.label for probe in make_probes(family, contract, 1, 1, [], "") for _ in probe.events]
     assert labels.count(TOGETHER) == labels.count(ALONE) > 8

@@ -30,6 +30,8 @@ def points_within(family: Family, contracts: Sequence[Contract]) -> list[Sizes]:
         name: sorted({size for contract in contracts for size in sizes_of(contract.dimension(name), neighbours)})
         for name, neighbours in ((n, family.graph_neighbours if n == family.size else 0) for n in family.sampled)
     }
+    if len(values) == 1:  # no pairs to see: then also the last but one
+        values = {n: sorted({*v, *(c.dimension(n).maximum - 1 for c in contracts)} - {0}) for n, v in values.items()}
     largest = [sizes for contract in contracts for sizes in _largest_of_derived(family, contract)]
     return _distinct([*all_pairs(values), *largest])
 
