@@ -261,7 +261,7 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     assert all(control.detected for control in found)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"lightning"}))  # whose inputs here have no named features
 def test_broken_inputs_change_what_is_fed_and_leave_the_original_alone(name: str) -> None:
     family = SMALL[name]
     contract = family.contract(family.hyperparameters, family.layouts[0])
