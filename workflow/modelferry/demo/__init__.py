@@ -1,4 +1,4 @@
-"""Small networks trained on toy events, so that the workflow has something to export on a fresh clone.
+"""Small networks trained on toy data, so that the workflow has something to export on a fresh clone.
 
 One module per family, named like it, holding `DEMO`. Nothing here imports torch before a training starts.
 """

@@ -199,7 +199,7 @@ def _demo(models: Sequence[SummaryModel]) -> str:
         return ""
     which = "All models are" if number == len(models) else f"{number:,} of {plural(len(models), 'model')} are"
     campaigns = ", ".join(dict.fromkeys(prose(model.campaign) for model in models if model.demo))
-    return f"> **Demo** ({campaigns}): {which} trained on toy events, for demonstration only. Not for physics."
+    return f"> **Demo** ({campaigns}): {which} trained on toy data, for demonstration only. Not for physics."
 
 
 def _not_run(reasons: Mapping[str, str]) -> str:
