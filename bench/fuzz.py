@@ -69,8 +69,10 @@ def fuzz(run: Runner, contract: Contract, calls: int, wrong: int) -> int:
         for tensor in contract.outputs:
             found = run(inputs)[tensor.name]
             shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in tensor.shape)
-            if found.shape != shape or found.dtype != tensor.dtype:
-                print(f"random inputs {number}: {tensor.name} is {found.dtype} {found.shape} instead of {shape}")
+            # Source code computes in float64, and says so.
+            if found.shape != shape or not np.can_cast(tensor.dtype, found.dtype):
+                wanted = f"{tensor.dtype} {shape}"
+                print(f"random inputs {number}: {tensor.name} is {found.dtype} {found.shape} instead of {wanted}")
                 return 1
     done = 0
     while done < wrong:
