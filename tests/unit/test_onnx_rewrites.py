@@ -24,6 +24,19 @@ apart (float[B, N, F] x) => (float[B, N, N] d) {
     a = Unsqueeze(x, two) b = Unsqueeze(x, one) c = Sub(a, b) e = Mul(c, OTHER) d = ReduceSum<keepdims = 0>(e, AXIS)
 }"""
 
+NEAREST_POINTS = """<ir_version: 8, opset_import: ["": 18]>
+nearest (float[B, N, F] x, float[B, N, N] s, int64 n) => (int64[B, N, 2] index) {
+    zero = Constant<value = int64 {0}>() step = Constant<value = int64 {1}>() inf = Constant<value = float {INF}>()
+    one = Constant<value = int64[1] {1}>() two = Constant<value = int64[1] {2}>()
+    three = Constant<value = int64[1] {3}>()
+    a = Unsqueeze(x, two) b = Unsqueeze(x, one) c = Sub(a, b) e = Mul(c, c) apart = ReduceSum<keepdims = 0>(e, three)
+    d = Add(TERMS)
+    numbers = Range(zero, n, step)
+    i0 = ArgMin<axis = 2>(d) e0 = Equal(numbers, i0) d1 = Where(e0, inf, d)
+    i1 = ArgMin<axis = 2>(d1)
+    index = Concat<axis = 2>(i0, i1)
+}"""
+
 
 def rewritten(text: str, **words: str) -> tuple[ort.InferenceSession, ort.InferenceSession, set[str]]:
     for word, value in words.items():
@@ -85,3 +98,16 @@ def test_equal_points_stay_equally_far() -> None:
 @pytest.mark.parametrize("other", [{"OTHER": "a"}, {"AXIS": "two"}], ids=str)
 def test_other_sums_stay(other: dict[str, str]) -> None:
     assert "MatMul" not in rewritten(APART, **{"OTHER": "c", "AXIS": "three", **other})[2]
+
+
+@pytest.mark.parametrize("terms", ["apart, s", "s, apart"])
+def test_nearest_points_are_found_without_their_distances(terms: str) -> None:
+    before, after, operators = rewritten(NEAREST_POINTS, INF="1", TERMS=terms)
+    assert {"MatMul", "TopK"} <= operators
+    assert not {"ReduceSum", "ArgMin"} & operators
+    rng = np.random.default_rng(2)
+    for particles in range(1, 30):
+        x = rng.integers(-3, 4, (20, particles, 5)).astype(np.float32)  # many equally far, and products are exact
+        s = np.where(rng.random((20, particles, particles)) < 0.3, np.float32(np.inf), np.float32(0))
+        inputs = {"x": x, "s": s, "n": np.array(particles)}
+        assert np.array_equal(before.run(None, inputs)[0], after.run(None, inputs)[0])

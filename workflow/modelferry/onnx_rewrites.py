@@ -18,11 +18,10 @@ def rewrite(model: ir.Model) -> None:
     """Replace repeated minima, and squared distances between all pairs, in place."""
     from onnxscript.optimizer import remove_unused_nodes
 
-    for node in list(model.graph):
-        if node.op_type == "Concat":
-            _smallest_at_once(node)
-        if node.op_type == "ReduceSum":
-            _distances_by_product(node)
+    for concat in [node for node in model.graph if node.op_type == "Concat"]:
+        _smallest_at_once(concat)
+    for total in [node for node in model.graph if node.op_type == "ReduceSum"]:
+        _distances_by_product(total)
     remove_unused_nodes(model)
 
 
@@ -42,6 +41,8 @@ def _smallest_at_once(concat: ir.Node) -> None:
     for before, after in pairwise(turns):
         if not any(left is after.inputs[0] for left in _without_minimum(before)):
             return
+    values = _ranked_alike(concat, values)
+    assert values.dtype is not None
     infinity = _constant(concat, np.array(math.inf, values.dtype.numpy()))
     pads, count = [0] * (2 * last + 1) + [len(turns)], [len(turns)]
     padded = _insert(concat, "Pad", values, _constant(concat, np.array(pads)), infinity)
@@ -71,6 +72,20 @@ def _without_minimum(argmin: ir.Node) -> Iterator[ir.Value]:
                 yield where.outputs[0]
 
 
+def _ranked_alike(place: ir.Node, values: ir.Value) -> ir.Value:
+    """Return, for |x_i − x_j|² + s, |x_j|² − 2 x_i·x_j + s in float64, which orders each row alike; else `values`."""
+    added = _made_by(values, "Add")
+    for total, other in (added.inputs, reversed(added.inputs)) if added else ():
+        if other is not None and (x := _points(_made_by(total, "ReduceSum"))):
+            sizes, products = _sizes_and_products(place, x)
+            wide = _insert(place, "Cast", other, to=ir.DataType.DOUBLE)
+            row = _insert(place, "Unsqueeze", sizes, _constant(place, np.array([1])))
+            ranked = _insert(place, "Add", _insert(place, "Sub", row, products), wide)
+            ranked.dtype = ir.DataType.DOUBLE
+            return ranked
+    return values
+
+
 def _distances_by_product(total: ir.Node) -> None:
     """Compute |x_i − x_j|² of all pairs, in float32 the sum of squared differences, as |x_i|² + |x_j|² − 2 x_i·x_j.
 
@@ -78,26 +93,36 @@ def _distances_by_product(total: ir.Node) -> None:
     to float32 does to a distance, and equal points stay equally far. Only for points closer than 1e-4 |x| are float32
     differences, taken as given, more exact.
     """
-    product = _made_by(total.inputs[0], "Mul")
-    if product is None or product.inputs[0] is not product.inputs[1]:
+    x = _points(total)
+    if x is None:
         return
+    sizes, products = _sizes_and_products(total, x)
+    row, column = (_insert(total, "Unsqueeze", sizes, _constant(total, np.array([axis]))) for axis in (1, 2))
+    apart = _insert(total, "Sub", _insert(total, "Add", row, column), products)
+    _replace(total, _insert(total, "Cast", apart, to=ir.DataType.FLOAT))
+
+
+def _points(total: ir.Node | None) -> ir.Value | None:
+    """Return x (B, N, F), float32, for a node that sums (x_i − x_j)² over the features."""
+    product = _made_by(total.inputs[0], "Mul") if total else None
+    if total is None or product is None or product.inputs[0] is not product.inputs[1]:
+        return None
     difference = _made_by(product.inputs[0], "Sub")
     ends = [end for value in difference.inputs if (end := _made_by(value, "Unsqueeze"))] if difference else []
     if len(ends) != 2 or ends[0].inputs[0] is not ends[1].inputs[0]:
-        return
+        return None
     x, axes = ends[0].inputs[0], [_number(node.inputs[1]) for node in (*ends, total)]
     if x is None or x.dtype != ir.DataType.FLOAT or x.shape is None or len(x.shape) != 3:
-        return
-    if axes not in ([2, 1, 3], [2, 1, -1]) or _integer(total, "keepdims", 1) != 0:
-        return
-    swap = {"perm": [0, 2, 1]}
-    x = _insert(total, "Cast", x, to=ir.DataType.DOUBLE)
-    squares = _insert(total, "Mul", x, x)
-    size = _insert(total, "ReduceSum", squares, _constant(total, np.array([2])), keepdims=1)
-    sizes = _insert(total, "Add", size, _insert(total, "Transpose", size, **swap))
-    products = _insert(total, "MatMul", x, _insert(total, "Transpose", x, **swap))
-    apart = _insert(total, "Sub", sizes, _insert(total, "Mul", products, _constant(total, np.array(2.0))))
-    _replace(total, _insert(total, "Cast", apart, to=ir.DataType.FLOAT))
+        return None
+    return x if axes in ([2, 1, 3], [2, 1, -1]) and _integer(total, "keepdims", 1) == 0 else None
+
+
+def _sizes_and_products(place: ir.Node, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Return |x_i|² (B, N) and 2 x_i·x_j (B, N, N) in float64."""
+    wide = _insert(place, "Cast", x, to=ir.DataType.DOUBLE)
+    sizes = _insert(place, "ReduceSumSquare", wide, _constant(place, np.array([2])), keepdims=0)
+    products = _insert(place, "MatMul", wide, _insert(place, "Transpose", wide, perm=[0, 2, 1]))
+    return sizes, _insert(place, "Mul", products, _constant(place, np.array(2.0)))
 
 
 def _made_by(value: ir.Value | None, operator: str) -> ir.Node | None:

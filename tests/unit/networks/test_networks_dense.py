@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -125,6 +126,13 @@ def test_directions_are_those_of_the_data_sets(momentum: np.ndarray) -> None:
     assert np.allclose(DeltaR().pseudorapidity(px, py, pz).numpy(), eta, rtol=1e-15, atol=2e-15)
     apart = np.abs(DeltaR().azimuth(px, py).numpy() - phi)
     assert np.minimum(apart, 2 * np.pi - apart).max() < 1e-15  # −0 and 0 are one py
+
+
+def test_angles_are_within_one_unit_in_the_last_place() -> None:
+    t = np.concatenate([np.random.default_rng(0).random(2000), [0.0, 1e-300, 1e-8, 1.0]])
+    exact = np.array([float(2 * mpmath.atan(value)) for value in t])
+    found = DeltaR().twice_arctan(torch.from_numpy(t).unsqueeze(0)).squeeze(0).numpy()
+    assert (np.abs(found - exact) <= np.spacing(exact)).all()
 
 
 @pytest.mark.parametrize("transforms", [NONE, ALL], ids=["as trained", "rewritten"])

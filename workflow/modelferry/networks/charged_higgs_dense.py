@@ -103,7 +103,7 @@ class EdgeConvolution(EdgeLayers):
         """Return (B · N, outputs) with messages from each node to its nearest, `index` (B, N, k) within its event."""
         centre, neighbour = self.ends(x)
         message = self.messages(embedding((index + slots.first).flatten(0, 1), centre), neighbour.unsqueeze(1))
-        to = torch.where(slots.valid, index, -1).flatten(1).unsqueeze(1)
+        to = torch.where(slots.valid, index, -1).view(index.size(0), 1, -1)
         arrives = (to == slots.number).to(x.dtype)
         count = arrives.sum(2, keepdim=True)
         mean = torch.bmm(arrives, message.view(index.size(0), -1, self.outputs)) / count.clamp(min=1.0)
@@ -135,7 +135,8 @@ class DenseParticleNet(ParticleNetLayers):
         total = present.sum(1, keepdim=True)
         slots, count = self.slots(mask, total), total.clamp(min=1.0)
         x = torch.where(mask.unsqueeze(2), x, 0.0)
-        index = nearest(self.delta_r(x[..., 1], x[..., 2], x[..., 3]) + slots.excluded, self.neighbours)
+        wide = x.double()
+        index = nearest(self.delta_r(wide[..., 1], wide[..., 2], wide[..., 3]) + slots.excluded, self.neighbours)
         x = self.gn0(x, present, count).flatten(0, 1)
         first = self.conv1.to_nearest(x, index, slots)  # type: ignore[operator]
         second = self.conv2(first, slots)
@@ -145,8 +146,9 @@ class DenseParticleNet(ParticleNetLayers):
 
     def slots(self, mask: Tensor, total: Tensor) -> Slots:
         """Return the slots of events with `total` (B, 1, 1) particles, which stand where `mask` (B, N) says."""
-        number = torch.arange(mask.size(1), device=mask.device).unsqueeze(1)
-        usable = mask.unsqueeze(1) & (number != number.squeeze(1))
+        row = torch.arange(mask.size(1), device=mask.device)
+        number = row.unsqueeze(1)
+        usable = mask.unsqueeze(1) & (number != row)
         others = total - 1.0
         valid = mask.unsqueeze(2) & (torch.arange(self.neighbours, device=mask.device) < others)
         share = valid.to(total.dtype) / others.clamp(min=1.0, max=float(self.neighbours))
