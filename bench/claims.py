@@ -1,6 +1,6 @@
 """Measure what the project claims about speed: `make bench`.
 
-One process, one thread, short turns of calls of each artifact and of the eager reference; medians of what is measured
+One process, one thread, calls of all artifacts and of the eager reference taken in turn; medians of what is measured
 in the same run. Exits with 1 if a claim does not hold on this machine.
 """
 

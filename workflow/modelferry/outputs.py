@@ -40,6 +40,12 @@ def named(value: Any) -> dict[str, torch.Tensor]:
 
 def flat(value: Any) -> tuple[torch.Tensor, ...]:
     """Return the tensors of what a network returned, in the order of `named`."""
+    import torch
+
+    if isinstance(value, torch.Tensor):  # compiled networks return these two, and event loops call them
+        return (value,)
+    if type(value) in (list, tuple) and all(isinstance(entry, torch.Tensor) for entry in value):
+        return tuple(value)
     return tuple(tensor for _, tensor in _leaves(value, ()))
 
 

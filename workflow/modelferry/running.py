@@ -71,15 +71,15 @@ def on_tensors(call: Callable, contract: Contract) -> Bound:
     """
     import torch
 
-    names = [tensor.name for tensor in contract.inputs]
+    names, outputs = ([tensor.name for tensor in tensors] for tensors in (contract.inputs, contract.outputs))
 
     def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
             values = flat(call([to_tensor(_in_rows(inputs[name])) for name in names]))
-        return {tensor.name: to_array(value) for tensor, value in zip(contract.outputs, values, strict=True)}
+        return {name: to_array(value) for name, value in zip(outputs, values, strict=True)}
 
     return Bound(contract, run)
 
 
 def _in_rows(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array).reshape(array.shape)
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)

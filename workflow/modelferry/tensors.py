@@ -17,7 +17,7 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
     """Return a tensor on the array's memory."""
     import torch
 
-    if array.dtype == np.dtype("V2") or array.dtype.name == "bfloat16":
+    if array.dtype.kind == "V":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -26,11 +26,10 @@ def to_array(tensor: torch.Tensor) -> np.ndarray:
     """Return an array on the memory of a tensor, if it lies on the CPU, else a copy."""
     import torch
 
-    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
 
-        bits: np.ndarray = tensor.view(torch.int16).numpy()
+        bits: np.ndarray = tensor.view(torch.int16).numpy(force=True)
         return bits.view(ml_dtypes.bfloat16)
-    array: np.ndarray = tensor.numpy()
+    array: np.ndarray = tensor.numpy(force=True)
     return array

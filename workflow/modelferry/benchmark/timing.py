@@ -21,9 +21,6 @@ MINIMUM_SAMPLES = 5
 SAMPLES_FOR_P99 = 200
 RESAMPLES = 500
 CHECKED_EVERY = 10
-TURN_SECONDS = 0.005
-"""How long a callable has its turn, one call at least: an event loop calls one network again and again, so that what is
-to be timed are calls that find their weights and their code in the caches, not calls after those of other formats."""
 
 Call = Callable[[], tuple[np.ndarray, float]]
 """Something to time: calls once, and returns the output and the seconds that it took, wherever it ran."""
@@ -43,7 +40,7 @@ class Latency:
 
 
 def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool], seconds: float) -> dict[str, Latency]:
-    """Time each call for about `seconds`, in rounds of turns that are short against the drift of a machine.
+    """Time each call for about `seconds`, one after the other in rounds.
 
     Parameters
     ----------
@@ -61,12 +58,10 @@ def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool],
             warm_up(call, seconds * WARM_UP_SHARE)
         while unfinished := [name for name in calls if _wants_more(times[name], seconds)]:
             for name in unfinished:
-                began = time.perf_counter()
-                while time.perf_counter() - began < TURN_SECONDS:
-                    output, spent = calls[name]()
-                    times[name].append(spent)
-                    if len(times[name]) % CHECKED_EVERY == 1:
-                        correct[name] &= check(output)
+                output, spent = calls[name]()
+                times[name].append(spent)
+                if len(times[name]) % CHECKED_EVERY == 1:
+                    correct[name] &= check(output)
     return {name: summarise(np.array(values) * 1e3, correct[name]) for name, values in times.items()}
 
 

@@ -11,10 +11,13 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 TINY = 2.2250738585072014e-308
 """The smallest pt that `modelferry.events.edges` has."""
+LOG_TINY = -708.3964185322641
+"""Its logarithm."""
 MAX_ETA = 710.4758600739439
 """arsinh of the largest float64: what `modelferry.events.edges` has along the beam."""
 LEGENDRE_POINTS = 23
@@ -26,11 +29,12 @@ class DeltaR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tiny, self.max_eta, self.periods = TINY, MAX_ETA, [math.inf, 2 * math.pi]
+        self.tiny, self.log_tiny, self.max_eta = TINY, LOG_TINY, MAX_ETA
         points, weights = np.polynomial.legendre.leggauss(LEGENDRE_POINTS)
         upper = points > 1e-9
-        self.poles: list[float] = (points[upper] ** -2).tolist()
-        self.shares: list[float] = (2 * weights[upper]).tolist()
+        # No buffers, which `Module.float` would round; and no lists, which TorchScript takes through float32.
+        self.periods = _column([math.inf, 2 * math.pi]).unsqueeze(3)
+        self.poles, self.shares = _column(points[upper] ** -2), _column(2 * weights[upper])
 
     def forward(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
         """Return (B, N, N) float64 for momenta (B, N)."""
@@ -38,15 +42,14 @@ class DeltaR(nn.Module):
         # Stacked, so that compilers store them: computed anew for each pair, they would cost more than all distances.
         direction = torch.stack([self.pseudorapidity(px, py, pz), self.azimuth(px, py)])
         apart = (direction.unsqueeze(3) - direction.unsqueeze(2)).abs()
-        period = torch.tensor(self.periods, dtype=apart.dtype, device=apart.device).view(2, 1, 1, 1)
-        return torch.minimum(apart, period - apart).square().sum(0)
+        return torch.minimum(apart, self.periods.to(apart.device) - apart).square().sum(0)
 
     def pseudorapidity(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
         """Return η; 0 where pz is 0, and finite along the beam."""
         squared = px.square() + py.square()
-        size = (squared + pz.square()).sqrt()
-        eta = ((pz.abs() + size) / squared.sqrt().clamp(min=self.tiny)).log()
-        return eta.clamp(min=0.0, max=self.max_eta) * pz.sign()
+        size, beam = (squared + pz.square()).sqrt(), squared == 0
+        eta = ((pz.abs() + size) / torch.where(beam, 1.0, squared.sqrt())).log()
+        return torch.where(beam, (eta - self.log_tiny).clamp(min=0.0, max=self.max_eta), eta) * pz.sign()
 
     def azimuth(self, px: Tensor, py: Tensor) -> Tensor:
         """Return φ in [−π, π], as ``arctan2(py, px)`` has it; the sign of a zero px counts, that of py does not.
@@ -64,6 +67,8 @@ class DeltaR(nn.Module):
         arctan t is t − t³ ∫ s² / (1 + t² s²) ds over s from 0 to 1, here by Gauss–Legendre quadrature.
         """
         z = t.square()
-        poles = torch.tensor(self.poles, dtype=t.dtype, device=t.device).view(-1, 1, 1)
-        shares = torch.tensor(self.shares, dtype=t.dtype, device=t.device).view(-1, 1, 1)
-        return t * (2.0 - z * (shares / (poles + z)).sum(0))
+        return t * (2.0 - z * (self.shares.to(t.device) / (self.poles.to(t.device) + z)).sum(0))
+
+
+def _column(values: ArrayLike) -> Tensor:
+    return torch.as_tensor(np.asarray(values, np.float64)).view(-1, 1, 1)
