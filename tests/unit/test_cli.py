@@ -12,10 +12,12 @@ import torch
 import yaml
 
 from checkpoint_samples import formula_state, save_checkpoint
-from modelferry import cli, commands
+from modelferry import cli
 from modelferry.cli import main
+from modelferry.commands import reports
 from modelferry.families import load_family
-from modelferry.records import Manifest, Validation
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 
 CAMPAIGN: dict[str, Any] = {
     "family": "charged_higgs_particlenet",
@@ -363,7 +365,7 @@ def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
         """Break."""
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(commands, "models", broken)
+    monkeypatch.setattr(reports, "models", broken)
     line = fails("models")
     assert "RuntimeError: first line" in line
     assert "logs/modelferry.log" in line

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelferry.config import Config
-from modelferry.config_file import parse_config, read_config
+from modelferry.config.file import parse_config, read_config
 from modelferry.errors import ConfigError, ModelferryError
 from modelferry.formats import load_format
 from modelferry.plan import Plan

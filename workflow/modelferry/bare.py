@@ -14,8 +14,9 @@ from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, sta
 from modelferry.checkpoints import facts_beside, fit, load_state_dict
 from modelferry.errors import ArtifactError, ConfigError, ContractError
 from modelferry.families import Family, load_family
+from modelferry.files import temporary_name
 from modelferry.formats import load_format
-from modelferry.records import Tolerance, temporary_name
+from modelferry.tolerances import Tolerance
 from modelferry.transforms import resolve_transforms
 
 if TYPE_CHECKING:

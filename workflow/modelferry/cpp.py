@@ -23,7 +23,7 @@ from modelferry import paths
 from modelferry.digests import digest_of, sha256_of_file
 from modelferry.environment import installed
 from modelferry.errors import ArtifactError
-from modelferry.records import temporary_name
+from modelferry.files import temporary_name
 
 SOURCES = Path(__file__).resolve().parents[1] / "cpp"
 RUNNER = "bin/modelferry-run"

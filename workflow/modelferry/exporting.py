@@ -12,13 +12,15 @@ from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.families import Family
+from modelferry.files import temporary_name
 from modelferry.formats import load_format
-from modelferry.records import FileFacts, Manifest, Template, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Manifest, Template
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 
 def export_model(planned: PlannedModel, export: str) -> Manifest:

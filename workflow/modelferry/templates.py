@@ -10,12 +10,14 @@ from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.families import Family, load_family
+from modelferry.files import temporary_name
 from modelferry.formats import load_format
-from modelferry.records import FileFacts, Template, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Template
 from modelferry.transforms import APPROXIMATIONS
 
 if TYPE_CHECKING:
-    from modelferry.plan import TemplateSpec
+    from modelferry.plan.templates import TemplateSpec
 
 EXAMPLE_SEED = 20
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from modelferry.contract import Contract, Dimension, Tensor
-from modelferry.records import (
-    Environment,
-    Exactness,
-    Status,
+from modelferry.records import Environment, Exactness, Status
+from modelferry.records.summary import (
     Summary,
     SummaryArtifact,
     SummaryBenchmark,
@@ -15,8 +13,8 @@ from modelferry.records import (
     SummaryModel,
     SummaryTemplate,
     SummaryValidation,
-    Tolerance,
-)  # fmt: skip
+)
+from modelferry.tolerances import Tolerance
 
 ARCHITECTURE = "a1b2c3d4e5f6" * 5 + "0123"
 FEATURES = ("E", "Px", "Py", "Pz", "charge", "isMuon", "isElectron", "isJet", "isBjet")

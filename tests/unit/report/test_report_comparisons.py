@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import CONTRACTS, six, summary
 
-from modelferry.records import Sketch, SummaryComparison
+from modelferry.records.summary import SummaryComparison
+from modelferry.records.validation import Sketch
 from modelferry.report.comparisons import FLOAT32, FLOAT64, compare, matrix
 from modelferry.report.markdown import render
 from modelferry.sketch import VALUES, apart, differences

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 from report_samples import CONTRACTS, failed, missing, model, six, summary
 
-from modelferry.records import Summary
+from modelferry.records.summary import Summary
 from modelferry.report.changes import changes
 from modelferry.report.markdown import headline, render
 from modelferry.report.stage import write_report

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.records import Tolerance
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import (
     Outputs,
     area_under_curve,

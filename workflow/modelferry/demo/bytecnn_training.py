@@ -19,7 +19,8 @@ from torch import nn
 from modelferry import environment
 from modelferry.events import EventSet
 from modelferry.families.bytecnn import FAMILY
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.files import temporary_name
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, LEARNING_RATE = 3, 32, 4e-3

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from modelferry import environment
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.files import temporary_name
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH = 15, 64

@@ -18,9 +18,10 @@ from torch import nn
 from modelferry import environment
 from modelferry.contract import Arrays
 from modelferry.events.jetclass import read_chunks
+from modelferry.files import temporary_name
 from modelferry.jets import JetFamily
 from modelferry.preparation import Card, prepare
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, PEAK = 4, 48, 5e-3

@@ -12,7 +12,8 @@ from modelferry.contract import Arrays
 from modelferry.demo import Axes
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.files import temporary_name
+from modelferry.records.demo import DemoTraining
 
 GROUP, MEMBER = "digits", "digits.npz"
 INPUT = "image"

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from modelferry.errors import EventFileError
+from modelferry.files import temporary_name
 from modelferry.preparation.columns import Jagged, Value
-from modelferry.records import temporary_name
 
 CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 """Class names in JetClass's order; the position is the label."""

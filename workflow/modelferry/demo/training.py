@@ -23,8 +23,9 @@ from tqdm import tqdm
 from modelferry import environment
 from modelferry.events import EventSet
 from modelferry.events.edges import delta_r_edges
+from modelferry.files import temporary_name
 from modelferry.networks.charged_higgs_reference import ParticleNet
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.records.demo import DemoTraining
 
 
 @dataclass(frozen=True)

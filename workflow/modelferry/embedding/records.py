@@ -138,6 +138,3 @@ class Exploration(Record):
     models: tuple[ExploredModel, ...]
     comparisons: tuple[EmbeddingComparison, ...]
     seconds: float
-
-
-WRITTEN: tuple[type[Record], ...] = (EmbeddedFile, Embeddings, Exploration)

@@ -23,9 +23,12 @@ from modelferry.errors import ArtifactError, EventFileError
 from modelferry.events.counts import NO_OUTPUT, NOT_SELECTED, Counts
 from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
 from modelferry.families import load_family
+from modelferry.files import temporary_name
 from modelferry.formats import load_format
 from modelferry.preparation import Card, prepare
-from modelferry.records import FileFacts, Manifest, Validation, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 
 if TYPE_CHECKING:
     from modelferry.embedding.plan import JetPlan

@@ -19,7 +19,8 @@ from modelferry import paths
 from modelferry.digests import sha256_of_file
 from modelferry.embedding.records import EmbeddedFile, Embeddings, EmbeddingTable
 from modelferry.errors import ArtifactError
-from modelferry.records import FileFacts, temporary_name
+from modelferry.files import temporary_name
+from modelferry.records import FileFacts
 
 if TYPE_CHECKING:
     from modelferry.embedding.plan import JetPlan

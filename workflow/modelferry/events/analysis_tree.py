@@ -15,7 +15,7 @@ import numpy as np
 import uproot
 
 from modelferry.events.root_file import TREE, opened_tree, require_branches
-from modelferry.records import temporary_name
+from modelferry.files import temporary_name
 
 SCALARS = {
     "gen_weight": "genWeight",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelferry.records import SummaryArtifact, SummaryModel
+from modelferry.records.summary import SummaryArtifact, SummaryModel
 from modelferry.report.cells import code, decimal, plural
 from modelferry.report.latency import EAGER, Latency, at_working_point, working_point
 from modelferry.report.loading import legacy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from modelferry.records import SummaryModel
+from modelferry.records.summary import SummaryModel
 from modelferry.report.cells import NOTHING, code, count, decimal, plural, prose, scientific, span, table
 from modelferry.report.names import artifact_of, by_campaign, channel, export_title, exports
 from modelferry.report.tables import validations

@@ -9,7 +9,7 @@ from modelferry import paths
 from modelferry.embedding.records import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.errors import ArtifactError
 from modelferry.plan import Plan
-from modelferry.records import SummaryExploration
+from modelferry.records.summary import SummaryExploration
 from modelferry.report import embedding_figures as figures
 from modelferry.report.cells import NOTHING, code, count, decimal, pairs, plural, prose, table
 from modelferry.report.names import FIRST_PAGE, page_stem

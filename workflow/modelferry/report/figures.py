@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelferry.records import Summary, SummaryModel
+from modelferry.records.summary import Summary, SummaryModel
 from modelferry.report import style
 from modelferry.report.cells import decimal
 from modelferry.report.differences import Difference, differences

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from modelferry.records import SummaryBenchmark, SummaryModel
+from modelferry.records.summary import SummaryBenchmark, SummaryModel
 from modelferry.report.names import size_noun
 
 EAGER = "eager"

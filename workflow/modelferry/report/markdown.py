@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelferry.contract import Contract
-from modelferry.records import Summary, SummaryModel
+from modelferry.records.summary import Summary, SummaryModel
 from modelferry.report import aggregates, embeddings, failures, figures, loading, probes, tables
 from modelferry.report.advice import advice
 from modelferry.report.cells import details, pairs, plural, prose, table

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from modelferry.families import load_family
-from modelferry.records import SummaryArtifact, SummaryModel
+from modelferry.records.summary import SummaryArtifact, SummaryModel
 
 LARGE = 20
 """Above so many models a campaign has a page of its own, and only worst and median stand on the first page."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from modelferry import paths
 from modelferry.contract import Contract
+from modelferry.files import write_text
 from modelferry.plan import Plan
-from modelferry.records import Summary, write_text
+from modelferry.records.summary import Summary
 from modelferry.report import embedding_figures, figures
 from modelferry.report.changes import changes
 from modelferry.report.collect import collect

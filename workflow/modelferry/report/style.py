@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from modelferry.records import temporary_name
+from modelferry.files import temporary_name
 
 WIDTH = 8.0
 DPI = 150

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modelferry.records import (
-    SummaryArtifact,
-    SummaryControl,
-    SummaryModel,
-    SummaryTemplate,
-    SummaryValidation,
-)  # fmt: skip
+from modelferry.records.summary import SummaryArtifact, SummaryControl, SummaryModel, SummaryTemplate, SummaryValidation
 from modelferry.report.cells import (
     NOTHING,
     code,

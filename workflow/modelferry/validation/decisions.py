@@ -10,7 +10,7 @@ import numpy as np
 
 from modelferry.contract import Contract
 from modelferry.events import UNKNOWN
-from modelferry.records import ClassPair
+from modelferry.records.validation import ClassPair
 from modelferry.validation.compare import Outputs, area_under_curve, softmax
 
 THRESHOLD = 0.5

@@ -21,9 +21,11 @@ from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.exporting import trained_weights
 from modelferry.families import Family
+from modelferry.files import temporary_name
 from modelferry.formats import Format, load_format
-from modelferry.records import Manifest, Tolerance, temporary_name
+from modelferry.records.export import Manifest
 from modelferry.running import INPUT, outputs_of_modules
+from modelferry.tolerances import Tolerance
 from modelferry.transforms import APPROXIMATIONS
 from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.compare import by_event
@@ -36,7 +38,8 @@ from modelferry.validation.verdict import Judgement
 from modelferry.validation.weights_inside import altered, describe
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel, TemplateSpec
+    from modelferry.plan.models import PlannedModel
+    from modelferry.plan.templates import TemplateSpec
 
 EXACT, ROUNDED = 1e-9, 1e-5
 """By so much of its largest value a layer may differ: in float64, and where weights or values are of float32."""

@@ -8,11 +8,13 @@ from itertools import groupby
 
 import numpy as np
 
-from modelferry.config import Validation as Settings
+from modelferry.config.sections import Validation as Settings
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Exactness, IllConditioned, OutsideCase, PropertyResult, ShapePoint, Tolerance
+from modelferry.records import Exactness
+from modelferry.records.validation import IllConditioned, OutsideCase, PropertyResult, ShapePoint
+from modelferry.tolerances import Tolerance
 from modelferry.validation.attempt import Attempt, attempt
 from modelferry.validation.compare import Outputs, within
 from modelferry.validation.decisions import Decisions, decide, score_shift

@@ -13,7 +13,7 @@ import numpy as np
 
 from modelferry.contract import Arrays
 from modelferry.errors import ArtifactError
-from modelferry.records import temporary_name
+from modelferry.files import temporary_name
 from modelferry.validation.probes import MIXED, NOT_FINITE, REAL, Probe
 
 

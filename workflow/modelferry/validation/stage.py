@@ -19,9 +19,11 @@ from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.exporting import trained_weights
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Control, Manifest, Template, Tolerance, Validation
+from modelferry.records.export import Manifest, Template
+from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
 from modelferry.sketch import sketch
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import by_event
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
@@ -34,7 +36,8 @@ from modelferry.validation.weights_inside import altered
 from modelferry.validation.weights_inside import describe as weights_reason
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel, TemplateSpec
+    from modelferry.plan.models import PlannedModel
+    from modelferry.plan.templates import TemplateSpec
 
 
 def validate_artifact(
