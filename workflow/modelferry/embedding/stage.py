@@ -23,7 +23,7 @@ from modelferry.errors import ArtifactError, EventFileError
 from modelferry.events.counts import NO_OUTPUT, NOT_SELECTED, Counts
 from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
 from modelferry.families import load_family
-from modelferry.files import temporary_name
+from modelferry.files import replacing
 from modelferry.formats import load_format
 from modelferry.preparation import Card, prepare
 from modelferry.records import FileFacts
@@ -61,12 +61,8 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     started = time.perf_counter()
     counts = Counts()
     out = Path(paths.embedding_part(planned.id, part))
-    temporary = temporary_name(out)
-    try:
+    with replacing(out) as temporary:
         _write(temporary, planned, manifest, source, counts)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     record = EmbeddedFile(
         model=planned.id,
         export=planned.export,
@@ -76,7 +72,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
         validated=validated,
         card_sha256=planned.card_sha256,
         batch=planned.embed.batch,
-        file=_facts(source),
+        file=FileFacts.of(source),
         jets=counts.read,
         kept=counts.kept,
         left_out=dict(counts.left_out),
@@ -193,12 +189,8 @@ def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) ->
     part = path.with_suffix(".parquet")
     asked = (manifest.artifact.sha256, planned.card_sha256, planned.embed.batch)
     made = (record.artifact_sha256, record.card_sha256, record.batch)
-    same = part.is_file() and source.is_file() and made == asked and record.file == _facts(source)
+    same = part.is_file() and source.is_file() and made == asked and record.file == FileFacts.of(source)
     return record if same else None
-
-
-def _facts(path: Path) -> FileFacts:
-    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
 
 
 def _facts_of(manifest: Manifest) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError
 from modelferry.files import write_text
 
@@ -67,3 +68,8 @@ class FileFacts(Part):
     path: str
     bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, path: Path | str) -> Self:
+        """Return the facts of the file at `path`."""
+        return cls(path=str(path), bytes=Path(path).stat().st_size, sha256=sha256_of_file(path))

@@ -7,35 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from modelferry.records import Environment, Exactness, Part, Record, Status
 from modelferry.records.benchmark import Timing
-from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint
-from modelferry.tolerances import Tolerance
+from modelferry.records.validation import OutsideCase, RuntimeVerdict, ShapePoint
 
 
-class SummaryValidation(Part):
-    """One runtime's verdict on an artifact."""
-
-    runtime: str
-    status: Status
-    reason: str
-    events: int
-    tolerance: Tolerance
-    max_abs_diff: float
-    max_rel_diff: float
-    max_ulps: int
-    smallest_rtol: float
-    error_float64: float
-    reference_error_float64: float
-    error_ratio_float64: float
-    argmax_flips: int
-    max_score_shift: float
-    labelled_events: int = 0
-    labelled_argmax_flips: int = 0
-    labelled_max_score_shift: float = 0.0
-    ill_conditioned: int
-    delta_auc: float | None
-    weights_compared: int
-    class_pairs: tuple[ClassPair, ...] = ()
-    properties: tuple[PropertyResult, ...] = ()
+class SummaryValidation(RuntimeVerdict):
+    """A validation as the summary has it."""
 
 
 class SummaryBenchmark(Timing):

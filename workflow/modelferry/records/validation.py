@@ -92,15 +92,22 @@ class Sketch(Part):
     differences: str
 
 
-class Validation(Record):
-    """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime."""
+class Decisions(Part):
+    """What an artifact does to decisions, on all events and on those whose class is known; `delta_auc` is the worst."""
 
-    model: str
-    format: str
-    layout: str
+    argmax_flips: int
+    max_score_shift: float
+    labelled_events: int
+    labelled_argmax_flips: int
+    labelled_max_score_shift: float
+    delta_auc: float | None
+    class_pairs: tuple[ClassPair, ...]
+
+
+class RuntimeVerdict(Decisions):
+    """One runtime's verdict on an artifact, with the numbers that it rests on."""
+
     runtime: str
-    artifact_sha256: str
-    exactness: Exactness
     status: Status
     reason: str
     tolerance: Tolerance
@@ -112,21 +119,24 @@ class Validation(Record):
     reference_error_float64: float
     error_ratio_float64: float
     smallest_rtol: float
+    weights_compared: int
+    ill_conditioned: int
+    properties: tuple[PropertyResult, ...]
+
+
+class Validation(RuntimeVerdict, Record):
+    """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime."""
+
+    model: str
+    format: str
+    layout: str
+    artifact_sha256: str
+    exactness: Exactness
     smallest_atol: float
     deployable_max_abs_diff: float
-    weights_compared: int
     sketch: Sketch
     shapes: tuple[ShapePoint, ...]
     outside: tuple[OutsideCase, ...]
-    properties: tuple[PropertyResult, ...]
-    argmax_flips: int
-    max_score_shift: float
-    labelled_events: int
-    labelled_argmax_flips: int
-    labelled_max_score_shift: float
-    delta_auc: float | None
-    class_pairs: tuple[ClassPair, ...]
-    ill_conditioned: int
     ill_conditioned_events: tuple[IllConditioned, ...]
     controls: tuple[Control, ...]
     seconds: float

@@ -21,7 +21,7 @@ from modelferry.contract import Arrays, Contract
 from modelferry.digests import sha256_of_file
 from modelferry.exporting import trained_weights
 from modelferry.families import Family
-from modelferry.files import temporary_name
+from modelferry.files import write_arrays
 from modelferry.formats import Format, load_format
 from modelferry.records.export import Manifest
 from modelferry.running import INPUT, outputs_of_modules
@@ -111,10 +111,7 @@ def save(path: Path, family: Family, contract: Contract, recording: Recording, a
         arrays[f"artifact.{name}"] = values[worst.event]
         arrays[f"reference.float32.{name}"] = recording.float32[name][worst.event]
         arrays[f"reference.float64.{name}"] = recording.float64[name][worst.event]
-    temporary = temporary_name(path)
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
+    write_arrays(path, arrays)
 
 
 def compared(

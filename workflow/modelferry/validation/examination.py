@@ -13,11 +13,11 @@ from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records import Exactness
-from modelferry.records.validation import IllConditioned, OutsideCase, PropertyResult, ShapePoint
+from modelferry.records.validation import Decisions, IllConditioned, OutsideCase, PropertyResult, ShapePoint
 from modelferry.tolerances import Tolerance
 from modelferry.validation.attempt import Attempt, attempt
 from modelferry.validation.compare import Outputs, within
-from modelferry.validation.decisions import Decisions, decide, score_shift
+from modelferry.validation.decisions import decide, score_shift
 from modelferry.validation.outside import not_finite, reject_all
 from modelferry.validation.properties import measure
 from modelferry.validation.recording import Recording
