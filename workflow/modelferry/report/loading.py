@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from string import Template
 
 from modelferry.contract import Contract, Tensor
+from modelferry.records.summary import SummaryArtifact
+from modelferry.report.cells import details, prose
 from modelferry.source.text import identifier
 
 
@@ -133,6 +135,22 @@ _CPP_DTYPES: dict[str, str] = {
     "float64": "torch::kFloat64", "float32": "torch::kFloat32", "bfloat16": "torch::kBFloat16",
     "int64": "torch::kInt64", "int32": "torch::kInt32", "uint8": "torch::kUInt8", "bool": "torch::kBool",
 }  # fmt: skip
+
+
+FENCES = {"Python": "python", "C++": "cpp"}
+
+
+def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> str:
+    """Return how an artifact is loaded in each language, folded; empty for a format without a snippet."""
+    name, path = artifact.format, artifact.path
+    texts = {"Python": python(name, path, contract), "C++": cpp(name, path, contract)}
+    blocks = [f"```{FENCES[language]}\n{text}\n```" for language, text in texts.items() if text]
+    if not blocks:
+        return ""
+    blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
+    blocks += [f"{legacy(name)}."] if legacy(name) else []
+    languages = " and ".join(language for language, text in texts.items() if text)
+    return details(f"{whose}{prose(name)}, {prose(artifact.layout)} layout: {languages}", "\n\n".join(blocks))
 
 
 def python(format_: str, path: str, contract: Contract) -> str:

@@ -15,7 +15,8 @@ from modelferry.report.changes import changes
 from modelferry.report.collect import collect
 from modelferry.report.embeddings import Explored, collect_explorations, summarised
 from modelferry.report.history import previous_report
-from modelferry.report.markdown import MARK, render
+from modelferry.report.layout import MARK
+from modelferry.report.markdown import render
 
 FIGURES = "figures"
 
