@@ -8,7 +8,7 @@ from statistics import median
 from modelferry.contract import Contract
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 from modelferry.report.cells import NOTHING, code, count, decimal, plural, prose, scientific, some, span, table
-from modelferry.report.latency import INTERVAL, at_working_point, label, working_point
+from modelferry.report.latency import INTERVAL, at_working_point, spelled, working_point
 from modelferry.report.names import artifact_of, channel, export_title, exports
 from modelferry.report.specification import contracts_of
 from modelferry.report.tables import validations
@@ -132,7 +132,7 @@ def latencies(groups: Groups) -> str:
         [
             prose(campaign),
             str(working_point(models)),
-            label(row.export),
+            spelled(row.export),
             row.runtime,
             decimal(row.p50),
             f"{decimal(row.low)} to {decimal(row.high)}",

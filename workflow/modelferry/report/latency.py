@@ -64,7 +64,7 @@ class Point:
         return f"{events}{size}, {'one thread' if self.threads == 1 else f'{self.threads} threads'}"
 
 
-def label(export: str) -> str:
+def spelled(export: str) -> str:
     """Return what tables and figures call an export, or the reference."""
     return "eager, as trained" if export == EAGER else export
 

@@ -17,7 +17,7 @@ from modelferry.report.cells import (
     span,
     table,
 )  # fmt: skip
-from modelferry.report.latency import at_working_point, label, measured
+from modelferry.report.latency import at_working_point, measured, spelled
 from modelferry.report.names import artifact_of, channel, export_title, exports, short_names, size_noun
 
 BYTES_A_FLOAT32 = 4
@@ -173,7 +173,7 @@ def benchmark(models: Sequence[SummaryModel]) -> str:
     """Return the latencies at the working point, one row per export and runtime: medians over the models."""
     rows = [
         [
-            label(row.export),
+            spelled(row.export),
             row.runtime,
             decimal(row.p50),
             f"{decimal(row.low)} to {decimal(row.high)}",
@@ -199,7 +199,7 @@ def all_latencies(models: Sequence[SummaryModel]) -> str:
     rows = [
         [
             code(names[model.id]),
-            label(export),
+            spelled(export),
             row.runtime,
             count(row.threads),
             count(row.batch),
