@@ -99,7 +99,7 @@ def build() -> Path:
 def _build(prefix: Path) -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="modelferry-cpp-") as folder:
-        made, installed_to = Path(folder) / "build", prefix.with_name(f".{prefix.name}.{os.getpid()}.part")
+        made, installed_to = Path(folder) / "build", temporary_name(prefix)
         python = f"-DPython_EXECUTABLE={sys.executable}"
         _cmake_run("-S", str(SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={_compiler()}")
         _cmake_run("--build", str(made), "--parallel", str(len(os.sched_getaffinity(0))))

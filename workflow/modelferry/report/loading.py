@@ -20,14 +20,16 @@ class Snippet:
     legacy: str = ""
 
 
-_PYTHON_TORCHSCRIPT = Template("""\
+def _python_torch(load: str) -> Template:
+    return Template(f"""\
 import torch
 
-network = torch.jit.load("$path", map_location="cpu").eval()
+network = {load}
 $python_inputs
 with torch.inference_mode():
     $output = network($arguments)
 $python_after""")
+
 
 _CPP_TORCHSCRIPT = Template("""\
 #include <torch/script.h>
@@ -42,24 +44,6 @@ $cpp_inputs
   const $cpp_type $output = network.forward({$arguments})$cpp_cast;
 $cpp_after
 }""")
-
-_PYTHON_TORCH_EXPORT = Template("""\
-import torch
-
-network = torch.export.load("$path").module()
-$python_inputs
-with torch.inference_mode():
-    $output = network($arguments)
-$python_after""")
-
-_PYTHON_AOTINDUCTOR = Template("""\
-import torch
-
-network = torch._inductor.aoti_load_package("$path")
-$python_inputs
-with torch.inference_mode():
-    $output = network($arguments)
-$python_after""")
 
 _CPP_AOTINDUCTOR = Template("""\
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -112,17 +96,17 @@ int main() {
 }""")
 
 SNIPPETS: dict[str, Snippet] = {
-    "aotinductor": Snippet(python=_PYTHON_AOTINDUCTOR, cpp=_CPP_AOTINDUCTOR),
+    "aotinductor": Snippet(_python_torch('torch._inductor.aoti_load_package("$path")'), _CPP_AOTINDUCTOR),
     "cpp": Snippet(cpp=_CPP_HEADER),
     "json": Snippet(python=_PYTHON_JSON),
     "onnx": Snippet(python=_PYTHON_ONNX),
     "ort": Snippet(python=_PYTHON_ONNX),
     "python": Snippet(python=_PYTHON_MODULE),
     "quantized": Snippet(python=_PYTHON_ONNX),
-    "torch_export": Snippet(python=_PYTHON_TORCH_EXPORT),
+    "torch_export": Snippet(_python_torch('torch.export.load("$path").module()')),
     "torchscript": Snippet(
-        python=_PYTHON_TORCHSCRIPT,
-        cpp=_CPP_TORCHSCRIPT,
+        _python_torch('torch.jit.load("$path", map_location="cpu").eval()'),
+        _CPP_TORCHSCRIPT,
         legacy="TorchScript is deprecated since PyTorch 2.9: a legacy format, for analyses that load it already",
     ),
 }

@@ -43,18 +43,7 @@ def write_report(
 ) -> list[Path]:
     """Write the report into `folder` and remove pages and figures that an earlier report left; return what was written.
 
-    Parameters
-    ----------
-    summary
-        All facts.
-    contracts
-        The input contracts by ``campaign/layout``.
-    previous
-        The summary of the report before, or None if this is the first.
-    folder
-        Where the report goes; made if need be.
-    explored
-        What was found in embeddings, by campaign.
+    `contracts` are by ``campaign/layout``; `previous` is the report before, or None if this is the first.
     """
     drawn = figures.draw(summary, folder / FIGURES)
     relative = [path.relative_to(folder) for path in drawn]

@@ -28,7 +28,6 @@ from modelferry.validation.compare import by_event
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.examination import examine
-from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording, ordinary
 from modelferry.validation.resemblance import resembling
 from modelferry.validation.verdict import with_bitwise, with_controls, with_findings
@@ -121,12 +120,6 @@ def validate_artifact(
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
     )
-
-
-def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence[Probe]) -> Arrays:
-    """Return the outputs of a loaded artifact on all probes by name, one row an event."""
-    rows = [run(family.collate(probe.events, contract.layout)) for probe in probes]
-    return {tensor.name: by_event(np.concatenate([row[tensor.name] for row in rows])) for tensor in contract.outputs}
 
 
 def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
