@@ -58,19 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> Parser:
-    common = Parser(add_help=False)
-    common.add_argument("--config", help="config file (default: config.yaml)")
-    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
-    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
-    chosen = Parser(add_help=False, parents=[common])
-    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
-    chosen.add_argument("--all", action="store_true", help="all models")
-    for axis in _axes(config):
-        if f"--{axis}" in chosen._option_string_actions or axis in TAKEN:
-            continue
-        chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
-    chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
-
+    common, chosen = _shared(arguments)
     parser = Parser(prog="modelferry", description=commands.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -82,32 +70,13 @@ def _parser(arguments: Sequence[str]) -> Parser:
         return added
 
     add("models", reports.models, common)
-    export = add("export", exports.export, chosen)
-    export.add_argument("checkpoint", nargs="?", help="path of a checkpoint, instead of models of the config")
-    bare = export.add_argument_group(
-        "for a checkpoint given by its path", "formats are json and python (both) if none is given"
-    )
-    bare.add_argument("--name", help="name of the network (default: the checkpoint's own, or its file's)")
-    bare.add_argument("--version", help="version of the network (default: the checkpoint's own, or 1.0.0)")
-    bare.add_argument("--accuracy", type=accuracy, help="its accuracy, from 0 to 1 (default: the checkpoint's own)")
-    bare.add_argument("--output-dir", default=".", metavar="FOLDER", help="where files go (default: here)")
-    bare.add_argument("--family", default="bytecnn", help="family of the network (default: %(default)s)")
-    bare.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
-    )
-    bare.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
-    validate = add("validate", validations.validate, chosen)
-    validate.add_argument("artifact", nargs="*", help="paths of artifacts, instead of models")
-    validate.add_argument("--runtime", help="in this runtime only")
-    validate.add_argument("--rtol", type=float, help="relative tolerance instead of the config's")
-    validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
-    validate.add_argument("--events", type=int, help="number of events instead of the config's")
-    validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
+    _add_export(add("export", exports.export, chosen))
+    _add_validate(add("validate", validations.validate, chosen))
     diagnose = add("diagnose", validations.diagnose, common)
     diagnose.add_argument("id", metavar="ID", help="id of a model")
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
-    shown = add("event", validations.event, chosen)
-    shown.add_argument("number", type=int, help="number of the event in the model's recording")
+    event = add("event", validations.event, chosen)
+    event.add_argument("number", type=int, help="number of the event in the model's recording")
     add("benchmark", benchmarks.benchmark, chosen)
     embed = add("embed", jets.embed, chosen)
     embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
@@ -129,6 +98,47 @@ def _parser(arguments: Sequence[str]) -> Parser:
     for added in subparsers.choices.values():
         added.set_defaults(known=tuple(added._option_string_actions))
     return parser
+
+
+def _shared(arguments: Sequence[str]) -> tuple[Parser, Parser]:
+    """Return the options of all commands, and with them those that choose models, by the axes of the config."""
+    common = Parser(add_help=False)
+    common.add_argument("--config", help="config file (default: config.yaml)")
+    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
+    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
+    chosen = Parser(add_help=False, parents=[common])
+    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
+    chosen.add_argument("--all", action="store_true", help="all models")
+    for axis in _axes(config):
+        if f"--{axis}" not in chosen._option_string_actions and axis not in TAKEN:
+            chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
+    chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
+    return common, chosen
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("checkpoint", nargs="?", help="path of a checkpoint, instead of models of the config")
+    bare = export.add_argument_group(
+        "for a checkpoint given by its path", "formats are json and python (both) if none is given"
+    )
+    bare.add_argument("--name", help="name of the network (default: the checkpoint's own, or its file's)")
+    bare.add_argument("--version", help="version of the network (default: the checkpoint's own, or 1.0.0)")
+    bare.add_argument("--accuracy", type=accuracy, help="its accuracy, from 0 to 1 (default: the checkpoint's own)")
+    bare.add_argument("--output-dir", default=".", metavar="FOLDER", help="where files go (default: here)")
+    bare.add_argument("--family", default="bytecnn", help="family of the network (default: %(default)s)")
+    bare.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
+    )
+    bare.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
+
+
+def _add_validate(validate: argparse.ArgumentParser) -> None:
+    validate.add_argument("artifact", nargs="*", help="paths of artifacts, instead of models")
+    validate.add_argument("--runtime", help="in this runtime only")
+    validate.add_argument("--rtol", type=float, help="relative tolerance instead of the config's")
+    validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
+    validate.add_argument("--events", type=int, help="number of events instead of the config's")
+    validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
 
 
 def accuracy(text: str) -> str:
