@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from modelferry import paths
 from modelferry.commands.jobs import chosen, chosen_exports, for_each, for_each_model, plan_of, reported
-from modelferry.digests import sha256_of_file
 from modelferry.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
@@ -89,7 +88,7 @@ def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str
         if not path.is_file():
             raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
         manifest = Manifest.read(path.parent / "manifest.json")
-        if not path.samefile(manifest.artifact.path) or sha256_of_file(path) != manifest.artifact.sha256:
+        if not manifest.artifact.intact or not path.samefile(manifest.artifact.path):
             raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
         yield plan.model(manifest.model), manifest.export
 

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from modelferry import paths
-from modelferry.digests import sha256_of_file
 from modelferry.embedding.inference import Embedder
 from modelferry.embedding.records import EmbeddedFile
 from modelferry.environment import describe
@@ -45,7 +44,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     Raises
     ------
     ArtifactError
-        If the artifact is missing, is not what its manifest says, or did not pass its validation.
+        If the artifact is missing, is not the file that its manifest describes, or did not pass its validation.
     EventFileError
         If the file of jets is not what it should be.
     """
@@ -163,8 +162,8 @@ def _check(manifest: Manifest) -> None:
     path = Path(manifest.artifact.path)
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", "export it first")
-    if sha256_of_file(path) != manifest.artifact.sha256:
-        raise ArtifactError(f"{path} is not what its manifest says", "export it again")
+    if not manifest.artifact.intact:
+        raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
 
 
 def _validated(planned: JetPlan, manifest: Manifest) -> bool:

@@ -73,3 +73,8 @@ class FileFacts(Part):
     def of(cls, path: Path | str) -> Self:
         """Return the facts of the file at `path`."""
         return cls(path=str(path), bytes=Path(path).stat().st_size, sha256=sha256_of_file(path))
+
+    @property
+    def intact(self) -> bool:
+        """Whether the file is there, with these very bytes."""
+        return Path(self.path).is_file() and sha256_of_file(self.path) == self.sha256

@@ -13,7 +13,6 @@ import torch
 from modelferry import paths
 from modelferry.checkpoints import fit
 from modelferry.contract import Arrays, Contract
-from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.exporting import trained_weights
@@ -156,7 +155,7 @@ def another_fold(
 
 
 def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
-    if not path.is_file() or sha256_of_file(path) != manifest.artifact.sha256:
+    if not manifest.artifact.intact:
         raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
     if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
         raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
