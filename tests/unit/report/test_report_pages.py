@@ -177,3 +177,9 @@ def test_runtime_that_is_not_run_says_what_to_install() -> None:
     found = summary(six()).model_copy(update={"runtimes_not_run": {"cpp": "no C++ compiler; install g++ and cmake"}})
     assert "cpp: not run (no C++ compiler; install g++ and cmake)" in first_page(found)
     assert "not run" not in first_page(summary(six()))
+
+
+@pytest.mark.parametrize("name", ["summary", "README", "embeddings-jets"])
+def test_page_of_a_campaign_takes_the_place_of_no_other(name: str) -> None:
+    pages = render(summary([*six(campaign=name), *six(campaign="jets")]), CONTRACTS, [], [])
+    assert pages.keys() == {"summary.md", f"campaign-{name}.md", "jets.md"}

@@ -12,7 +12,9 @@ LARGE = 20
 """Above so many models even a single campaign has a page of its own, and the first one only medians and the worst."""
 
 FIRST_PAGE = "summary.md"
-_TAKEN = {"summary", "readme"}
+EMBEDDINGS = "embeddings-"
+"""How the names of pages and figures of embeddings start."""
+_TAKEN = re.compile(rf"summary$|readme$|{EMBEDDINGS}", re.IGNORECASE)
 
 
 def by_campaign(models: Sequence[SummaryModel]) -> dict[str, list[SummaryModel]]:
@@ -33,7 +35,7 @@ def pages(models: Sequence[SummaryModel]) -> dict[str, str]:
 def page_name(campaign: str) -> str:
     """Return the file name of a campaign's page."""
     stem = page_stem(campaign)
-    return f"campaign-{stem}.md" if stem.lower() in _TAKEN else f"{stem}.md"
+    return f"campaign-{stem}.md" if _TAKEN.match(stem) else f"{stem}.md"
 
 
 def page_stem(campaign: str) -> str:

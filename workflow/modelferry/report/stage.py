@@ -17,6 +17,7 @@ from modelferry.report.embeddings import Explored, collect_explorations, summari
 from modelferry.report.history import previous_report
 from modelferry.report.layout import MARK
 from modelferry.report.markdown import render
+from modelferry.report.names import EMBEDDINGS
 
 FIGURES = "figures"
 
@@ -62,5 +63,5 @@ def write_report(
 def _stale(folder: Path) -> list[Path]:
     """Return the pages and figures in the folder that a report wrote; nothing else may ever be removed."""
     pages = [path for path in folder.glob("*.md") if path.read_text(errors="replace").startswith(MARK)]
-    of_embeddings = (folder / FIGURES).glob(f"{embedding_figures.PREFIX}*.png")
+    of_embeddings = (folder / FIGURES).glob(f"{EMBEDDINGS}*.png")
     return [*pages, *(folder / FIGURES / name for name in figures.TITLES), *of_embeddings]
