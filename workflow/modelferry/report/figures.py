@@ -62,7 +62,7 @@ def _title(campaign: str, models: Sequence[SummaryModel], fixed: str) -> str:
 def _more(figure: Any, groups: Sequence[object]) -> None:
     left = len(groups) - style.PANELS
     if left > 0:
-        figure.supxlabel(f"and {left} more on the campaigns' pages", fontsize=8, color=style.FAINT)
+        figure.supxlabel(f"and {left} more, as tables on the campaigns' pages", fontsize=8, color=style.FAINT)
 
 
 def latency_by_format(groups: Groups) -> Any:

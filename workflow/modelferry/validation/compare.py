@@ -126,11 +126,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return scores
 
 
-def argmax_flips(outputs: Outputs) -> int:
-    """Return in how many events the artifact decides for another class than the float32 reference."""
-    return int((outputs.artifact.argmax(axis=1) != outputs.float32.argmax(axis=1)).sum())
-
-
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
     """Return the area under the ROC curve of two sets of scores: the share of pairs in the right order, ties half.
 
