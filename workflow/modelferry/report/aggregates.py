@@ -13,7 +13,7 @@ from modelferry.report.names import artifact_of, channel, export_title, exports
 from modelferry.report.specification import contracts_of
 from modelferry.report.tables import validations
 
-ROWS = 30
+ROWS = 20
 """Longer tables go on: on the page of each campaign."""
 
 Groups = Mapping[str, Sequence[SummaryModel]]
