@@ -19,8 +19,10 @@ from modelferry.config import Config
 from modelferry.environment import describe
 from modelferry.exporting import export_model
 from modelferry.networks.charged_higgs_reference import ParticleNet
-from modelferry.plan import Plan, PlannedModel
-from modelferry.records import Benchmark, BenchmarkRow, Template
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
+from modelferry.records.benchmark import Benchmark, BenchmarkRow
+from modelferry.records.export import Template
 from modelferry.templates import build_template
 
 PARTICLES, LARGE_BATCH = 20, 256

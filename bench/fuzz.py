@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modelferry.config_file import read_config
+from modelferry.config.file import read_config
 from modelferry.contract import Arrays, Contract
 from modelferry.formats import Runner, load_format
 from modelferry.plan import Plan
-from modelferry.records import Manifest
+from modelferry.records.export import Manifest
 from modelferry.validation.outside import malformed
 
 CALLS, MALFORMED = 10_000, 1_000

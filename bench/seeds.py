@@ -12,10 +12,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from modelferry.config_file import read_config
+from modelferry.config.file import read_config
 from modelferry.families import load_family
 from modelferry.formats import load_format
-from modelferry.plan import Plan, PlannedModel
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
 from modelferry.validation.examination import examine
 from modelferry.validation.reference import record_reference
 

@@ -18,7 +18,8 @@ from modelferry.exporting import export_model
 from modelferry.families import load_family
 from modelferry.formats import aotinductor, load_format
 from modelferry.networks.charged_higgs_dense import nearest
-from modelferry.plan import Plan, PlannedModel
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
 from modelferry.templates import build_template
 
 FORMATS = ("torchscript", "aotinductor")

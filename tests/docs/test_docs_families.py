@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from modelferry.records import Validation
+from modelferry.records.validation import Validation
 
 DOCUMENT = Path(__file__).parents[2] / "docs/families.md"
 

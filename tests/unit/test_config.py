@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelferry.config import Config
-from modelferry.config_file import parse_config, read_config
-from modelferry.errors import ConfigError, ModelferryError
+from modelferry.config.file import parse_config, read_config
+from modelferry.errors import ConfigError
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 from modelferry.schemas import all_schemas
@@ -246,7 +246,7 @@ def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_an_error(tmp_pa
     assert "hidden is 16 in the config but 24 in the checkpoint" in message_of(data)
 
 
-def test_default_config_is_the_campaigns_of_the_issues() -> None:
+def test_default_config_has_these_models_and_formats() -> None:
     *models, edge, zero, one, first, second = read_config(Path(__file__).parents[2] / "config.yaml").models()
     for jets in (first, second):
         assert (jets.family, jets.demo, jets.embed.files, jets.explore is None) == (
@@ -285,10 +285,6 @@ def test_schema_of_the_config_accepts_what_the_code_accepts_and_refuses_unknown_
 @pytest.mark.parametrize("name", ["ttH+bb", "a.b", "run-2", "c++"])
 def test_campaign_with_signs_in_its_name_is_accepted(name: str) -> None:
     assert Config.model_validate({"campaigns": {name: CAMPAIGN}}).models()[0].id.startswith(f"{name}/")
-
-
-def test_errors_of_the_config_are_errors_of_the_user() -> None:
-    assert issubclass(ConfigError, ModelferryError)
 
 
 def test_events_are_a_pattern_alone_or_with_options(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_code_digest_covers_a_module_of_the_user_and_its_helpers(
 
 def test_code_of_validation_does_not_depend_on_that_of_the_benchmark_or_report() -> None:
     from modelferry.digests import _closure
-    from modelferry.plan import STAGES
+    from modelferry.plan.reruns import STAGES
 
     for stage in ("template", "export", "reference", "validate"):
         reached = set(_closure([STAGES[stage]]))

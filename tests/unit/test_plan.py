@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state
-from modelferry import plan as planning
 from modelferry.config import Config
-from modelferry.plan import Plan
+from modelferry.plan import Plan, models, reruns, templates
 from modelferry.report.collect import collect
 from modelferry.runtimes import lacking
 
@@ -24,13 +23,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for fold in range(3):
         torch.save(formula_state(16, str(fold)), f"fold{fold}.pt")
-    planning.unavailable.cache_clear()
+    models.unavailable.cache_clear()
     lacking.cache_clear()
-    planning._template_spec.cache_clear()
+    templates._template_spec.cache_clear()
     yield tmp_path
-    planning.unavailable.cache_clear()
+    models.unavailable.cache_clear()
     lacking.cache_clear()
-    planning._template_spec.cache_clear()
+    templates._template_spec.cache_clear()
 
 
 def plan(**changes: object) -> Plan:
@@ -74,7 +73,7 @@ def test_another_instruction_set_needs_another_template_where_one_is_compiled_fo
 ) -> None:
     before = {spec.format: spec.variant for spec in plan().templates.values()}
     monkeypatch.setattr("modelferry.environment.isa", lambda: "made-up")
-    planning._template_spec.cache_clear()
+    templates._template_spec.cache_clear()
     after = {spec.format: spec.variant for spec in plan().templates.values()}
     assert before["aotinductor"] != after["aotinductor"]
     assert before["onnx"] == after["onnx"]
@@ -99,14 +98,12 @@ def test_without_a_compiler_the_other_formats_are_planned_and_the_report_says_wh
 
 def test_changing_a_checkpoint_changes_its_export_and_no_template() -> None:
     before = plan()
-    exports = {name: before.export_params(model, "onnx-dense") for name, model in before.models.items()}
-    templates = {key: before.template_params(spec) for key, spec in before.templates.items()}
+    exports = {name: reruns.export(model, "onnx-dense") for name, model in before.models.items()}
+    templates = {key: reruns.template(spec) for key, spec in before.templates.items()}
     torch.save(formula_state(16, "new"), "fold1.pt")
     after = plan()
-    assert {key: after.template_params(spec) for key, spec in after.templates.items()} == templates
-    changed = [
-        name for name, model in after.models.items() if after.export_params(model, "onnx-dense") != exports[name]
-    ]
+    assert {key: reruns.template(spec) for key, spec in after.templates.items()} == templates
+    changed = [name for name, model in after.models.items() if reruns.export(model, "onnx-dense") != exports[name]]
     assert changed == ["higgs/fold-1"]
 
 
@@ -114,11 +111,11 @@ def test_parameters_are_strings_with_distinct_prefixes() -> None:
     found = plan()
     model = next(iter(found.models.values()))
     for params in (
-        found.export_params(model, "onnx-dense"),
-        found.reference_params(model),
-        found.validate_params(model, "onnx-dense", "onnxruntime"),
-        found.benchmark_params(model),
-        found.report_params(),
+        reruns.export(model, "onnx-dense"),
+        reruns.reference(model),
+        reruns.validate(model, "onnx-dense", "onnxruntime"),
+        reruns.benchmark(model),
+        reruns.report(found.models),
     ):
         prefixes = [text.partition(":")[0] for text in params]
         assert len(set(prefixes)) == len(prefixes)

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from modelferry.config import Model
-from modelferry.config_file import parse_config
+from modelferry.config.file import parse_config
+from modelferry.config.models import Model
 from modelferry.errors import ConfigError
 from modelferry.selection import select
 

@@ -5,11 +5,10 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from modelferry.config import Validation
+from modelferry.config.sections import Validation
 from modelferry.contract import DType
 from modelferry.formats import format_names
-from modelferry.records import Tolerance
-from modelferry.tolerances import TABLE, tolerance_of
+from modelferry.tolerances import TABLE, Tolerance, tolerance_of
 
 
 def test_every_format_has_a_tolerance_for_every_type() -> None:

@@ -118,8 +118,9 @@ def test_changed_code_of_a_stage_re_runs_that_stage(
     assert done.would_run() == wanted
 
 
-def test_changed_code_of_the_report_re_runs_the_report_only(done: Folder) -> None:
-    edit(done, "report/markdown.py")
+@pytest.mark.parametrize("module", ["report/markdown.py", "records/summary.py"])
+def test_changed_code_of_the_report_re_runs_the_report_only(done: Folder, module: str) -> None:
+    edit(done, module)
     assert done.would_run() == END
 
 

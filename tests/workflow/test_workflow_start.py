@@ -12,7 +12,7 @@ import pytest
 from workflow_harness import END, QUICK, ROOT, SNAKEMAKE, Folder, of_model
 
 from checkpoint_samples import save_checkpoint
-from modelferry.records import Summary
+from modelferry.records.summary import Summary
 from modelferry.runtimes import runtimes_of
 
 ALPHA = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}

@@ -23,10 +23,11 @@ from modelferry.contract import Arrays, Contract
 from modelferry.detached import detached
 from modelferry.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.examples import Dynamic, at_least_two, contract_of, named_inputs
+from modelferry.files import temporary_name
 from modelferry.formats import Format, Runner, format_names, load_format
 from modelferry.outputs import return_tuple
-from modelferry.records import Tolerance, temporary_name
 from modelferry.tensors import to_array, to_tensor
+from modelferry.tolerances import Tolerance
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,9 @@ from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, sta
 from modelferry.checkpoints import facts_beside, fit, load_state_dict
 from modelferry.errors import ArtifactError, ConfigError, ContractError
 from modelferry.families import Family, load_family
+from modelferry.files import replacing
 from modelferry.formats import load_format
-from modelferry.records import Tolerance, temporary_name
+from modelferry.tolerances import Tolerance
 from modelferry.transforms import resolve_transforms
 
 if TYPE_CHECKING:
@@ -105,15 +106,11 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
         out = folder / file_name(name, model.path.stem)
         if out.exists() and out.samefile(model.path):
             raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
-        temporary = temporary_name(out).with_suffix(f".{target.extension}")
-        try:
+        with replacing(out, suffix=f".{target.extension}") as temporary:
             example = family.collate(truth.probes[0].events, layout)
             options = target.resolve_options({})
             target.export(deployable, contract, example, options, weights, model.facts, temporary)
             apart = truth.difference(temporary, name, out)
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
         yield Written(out, out.stat().st_size, apart, len(truth.labels))
 
 

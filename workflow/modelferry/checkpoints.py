@@ -77,20 +77,16 @@ def facts_beside(path: Path | str) -> dict[str, str | int | float]:
 
         content: Any = info(path)
     else:
-        import torch
-
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_content(path)
     return {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
 
 
 def hyperparameters_inside(path: Path | str) -> dict[str, Any]:
     """Return the arguments of its network that a Lightning checkpoint holds; none for any other file."""
-    import torch
-
     path = Path(path)
     if path.suffix in (SAFETENSORS, JSON):
         return {}
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = load_content(path)
     found = content.get("hyper_parameters") if isinstance(content, Mapping) else None
     return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from modelferry import commands
-from modelferry.config_file import read_config
+from modelferry.commands import benchmarks, demos, exports, jets, reports, setup, validations
+from modelferry.config.file import read_config
 from modelferry.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.version import __version__
 
@@ -57,19 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> Parser:
-    common = Parser(add_help=False)
-    common.add_argument("--config", help="config file (default: config.yaml)")
-    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
-    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
-    chosen = Parser(add_help=False, parents=[common])
-    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
-    chosen.add_argument("--all", action="store_true", help="all models")
-    for axis in _axes(config):
-        if f"--{axis}" in chosen._option_string_actions or axis in TAKEN:
-            continue
-        chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
-    chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
-
+    common, chosen = _shared(arguments)
     parser = Parser(prog="modelferry", description=commands.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -80,8 +69,54 @@ def _parser(arguments: Sequence[str]) -> Parser:
         added.set_defaults(run=run)
         return added
 
-    add("models", commands.models, common)
-    export = add("export", commands.export, chosen)
+    add("models", reports.models, common)
+    _add_export(add("export", exports.export, chosen))
+    _add_validate(add("validate", validations.validate, chosen))
+    diagnose = add("diagnose", validations.diagnose, common)
+    diagnose.add_argument("id", metavar="ID", help="id of a model")
+    diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
+    event = add("event", validations.event, chosen)
+    event.add_argument("number", type=int, help="number of the event in the model's recording")
+    add("benchmark", benchmarks.benchmark, chosen)
+    embed = add("embed", jets.embed, chosen)
+    embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
+    embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
+    embed.add_argument("--again", action="store_true", help="also what an earlier call finished")
+    add("explore", jets.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
+    add("report", reports.report, common)
+    add("verdict", reports.verdict, common)
+    add("doctor", setup.doctor, common)
+    add("template", exports.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
+    add("build-cpp", setup.build_cpp, common)
+    add("reference", validations.reference, chosen)
+    add("gate", reports.gate, common)
+    events = add("demo-events", demos.demo_events, common)
+    events.add_argument("family", help="family whose toy events are made")
+    events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
+    add("demo-train", demos.demo_train, chosen)
+    add("schemas", setup.schemas, common).add_argument("folder", help="where to write the JSON schemas")
+    for added in subparsers.choices.values():
+        added.set_defaults(known=tuple(added._option_string_actions))
+    return parser
+
+
+def _shared(arguments: Sequence[str]) -> tuple[Parser, Parser]:
+    """Return the options of all commands, and with them those that choose models, by the axes of the config."""
+    common = Parser(add_help=False)
+    common.add_argument("--config", help="config file (default: config.yaml)")
+    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
+    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
+    chosen = Parser(add_help=False, parents=[common])
+    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
+    chosen.add_argument("--all", action="store_true", help="all models")
+    for axis in _axes(config):
+        if f"--{axis}" not in chosen._option_string_actions and axis not in TAKEN:
+            chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
+    chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
+    return common, chosen
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument("checkpoint", nargs="?", help="path of a checkpoint, instead of models of the config")
     bare = export.add_argument_group(
         "for a checkpoint given by its path", "formats are json and python (both) if none is given"
@@ -95,39 +130,15 @@ def _parser(arguments: Sequence[str]) -> Parser:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
     )
     bare.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
-    validate = add("validate", commands.validate, chosen)
+
+
+def _add_validate(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("artifact", nargs="*", help="paths of artifacts, instead of models")
     validate.add_argument("--runtime", help="in this runtime only")
     validate.add_argument("--rtol", type=float, help="relative tolerance instead of the config's")
     validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
     validate.add_argument("--events", type=int, help="number of events instead of the config's")
     validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
-    diagnose = add("diagnose", commands.diagnose, common)
-    diagnose.add_argument("id", metavar="ID", help="id of a model")
-    diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
-    shown = add("event", commands.event, chosen)
-    shown.add_argument("number", type=int, help="number of the event in the model's recording")
-    add("benchmark", commands.benchmark, chosen)
-    embed = add("embed", commands.embed, chosen)
-    embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
-    embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
-    embed.add_argument("--again", action="store_true", help="also what an earlier call finished")
-    add("explore", commands.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
-    add("report", commands.report, common)
-    add("verdict", commands.verdict, common)
-    add("doctor", commands.doctor, common)
-    add("template", commands.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
-    add("build-cpp", commands.build_cpp, common)
-    add("reference", commands.reference, chosen)
-    add("gate", commands.gate, common)
-    events = add("demo-events", commands.demo_events, common)
-    events.add_argument("family", help="family whose toy events are made")
-    events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
-    add("demo-train", commands.demo_train, chosen)
-    add("schemas", commands.schemas, common).add_argument("folder", help="where to write the JSON schemas")
-    for added in subparsers.choices.values():
-        added.set_defaults(known=tuple(added._option_string_actions))
-    return parser
 
 
 def accuracy(text: str) -> str:

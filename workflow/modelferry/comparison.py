@@ -13,9 +13,8 @@ from modelferry.contract import Arrays, Contract
 from modelferry.errors import NetworkError, one_line
 from modelferry.examples import resized
 from modelferry.outputs import named
-from modelferry.records import Tolerance
 from modelferry.tensors import to_array, to_tensor
-from modelferry.tolerances import tolerance_of
+from modelferry.tolerances import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
     import torch

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from modelferry import paths
 from modelferry.digests import digest_of, sha256_of_file
-from modelferry.environment import installed
+from modelferry.environment import compiler, installed
 from modelferry.errors import ArtifactError
-from modelferry.records import temporary_name
+from modelferry.files import temporary_name
 
 SOURCES = Path(__file__).resolve().parents[1] / "cpp"
 RUNNER = "bin/modelferry-run"
@@ -37,7 +37,7 @@ def unavailable() -> str:
     """Return what is missing to build the C++ runtime, and what to install; empty if nothing is."""
     if not (SOURCES / "CMakeLists.txt").is_file():
         return "no C++ sources; work in a clone of modelferry"
-    if shutil.which(_compiler()) is None:
+    if shutil.which(compiler()) is None:
         return "no C++ compiler; install g++ and cmake"
     if _cmake() is None:
         return "no CMake; install g++ and cmake"
@@ -56,7 +56,7 @@ def key() -> str:
         if (name := path.relative_to(SOURCES)).parts[0] not in NOT_BUILT_FROM
     }
     made_with = [installed(["torch", "nlohmann-json"]), str(distribution("torch").locate_file("torch"))]
-    version = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=False).stdout
+    version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False).stdout
     return digest_of([sources, made_with, version], 16)
 
 
@@ -99,9 +99,9 @@ def build() -> Path:
 def _build(prefix: Path) -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="modelferry-cpp-") as folder:
-        made, installed_to = Path(folder) / "build", prefix.with_name(f".{prefix.name}.{os.getpid()}.part")
+        made, installed_to = Path(folder) / "build", temporary_name(prefix)
         python = f"-DPython_EXECUTABLE={sys.executable}"
-        _cmake_run("-S", str(SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={_compiler()}")
+        _cmake_run("-S", str(SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={compiler()}")
         _cmake_run("--build", str(made), "--parallel", str(len(os.sched_getaffinity(0))))
         _cmake_run("--install", str(made), "--prefix", str(installed_to))
         installed_to.rename(prefix)
@@ -115,10 +115,6 @@ def _cmake_run(*arguments: str) -> None:
         lines = (done.stdout + done.stderr).splitlines()
         reason = next((line.strip() for line in lines if "error" in line.lower()), f"cmake {arguments[0]} failed")
         raise ArtifactError(f"the C++ runtime does not build: {reason}", "see the log, and `modelferry doctor`")
-
-
-def _compiler() -> str:
-    return os.environ.get("CXX", "g++")
 
 
 def _cmake() -> str | None:

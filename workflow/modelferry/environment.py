@@ -42,6 +42,11 @@ def describe() -> Environment:
     )
 
 
+def compiler() -> str:
+    """Return the command of the C++ compiler."""
+    return os.environ.get("CXX", "g++")
+
+
 def isa() -> str:
     """Return the widest vector instruction set of this CPU, or its architecture if it has none of `ISAS`."""
     return next((name for name in ISAS if runs(name)), platform.machine())

@@ -12,13 +12,15 @@ from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.families import Family
+from modelferry.files import replacing
 from modelferry.formats import load_format
-from modelferry.records import FileFacts, Manifest, Template, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Manifest, Template
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 
 def export_model(planned: PlannedModel, export: str) -> Manifest:
@@ -41,10 +43,9 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
     if sha256_of_file(template.file.path) != template.file.sha256:
         raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
     out = Path(planned.artifact(export))
-    temporary = temporary_name(out)
     converted = family.rewritten_weights(weights, spec.hyperparameters, spec.layout, spec.transforms)
-    target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
     manifest = Manifest(
         model=model.id,
         campaign=model.campaign,
@@ -59,12 +60,8 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         options=spec.options,
         exactness=spec.exactness,
         transforms=tuple(sorted(spec.transforms)),
-        artifact=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
-        checkpoint=FileFacts(
-            path=model.checkpoint,
-            bytes=Path(model.checkpoint).stat().st_size,
-            sha256=sha256_of_file(model.checkpoint),
-        ),
+        artifact=FileFacts.of(out),
+        checkpoint=FileFacts.of(model.checkpoint),
         demo=model.demo,
         template_sha256=template.file.sha256,
         contract=template.contract,

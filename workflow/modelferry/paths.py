@@ -75,6 +75,11 @@ def diagnosis(model: str, export: str) -> str:
     return f"{RESULTS}/{model}/{export}/diagnosis.npz"
 
 
+def demo_checkpoint(family: str, model_id: str) -> str:
+    """Return where the demo checkpoint of a model is made."""
+    return f"{RESULTS}/demo/{family}/checkpoints/{model_id}/model.pt"
+
+
 def training(checkpoint: str) -> str:
     """Return the path of the record beside a demo checkpoint."""
     return checkpoint.rpartition("/")[0] + "/training.json"

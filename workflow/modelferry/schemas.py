@@ -8,18 +8,29 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelferry.config import Config
-from modelferry.embedding.records import WRITTEN as WRITTEN_OF_EMBEDDINGS
-from modelferry.records import WRITTEN
+from modelferry.embedding.records import EmbeddedFile, Embeddings, Exploration
+from modelferry.records import Record
+from modelferry.records.benchmark import Benchmark
+from modelferry.records.demo import DemoTraining
+from modelferry.records.export import Manifest, Template
+from modelferry.records.failure import Failure
+from modelferry.records.summary import Summary
+from modelferry.records.validation import Validation
 from modelferry.source.json_file import ByteCnnFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+WRITTEN: tuple[type[Record], ...] = (
+    Template, Manifest, Validation, Benchmark, Failure, DemoTraining, EmbeddedFile, Embeddings, Exploration, Summary,
+)  # fmt: skip
+"""All records."""
 
 
 def all_schemas() -> dict[str, str]:
     """Return the text of each schema by file name."""
     named: dict[str, type[BaseModel]] = {
         "config": Config,
-        **{model.__name__.lower(): model for model in (*WRITTEN, *WRITTEN_OF_EMBEDDINGS)},
+        **{model.__name__.lower(): model for model in WRITTEN},
         "bytecnn": ByteCnnFile,
     }
     return {f"{name}.schema.json": _text(model.model_json_schema()) for name, model in named.items()}

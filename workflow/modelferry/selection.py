@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from modelferry.config import Model
+from modelferry.config.models import Model
 from modelferry.errors import ConfigError, did_you_mean
 
 

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from modelferry.records import Sketch
+from modelferry.records.validation import Sketch
 
 VALUES = 4096
 """Of more outputs, evenly spread events are kept: of 4 classes 1,024 events."""

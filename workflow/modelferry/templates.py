@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.contract import Contract
-from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.families import Family, load_family
+from modelferry.files import replacing
 from modelferry.formats import load_format
-from modelferry.records import FileFacts, Template, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Template
 from modelferry.transforms import APPROXIMATIONS
 
 if TYPE_CHECKING:
-    from modelferry.plan import TemplateSpec
+    from modelferry.plan.templates import TemplateSpec
 
 EXAMPLE_SEED = 20
 
@@ -28,9 +29,8 @@ def build_template(spec: TemplateSpec) -> Template:
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
-    temporary = temporary_name(out)
-    target.build_template(deployable, contract, example, spec.options, temporary)
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        target.build_template(deployable, contract, example, spec.options, temporary)
     record = Template(
         architecture=spec.architecture,
         family=spec.family,
@@ -40,7 +40,7 @@ def build_template(spec: TemplateSpec) -> Template:
         options=spec.options,
         transforms=tuple(sorted(spec.transforms)),
         contract=contract,
-        file=FileFacts(path=str(out), bytes=out.stat().st_size, sha256=sha256_of_file(out)),
+        file=FileFacts.of(out),
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
     )

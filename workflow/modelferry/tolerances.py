@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modelferry.contract import DType
-from modelferry.records import Tolerance
+from modelferry.records import Part
+
+
+class Tolerance(Part):
+    """An output passes where ``|artifact - reference| <= atol + rtol * |reference|``."""
+
+    rtol: float = 1e-5
+    atol: float = 1e-6
+
 
 ANY = "any"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from modelferry import paths
-from modelferry.config_file import ENVIRONMENT_VARIABLE, parse_config
+from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
 from modelferry.digests import digest_of
 from modelferry.errors import ModelferryError
+from modelferry.files import write_text
 from modelferry.plan import Plan
-from modelferry.records import write_text
 
 STATE = Path(".snakemake/modelferry")
 LOCK = STATE / "lock"
@@ -53,7 +53,7 @@ def _find_mistakes(plan: Plan) -> None:
     plan.templates  # noqa: B018 - building it is the check
     for planned in plan.runnable.values():
         if planned.model.demo:
-            plan.demo_event_files(planned)
+            planned.demo_event_files()
         if planned.model.embed:
             planned.jets.card  # noqa: B018 - reading it is the check
     for folder in (paths.RESULTS, paths.REPORTS, "logs"):

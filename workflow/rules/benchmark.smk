@@ -17,6 +17,6 @@ for campaign in PLAN.campaigns_with_models:
             "../../envs/modelferry.yaml"
         threads: workflow.cores
         params:
-            because=lambda wildcards: PLAN.benchmark_params(RUNNABLE[wildcards.model]),
+            because=lambda wildcards: reruns.benchmark(RUNNABLE[wildcards.model]),
         shell:
             "modelferry benchmark --log {log} --model {wildcards.model}"

@@ -3,6 +3,7 @@
 import re
 
 from modelferry import paths, workflow_start
+from modelferry.plan import reruns
 
 PLAN = workflow_start.begin(workflow, config)
 RUNNABLE = PLAN.runnable

@@ -14,7 +14,7 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
         conda:
             "../../envs/modelferry.yaml"
         params:
-            because=PLAN.demo_event_params(family),
+            because=reruns.demo_events(family),
             family=family,
         shell:
             "modelferry demo-events --log {log} {params.family} {wildcards.group}"
@@ -23,7 +23,7 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
         name:
             f"demo_train_{family}"
         input:
-            lambda wildcards: PLAN.demo_event_files(RUNNABLE[wildcards.model]),
+            lambda wildcards: RUNNABLE[wildcards.model].demo_event_files(),
         output:
             f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/model.pt",
             f"{paths.RESULTS}/demo/{family}/checkpoints/{{model}}/training.json",
@@ -32,6 +32,6 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
         conda:
             "../../envs/modelferry.yaml"
         params:
-            because=lambda wildcards: PLAN.demo_params(RUNNABLE[wildcards.model]),
+            because=lambda wildcards: reruns.demo(RUNNABLE[wildcards.model]),
         shell:
             "modelferry demo-train --log {log} --model {wildcards.model}"

@@ -7,7 +7,7 @@ EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 
 rule embed:
     input:
-        lambda wildcards: PLAN.embed_inputs(EMBEDDED[wildcards.model], wildcards.part),
+        lambda wildcards: EMBEDDED[wildcards.model].embed_inputs(wildcards.part),
         lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].jets.verdicts())),
     output:
         paths.embedding_part("{model}", "{part}"),
@@ -19,7 +19,7 @@ rule embed:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.embed_params(EMBEDDED[wildcards.model]),
+        because=lambda wildcards: reruns.embed(EMBEDDED[wildcards.model]),
     shell:
         "modelferry embed --log {log} --model {wildcards.model} --part {wildcards.part} --again"
 
@@ -36,7 +36,7 @@ rule collect_embeddings:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.collect_params(EMBEDDED[wildcards.model]),
+        because=lambda wildcards: reruns.collect(EMBEDDED[wildcards.model]),
     shell:
         "modelferry embed --log {log} --model {wildcards.model} --collect"
 
@@ -54,6 +54,6 @@ rule explore:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.explore_params(wildcards.campaign),
+        because=lambda wildcards: reruns.explore(EXPLORED[wildcards.campaign]),
     shell:
         "modelferry explore --log {log} {wildcards.campaign}"

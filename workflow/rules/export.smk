@@ -17,7 +17,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         conda:
             "../../envs/modelferry.yaml"
         params:
-            because=lambda wildcards: PLAN.template_params(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
+            because=lambda wildcards: reruns.template(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
         shell:
             "modelferry template --log {log} {wildcards.architecture}/{wildcards.variant}"
 
@@ -36,6 +36,6 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         conda:
             "../../envs/modelferry.yaml"
         params:
-            because=lambda wildcards: PLAN.export_params(RUNNABLE[wildcards.model], wildcards.export),
+            because=lambda wildcards: reruns.export(RUNNABLE[wildcards.model], wildcards.export),
         shell:
             "modelferry export --log {log} --model {wildcards.model} --format {wildcards.export}"

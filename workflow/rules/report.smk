@@ -13,7 +13,7 @@ rule report:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=PLAN.report_params(),
+        because=reruns.report(PLAN.models),
     shell:
         "modelferry report --log {log}"
 

@@ -3,7 +3,7 @@
 
 rule reference:
     input:
-        lambda wildcards: PLAN.reference_inputs(RUNNABLE[wildcards.model]),
+        lambda wildcards: RUNNABLE[wildcards.model].reference_inputs(),
     output:
         f"{paths.RESULTS}/{{model}}/reference.npz",
     log:
@@ -11,7 +11,7 @@ rule reference:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.reference_params(RUNNABLE[wildcards.model]),
+        because=lambda wildcards: reruns.reference(RUNNABLE[wildcards.model]),
     shell:
         "modelferry reference --log {log} --model {wildcards.model}"
 
@@ -27,6 +27,6 @@ rule validate:
     conda:
         "../../envs/modelferry.yaml"
     params:
-        because=lambda wildcards: PLAN.validate_params(RUNNABLE[wildcards.model], wildcards.export, wildcards.runtime),
+        because=lambda wildcards: reruns.validate(RUNNABLE[wildcards.model], wildcards.export, wildcards.runtime),
     shell:
         "modelferry validate --log {log} --exit-zero --model {wildcards.model} --format {wildcards.export} --runtime {wildcards.runtime}"

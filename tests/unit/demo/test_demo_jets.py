@@ -15,7 +15,7 @@ from modelferry.digests import _closure
 from modelferry.errors import ConfigError
 from modelferry.events.jetclass import count_jets
 from modelferry.families import load_family
-from modelferry.records import DemoTraining
+from modelferry.records.demo import DemoTraining
 
 NAMES = ("particle_transformer", "particlenet")
 SMALL: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ from modelferry.embedding.plan import JetPlan
 from modelferry.environment import describe
 from modelferry.families import load_family
 from modelferry.plan import Plan
-from modelferry.records import FileFacts, Manifest
+from modelferry.records import FileFacts
+from modelferry.records.export import Manifest
 
 CLASSES, WIDTH = 10, 6
 NETWORK = {

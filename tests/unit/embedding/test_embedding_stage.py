@@ -180,7 +180,7 @@ def test_an_artifact_that_is_not_what_its_manifest_says_is_refused(toys: dict) -
     jets = jet_plan(["toys.parquet"])
     artifact = Path(paths.artifact(jets.id, "onnx", "onnx"))
     artifact.write_bytes(b"another")
-    with pytest.raises(ArtifactError, match="not what its manifest says"):
+    with pytest.raises(ArtifactError, match="not the file that its manifest describes"):
         embed_file(jets, "toys")
     artifact.unlink()
     with pytest.raises(ArtifactError, match="is missing"):

@@ -9,13 +9,13 @@ from modelferry.events import UNKNOWN
 from modelferry.events.analysis_tree import Collections
 from modelferry.events.particles import (
     ERAS,
-    FEATURES,
     era_one_hot,
     event_set,
     event_weights,
     four_momentum,
     node_features,
 )
+from modelferry.families.charged_higgs_particlenet import FEATURES
 
 
 def lepton(pt: float, charge: int) -> dict:
@@ -55,7 +55,7 @@ def test_order_is_muons_electrons_jets_b_jets_and_missing_energy_last() -> None:
 def test_charges_and_flags_say_what_each_particle_is() -> None:
     first, second = node_features(two_events())
     muon, electron, light, tagged, missing = [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0] * 4
-    assert FEATURES[5:] == ("isMuon", "isElectron", "isJet", "isBjet")
+    assert FEATURES[4:] == ("Charge", "IsMuon", "IsElectron", "IsJet", "IsBjet"), "what the contract calls the columns"
     assert first[:, 5:].tolist() == [muon, muon, electron, light, tagged, tagged, missing]
     assert second[:, 5:].tolist() == [muon, muon, muon, light, light, missing]
     assert first[:, 4].tolist() == [1, -1, -1, 0, 0, 0, 0]

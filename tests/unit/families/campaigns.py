@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelferry.config_file import parse_config
+from modelferry.config.file import parse_config
 from modelferry.exporting import export_model
 from modelferry.plan import Plan
-from modelferry.records import Validation
+from modelferry.records.validation import Validation
 from modelferry.templates import build_template
 from modelferry.validation.reference import record_reference
 from modelferry.validation.stage import validate_artifact

@@ -13,12 +13,12 @@ from tagger_samples import Tagger, UsesTrainer
 from torch import nn
 
 from modelferry.checkpoints import fit
-from modelferry.config_file import parse_config
+from modelferry.config.file import parse_config
 from modelferry.detached import detached
 from modelferry.digests import code_digest
 from modelferry.errors import CheckpointError, ConfigError, EventFileError, NetworkError
 from modelferry.families import load_family
-from modelferry.plan import Plan
+from modelferry.plan import Plan, reruns
 
 FAMILY = load_family("lightning")
 DECLARED: dict[str, Any] = {
@@ -205,7 +205,7 @@ def test_code_of_the_class_decides_what_runs_again(tmp_path: Path, monkeypatch: 
         campaign = {"family": "lightning", "axes": {"fold": [0]}, "checkpoint": "a.ckpt", "formats": ["onnx"]}
         plan = Plan(parse_config({"campaigns": {"a": {**campaign, "hyperparameters": hyperparameters}}}, "c"))
         ((_, planned),) = plan.models.items()
-        found.append((plan.reference_params(planned), plan.template_params(planned.template("onnx"))))
+        found.append((reruns.reference(planned), reruns.template(planned.template("onnx"))))
     assert all(first != second for first, second in zip(*found, strict=True))
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from modelferry.errors import ArtifactError, ContractError
 from modelferry.formats import Format, Runner, format_names, load_format
-from modelferry.records import Tolerance
+from modelferry.tolerances import Tolerance
 from modelferry.validation.outside import malformed
 from modelferry.validation.weights_inside import altered, describe
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from modelferry.contract import Contract, Dimension, Tensor
-from modelferry.records import (
-    Environment,
-    Exactness,
-    Status,
+from modelferry.records import Environment, Exactness, Status
+from modelferry.records.summary import (
     Summary,
     SummaryArtifact,
     SummaryBenchmark,
@@ -15,8 +13,8 @@ from modelferry.records import (
     SummaryModel,
     SummaryTemplate,
     SummaryValidation,
-    Tolerance,
-)  # fmt: skip
+)
+from modelferry.tolerances import Tolerance
 
 ARCHITECTURE = "a1b2c3d4e5f6" * 5 + "0123"
 FEATURES = ("E", "Px", "Py", "Pz", "charge", "isMuon", "isElectron", "isJet", "isBjet")
@@ -47,7 +45,8 @@ def validation(runtime: str = "pytorch", diff: float = 4.8e-7, status: Status = 
         runtime=runtime, status=status, reason=reason, events=1024, tolerance=Tolerance(), max_abs_diff=diff,
         max_rel_diff=diff * 3.3, max_ulps=round(diff / 1.2e-7), smallest_rtol=diff / 2, error_float64=diff * 1.1,
         reference_error_float64=9.3e-7, error_ratio_float64=diff * 1.1 / 9.3e-7, argmax_flips=0,
-        max_score_shift=diff / 4, ill_conditioned=0, delta_auc=delta_auc, weights_compared=108,
+        max_score_shift=diff / 4, ill_conditioned=0, delta_auc=delta_auc, weights_compared=108, labelled_events=0,
+        labelled_argmax_flips=0, labelled_max_score_shift=0.0, class_pairs=(), properties=(),
     )  # fmt: skip
 
 

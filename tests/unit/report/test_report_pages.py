@@ -1,10 +1,12 @@
 """What the report says, and in which order."""
 
+import re
+
 import jsonschema
 import pytest
 from report_samples import CONTRACTS, failed, missing, model, six, summary
 
-from modelferry.records import Summary
+from modelferry.records.summary import Summary, SummaryModel
 from modelferry.report.changes import changes
 from modelferry.report.markdown import headline, render
 from modelferry.report.stage import write_report
@@ -59,6 +61,40 @@ def test_first_page_of_a_large_campaign_stays_one_page(count: int) -> None:
     assert len(pages["summary.md"].splitlines()) < 150
     assert "[" in pages["summary.md"]
     assert all(found.id.split("/", 1)[1].split("/")[1] in pages["charged_higgs.md"] for found in models)
+
+
+def several() -> list[SummaryModel]:
+    return [*six(formats=("torchscript", "onnx")), *six(campaign="other"), *six(campaign="third")]
+
+
+def test_first_page_of_several_campaigns_stays_one_page_and_links_to_each() -> None:
+    pages = render(summary(several()), CONTRACTS, [], [])
+    assert pages.keys() == {"summary.md", "charged_higgs.md", "other.md", "third.md"}
+    assert all(f"]({name})" in pages["summary.md"] for name in pages if name != "summary.md")
+    shown = re.sub(r"<details>.*?</details>", "", pages["summary.md"], flags=re.DOTALL)
+    assert len(shown.splitlines()) < 100
+
+
+def test_page_of_a_campaign_has_its_models_and_formats_and_no_other_campaigns() -> None:
+    models = several()
+    pages = render(summary(models), CONTRACTS, [], [])
+    for found in models:
+        page = f"{found.campaign}.md"
+        assert all(artifact.path in pages[page] for artifact in found.artifacts)
+        assert not any(
+            found.artifacts[0].path in text for name, text in pages.items() if name not in (page, "summary.md")
+        )
+    assert pages["charged_higgs.md"].count("<summary>onnx, flat layout: Python</summary>") == 1
+
+
+def test_first_page_of_several_campaigns_shows_how_to_load_what_to_ship_of_each() -> None:
+    pages = render(summary(several()), CONTRACTS, [], [])
+    titles = re.findall(r"<summary>(.*? layout: .*?)</summary>", pages["summary.md"])
+    assert titles == [
+        "charged_higgs: onnx, flat layout: Python",
+        "other: torchscript, flat layout: Python and C++",
+    ], "the third campaign has no contract in this sample"
+    assert all(f"**{name}**: Ship `" in pages["summary.md"] for name in ("charged_higgs", "other", "third"))
 
 
 def test_failures_of_a_large_campaign_are_on_the_first_page() -> None:
@@ -141,3 +177,9 @@ def test_runtime_that_is_not_run_says_what_to_install() -> None:
     found = summary(six()).model_copy(update={"runtimes_not_run": {"cpp": "no C++ compiler; install g++ and cmake"}})
     assert "cpp: not run (no C++ compiler; install g++ and cmake)" in first_page(found)
     assert "not run" not in first_page(summary(six()))
+
+
+@pytest.mark.parametrize("name", ["summary", "README", "embeddings-jets"])
+def test_page_of_a_campaign_takes_the_place_of_no_other(name: str) -> None:
+    pages = render(summary([*six(campaign=name), *six(campaign="jets")]), CONTRACTS, [], [])
+    assert pages.keys() == {"summary.md", f"campaign-{name}.md", "jets.md"}

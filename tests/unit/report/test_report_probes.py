@@ -2,7 +2,8 @@
 
 from report_samples import model, six, summary
 
-from modelferry.records import ClassPair, OutsideCase, PropertyResult, ShapePoint, SummaryModel, SummaryProbes
+from modelferry.records.summary import SummaryModel, SummaryProbes
+from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint
 from modelferry.report import probes
 
 

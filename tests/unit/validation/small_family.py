@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from checkpoint_samples import formula_state
-from modelferry.config import Validation
+from modelferry.config.sections import Validation
 from modelferry.contract import Arrays, Contract
 from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
 from modelferry.formats import Runner
-from modelferry.records import Tolerance
 from modelferry.running import on_tensors
+from modelferry.tolerances import Tolerance
 from modelferry.validation.examination import Examination, examine
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording

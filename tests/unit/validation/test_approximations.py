@@ -11,15 +11,18 @@ import torch
 
 from checkpoint_samples import save_checkpoint
 from modelferry import paths
-from modelferry.config_file import parse_config
+from modelferry.config.file import parse_config
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
 from modelferry.exporting import export_model
 from modelferry.families import load_family
 from modelferry.formats import load_format
-from modelferry.plan import Plan, PlannedModel
-from modelferry.records import Manifest, Tolerance, Validation
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 from modelferry.templates import build_template
+from modelferry.tolerances import Tolerance
 from modelferry.validation.controls import with_changed_bias
 from modelferry.validation.recording import Recording
 from modelferry.validation.reference import record_reference

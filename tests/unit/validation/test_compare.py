@@ -6,17 +6,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.records import Tolerance
+from modelferry.contract import Contract
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import (
     Outputs,
     area_under_curve,
-    argmax_flips,
     difference,
     ill_conditioned,
     softmax,
     ulps,
     within,
 )
+from modelferry.validation.decisions import flips
 
 FLOATS = st.floats(-100, 100, width=32)
 TABLES = arrays(np.float32, st.tuples(st.integers(1, 5), st.just(3)), elements=FLOATS)
@@ -142,10 +143,11 @@ def test_softmax_sums_to_one_and_ignores_a_common_shift(logits: np.ndarray) -> N
     assert np.allclose(softmax(logits.astype(np.float64) + 1000), scores)
 
 
-def test_argmax_flips_are_counted_by_event() -> None:
+def test_events_that_are_decided_for_another_class_have_flipped() -> None:
     truth = np.array([[1, 0], [0, 1], [2, 1]], np.float32)
     artifact = np.array([[0, 1], [0, 3], [1, 2]], np.float32)
-    assert argmax_flips(outputs(truth, artifact)) == 2
+    contract = Contract(layout="", inputs=(), outputs=(), dimensions=())
+    assert flips(contract, outputs(truth, artifact)).tolist() == [True, False, True]
 
 
 @given(

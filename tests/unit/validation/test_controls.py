@@ -16,8 +16,8 @@ from family_samples import SMALL
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.families import Family, load_family
 from modelferry.formats import Format, load_format
-from modelferry.records import Tolerance
 from modelferry.running import on_tensors
+from modelferry.tolerances import Tolerance
 from modelferry.validation import controls, spoiling
 from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.broken import TRAINING, record_broken

@@ -16,14 +16,17 @@ from planted_family import DEFECTS, LAYOUT, PlantedFamily
 from checkpoint_samples import save_checkpoint
 from modelferry import paths
 from modelferry.checkpoints import load_state_dict
-from modelferry.config_file import parse_config
+from modelferry.config.file import parse_config
 from modelferry.digests import sha256_of_file
 from modelferry.exporting import export_model, trained_weights
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
-from modelferry.plan import Plan, PlannedModel
-from modelferry.records import Manifest, Tolerance, Validation
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 from modelferry.templates import build_template
+from modelferry.tolerances import Tolerance
 from modelferry.validation.controls import with_changed_bias, with_changed_weight
 from modelferry.validation.diagnosis import diagnose
 from modelferry.validation.recording import Recording

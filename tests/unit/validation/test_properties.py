@@ -9,7 +9,7 @@ from small_family import DENSE, FLAT, deployable, examined, record, reference, r
 
 from family_samples import SMALL
 from modelferry.contract import Arrays
-from modelferry.records import PropertyResult
+from modelferry.records.validation import PropertyResult
 from modelferry.validation.probes import ALONE, REORDERED, TOGETHER, make_probes
 from modelferry.validation.recording import Recording
 

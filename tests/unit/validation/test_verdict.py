@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from modelferry.records import Control, Tolerance
+from modelferry.records.validation import Control
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import Outputs
 from modelferry.validation.verdict import Verdict, judge, with_bitwise, with_controls
 

@@ -6,7 +6,7 @@ import torch
 
 from checkpoint_samples import formula_state
 from modelferry.families import load_family
-from modelferry.records import Tolerance
+from modelferry.tolerances import Tolerance
 from modelferry.validation.attempt import allows
 from modelferry.validation.compare import Outputs, ill_conditioned, within
 from modelferry.validation.probes import NOT_FINITE, make_probes

@@ -14,7 +14,7 @@ from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.source.hosting import Hosted
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:

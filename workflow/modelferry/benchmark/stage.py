@@ -16,12 +16,14 @@ from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Benchmark, BenchmarkRow, Manifest, Tolerance
+from modelferry.records.benchmark import Benchmark, BenchmarkRow
+from modelferry.records.export import Manifest
 from modelferry.runtimes import ColdStart, load_runtime
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import by_event, within
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 LOOSE = 100.0
 NEARLY_ALL = 0.99

@@ -13,7 +13,7 @@ from modelferry.formats import Runner
 from modelferry.runtimes import in_runtime, runtimes_of
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 EAGER = "eager"
 SEED = 50

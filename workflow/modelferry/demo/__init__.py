@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelferry.events import EventSet
-from modelferry.records import DemoTraining
+from modelferry.records.demo import DemoTraining
 
 Axes = Mapping[str, str | int | float]
 """The point of a campaign that a model stands for, such as channel, signal and fold."""

@@ -15,7 +15,8 @@ import numpy as np
 from modelferry.demo import Axes
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet, join
-from modelferry.records import DemoTraining, write_text
+from modelferry.files import write_text
+from modelferry.records.demo import DemoTraining
 
 CLASSES = ("prose", "code")
 """Class names; the position is the label."""

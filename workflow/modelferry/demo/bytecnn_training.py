@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 import sys
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,10 @@ import torch
 from torch import nn
 
 from modelferry import environment
+from modelferry.demo.repeatable import repeatable, save
 from modelferry.events import EventSet
 from modelferry.families.bytecnn import FAMILY
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, LEARNING_RATE = 3, 32, 4e-3
@@ -36,19 +35,11 @@ def train(
     The same `model_id` and texts give the same bytes.
     """
     started = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(zlib.crc32(model_id.encode()))
+    with repeatable(model_id):
         network = FAMILY.reference(hyperparameters)
         best_loss = _fit(network, *splits[:2], model_id)
         scores, labels = _scores(network, splits[2]), splits[2].labels
-    torch.set_num_threads(threads)
-    buffer = io.BytesIO()  # torch.save would put a file's name into its bytes
-    torch.save({"model_state_dict": network.state_dict(), "best_loss": best_loss}, buffer)
-    temporary = temporary_name(out)
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(out)
+    save({"model_state_dict": network.state_dict(), "best_loss": best_loss}, out)
     return DemoTraining(
         model=model_id,
         epochs=EPOCHS,

@@ -14,7 +14,7 @@ from modelferry.errors import ConfigError, did_you_mean
 from modelferry.events import EventSet, analysis_tree, join
 from modelferry.events.folds import FOLDS, fold_of, training_folds
 from modelferry.events.particles import ERAS, event_set
-from modelferry.records import DemoTraining
+from modelferry.records.demo import DemoTraining
 
 EVENTS_PER_FILE = 300
 

@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from modelferry import environment
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.demo.repeatable import repeatable
+from modelferry.files import replacing
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH = 15, 64
@@ -67,12 +68,9 @@ def train(
     The same `model_id` and images give the same weights.
     """
     started = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with repeatable(model_id), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        torch.manual_seed(zlib.crc32(model_id.encode()))
         network = DigitClassifier(**init)
         trainer = Trainer(
             max_epochs=EPOCHS,
@@ -84,12 +82,10 @@ def train(
         )
         learned = TensorDataset(*map(torch.from_numpy, splits[0]))
         trainer.fit(network, DataLoader(learned, batch_size=BATCH, shuffle=True))
-    temporary = temporary_name(out)
-    trainer.save_checkpoint(temporary)
-    temporary.replace(out)
-    with torch.inference_mode():
-        scores = network.eval()(torch.from_numpy(splits[1][0])).softmax(1).numpy()
-    torch.set_num_threads(threads)
+        with replacing(out) as temporary:
+            trainer.save_checkpoint(temporary)
+        with torch.inference_mode():
+            scores = network.eval()(torch.from_numpy(splits[1][0])).softmax(1).numpy()
     labels = splits[1][1]
     accuracy = float((scores.argmax(axis=1) == labels).mean())
     print(f"{model_id}: {EPOCHS} epochs, accuracy {accuracy:.3f}", file=sys.stderr)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,11 @@ from torch import nn
 
 from modelferry import environment
 from modelferry.contract import Arrays
+from modelferry.demo.repeatable import repeatable, save
 from modelferry.events.jetclass import read_chunks
 from modelferry.jets import JetFamily
 from modelferry.preparation import Card, prepare
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.records.demo import DemoTraining
 from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, PEAK = 4, 48, 5e-3
@@ -74,21 +73,11 @@ def train(
     The same `model_id` and jets give the same bytes. The checkpoint is a bare state dict, as weaver writes it.
     """
     started = time.perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(zlib.crc32(model_id.encode()))
-            network = family.reference(hyperparameters)
-            _fit(network, learned, family.inputs, model_id)
-            scores = _scores(network, test, family.inputs)
-    finally:
-        torch.set_num_threads(threads)
-    buffer = io.BytesIO()  # torch.save would put a file's name into its bytes
-    torch.save({f"{PREFIX}{name}": tensor for name, tensor in network.state_dict().items()}, buffer)
-    temporary = temporary_name(out)
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(out)
+    with repeatable(model_id):
+        network = family.reference(hyperparameters)
+        _fit(network, learned, family.inputs, model_id)
+        scores = _scores(network, test, family.inputs)
+    save({f"{PREFIX}{name}": tensor for name, tensor in network.state_dict().items()}, out)
     return DemoTraining(
         model=model_id,
         epochs=EPOCHS,

@@ -13,7 +13,7 @@ from modelferry.demo import Axes, toy_jets
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet
 from modelferry.jets import JetFamily
-from modelferry.records import DemoTraining
+from modelferry.records.demo import DemoTraining
 
 GROUP = "toy_jets"
 TRAINING = "training.parquet"

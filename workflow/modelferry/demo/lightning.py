@@ -12,7 +12,8 @@ from modelferry.contract import Arrays
 from modelferry.demo import Axes
 from modelferry.errors import ConfigError
 from modelferry.events import EventSet
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.files import write_arrays
+from modelferry.records.demo import DemoTraining
 
 GROUP, MEMBER = "digits", "digits.npz"
 INPUT = "image"
@@ -38,11 +39,7 @@ class LightningDemo:
 
         found = load_digits()
         images = (found.images[:, None] / WHITE).astype(np.float32)
-        out = folder / MEMBER
-        temporary = temporary_name(out)
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{INPUT: images, "labels": found.target.astype(np.int64)})
-        temporary.replace(out)
+        write_arrays(folder / MEMBER, {INPUT: images, "labels": found.target.astype(np.int64)})
 
     def train(
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from modelferry.errors import EventFileError
+from modelferry.files import replacing
 from modelferry.preparation.columns import Jagged, Value
-from modelferry.records import temporary_name
 
 CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 """Class names in JetClass's order; the position is the label."""
@@ -104,12 +104,11 @@ def write(path: Path | str, columns: Mapping[str, Value]) -> None:
     """Write columns as a ROOT file, or as parquet if the name ends so, atomically, in JetClass's types."""
     path = Path(path)
     stored = {name: _stored(name, column) for name, column in columns.items()}
-    temporary = temporary_name(path)
     writers = {".root": _write_root, ".parquet": _write_parquet}
     if path.suffix not in writers:
         raise EventFileError(f"{path}: toy jets are written as .root or .parquet", "choose one of the two")
-    writers[path.suffix](temporary, stored)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        writers[path.suffix](temporary, stored)
 
 
 def _prongs(rng: np.random.Generator, labels: np.ndarray, pt: np.ndarray) -> Prongs:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 import sys
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from modelferry import environment
+from modelferry.demo.repeatable import repeatable, save
 from modelferry.events import EventSet
 from modelferry.events.edges import delta_r_edges
 from modelferry.networks.charged_higgs_reference import ParticleNet
-from modelferry.records import DemoTraining, temporary_name
+from modelferry.records.demo import DemoTraining
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,15 @@ def train(
     training, validation, test = (
         Prepared(events, weights) for events in (splits.training, splits.validation, splits.test)
     )
-    with _reproducible(zlib.crc32(model_id.encode())):
+    with repeatable(model_id):
         network = ParticleNet(
             hidden=int(hyperparameters.get("hidden", 128)),
             dropout=float(hyperparameters.get("dropout", 0.25)),
         )
         last_loss, best_loss = _fit(network, training, validation, settings, model_id)
         auc = signal_auc(_probabilities(network, test, settings.batch), splits.test.labels, classes)
-    _save(out, network, last_loss, best_loss)
+    content = {"model_state_dict": network.state_dict(), "val_loss": last_loss, "best_loss": best_loss, "epoch": 0}
+    save(content, out)
     return DemoTraining(
         model=model_id,
         epochs=settings.epochs,
@@ -210,33 +209,3 @@ def _loss(network: ParticleNet, events: Prepared, size: int) -> float:
 def _probabilities(network: ParticleNet, events: Prepared, size: int) -> np.ndarray:
     network.eval()
     return torch.cat([_forward(network, b).softmax(dim=1) for b in _batches(events, size)]).numpy()
-
-
-def _save(out: Path, network: ParticleNet, last_loss: float, best_loss: float) -> None:
-    """Write the checkpoint, atomically; through memory, as torch.save puts a file's name into its bytes."""
-    content = {
-        "model_state_dict": network.state_dict(),
-        "val_loss": last_loss,
-        "best_loss": best_loss,
-        "epoch": 0,
-    }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    temporary = temporary_name(out)
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(out)
-
-
-@contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """Seed torch, one thread, deterministic kernels; and put everything back afterwards."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry import paths
-from modelferry.config import DEMO, Embed, Explore, Model
+from modelferry.config.campaign import DEMO
+from modelferry.config.models import Model
+from modelferry.config.sections import Embed, Explore
 from modelferry.demo import demo_for
 from modelferry.digests import digest_of
 from modelferry.errors import ConfigError

@@ -10,8 +10,8 @@ from modelferry.events.counts import Counts
 from modelferry.records import Environment, FileFacts, Part, Record
 
 
-class EmbeddedFile(Record):
-    """`embeddings/parts/….json`: the embeddings of one file of jets, and what became of its jets."""
+class Embedded(Record):
+    """Which network jets went through, and what became of them."""
 
     model: str
     export: str
@@ -20,20 +20,25 @@ class EmbeddedFile(Record):
     demo: bool
     validated: bool
     """Whether the artifact had passed its validation in all runtimes."""
-    card_sha256: str
-    batch: int
-    file: FileFacts
     jets: int
     kept: int
     left_out: Mapping[str, int]
     noted: Mapping[str, int]
-    seconds: float
-    environment: Environment
 
     @property
     def counts(self) -> str:
         """What became of the jets, in words."""
         return str(Counts(self.jets, Counter(self.left_out), Counter(self.noted)))
+
+
+class EmbeddedFile(Embedded):
+    """`embeddings/parts/….json`: the embeddings of one file of jets."""
+
+    card_sha256: str
+    batch: int
+    file: FileFacts
+    seconds: float
+    environment: Environment
 
 
 class EmbeddingTable(Part):
@@ -45,27 +50,12 @@ class EmbeddingTable(Part):
     parquet: FileFacts
 
 
-class Embeddings(Record):
-    """`embeddings/embeddings.json`: the tables of a model, one class each, and what became of all jets."""
+class Embeddings(Embedded):
+    """`embeddings/embeddings.json`: the tables of a model, one class each."""
 
-    model: str
-    export: str
-    artifact_sha256: str
-    checkpoint_sha256: str
-    demo: bool
-    validated: bool
     files: tuple[str, ...]
-    jets: int
-    kept: int
-    left_out: Mapping[str, int]
-    noted: Mapping[str, int]
     classes: tuple[str, ...]
     tables: tuple[EmbeddingTable, ...]
-
-    @property
-    def counts(self) -> str:
-        """What became of the jets, in words."""
-        return str(Counts(self.jets, Counter(self.left_out), Counter(self.noted)))
 
 
 class RocCurve(Part):
@@ -138,6 +128,3 @@ class Exploration(Record):
     models: tuple[ExploredModel, ...]
     comparisons: tuple[EmbeddingComparison, ...]
     seconds: float
-
-
-WRITTEN: tuple[type[Record], ...] = (EmbeddedFile, Embeddings, Exploration)

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from modelferry import paths
-from modelferry.digests import sha256_of_file
 from modelferry.embedding.inference import Embedder
 from modelferry.embedding.records import EmbeddedFile
 from modelferry.environment import describe
@@ -23,9 +22,12 @@ from modelferry.errors import ArtifactError, EventFileError
 from modelferry.events.counts import NO_OUTPUT, NOT_SELECTED, Counts
 from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
 from modelferry.families import load_family
+from modelferry.files import replacing
 from modelferry.formats import load_format
 from modelferry.preparation import Card, prepare
-from modelferry.records import FileFacts, Manifest, Validation, temporary_name
+from modelferry.records import FileFacts
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 
 if TYPE_CHECKING:
     from modelferry.embedding.plan import JetPlan
@@ -42,7 +44,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     Raises
     ------
     ArtifactError
-        If the artifact is missing, is not what its manifest says, or did not pass its validation.
+        If the artifact is missing, is not the file that its manifest describes, or did not pass its validation.
     EventFileError
         If the file of jets is not what it should be.
     """
@@ -58,12 +60,8 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     started = time.perf_counter()
     counts = Counts()
     out = Path(paths.embedding_part(planned.id, part))
-    temporary = temporary_name(out)
-    try:
+    with replacing(out) as temporary:
         _write(temporary, planned, manifest, source, counts)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     record = EmbeddedFile(
         model=planned.id,
         export=planned.export,
@@ -73,7 +71,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
         validated=validated,
         card_sha256=planned.card_sha256,
         batch=planned.embed.batch,
-        file=_facts(source),
+        file=FileFacts.of(source),
         jets=counts.read,
         kept=counts.kept,
         left_out=dict(counts.left_out),
@@ -164,8 +162,8 @@ def _check(manifest: Manifest) -> None:
     path = Path(manifest.artifact.path)
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", "export it first")
-    if sha256_of_file(path) != manifest.artifact.sha256:
-        raise ArtifactError(f"{path} is not what its manifest says", "export it again")
+    if not manifest.artifact.intact:
+        raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
 
 
 def _validated(planned: JetPlan, manifest: Manifest) -> bool:
@@ -190,12 +188,8 @@ def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) ->
     part = path.with_suffix(".parquet")
     asked = (manifest.artifact.sha256, planned.card_sha256, planned.embed.batch)
     made = (record.artifact_sha256, record.card_sha256, record.batch)
-    same = part.is_file() and source.is_file() and made == asked and record.file == _facts(source)
+    same = part.is_file() and source.is_file() and made == asked and record.file == FileFacts.of(source)
     return record if same else None
-
-
-def _facts(path: Path) -> FileFacts:
-    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
 
 
 def _facts_of(manifest: Manifest) -> dict[str, str]:

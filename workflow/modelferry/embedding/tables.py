@@ -16,10 +16,10 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from modelferry import paths
-from modelferry.digests import sha256_of_file
 from modelferry.embedding.records import EmbeddedFile, Embeddings, EmbeddingTable
 from modelferry.errors import ArtifactError
-from modelferry.records import FileFacts, temporary_name
+from modelferry.files import temporary_name
+from modelferry.records import FileFacts
 
 if TYPE_CHECKING:
     from modelferry.embedding.plan import JetPlan
@@ -53,7 +53,7 @@ class ClassTable:
         """Move both files into place and return what they are."""
         for temporary, path in zip(self._temporary, self.paths, strict=True):
             temporary.replace(path)
-        of_csv, of_parquet = map(_facts, self.paths)
+        of_csv, of_parquet = map(FileFacts.of, self.paths)
         return EmbeddingTable(name=self.name, rows=self.rows, csv=of_csv, parquet=of_parquet)
 
     def discard(self) -> None:
@@ -118,7 +118,3 @@ def _row_groups(planned: JetPlan) -> Iterator[pa.Table]:
         with pq.ParquetFile(paths.embedding_part(planned.id, part)) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)
-
-
-def _facts(path: Path) -> FileFacts:
-    return FileFacts(path=str(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))

@@ -15,7 +15,7 @@ import numpy as np
 import uproot
 
 from modelferry.events.root_file import TREE, opened_tree, require_branches
-from modelferry.records import temporary_name
+from modelferry.files import replacing
 
 SCALARS = {
     "gen_weight": "genWeight",
@@ -106,19 +106,14 @@ def write(path: Path | str, collections: Collections) -> None:
         content[prefix] = ak.zip(
             {suffix: ak.values_astype(records[field], _dtype(field)) for field, suffix in fields.items()}
         )
-    temporary = temporary_name(path)
-    try:
-        with uproot.recreate(temporary) as file:
-            tree = file.mktree(
-                TREE,
-                {name: getattr(array, "dtype", None) or array.type for name, array in content.items()},
-                counter_name=lambda counted: f"n{counted}s",
-                field_name=lambda outer, inner: outer + inner,
-            )
-            tree.extend(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, uproot.recreate(temporary) as file:
+        tree = file.mktree(
+            TREE,
+            {name: getattr(array, "dtype", None) or array.type for name, array in content.items()},
+            counter_name=lambda counted: f"n{counted}s",
+            field_name=lambda outer, inner: outer + inner,
+        )
+        tree.extend(content)
 
 
 def _collections(arrays: dict[str, Any]) -> Collections:

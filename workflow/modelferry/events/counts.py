@@ -9,7 +9,6 @@ DIFFERENT_LENGTHS = "lists of different lengths"
 EMPTY = "no particles"
 NOT_FINITE = "numbers that are not finite"
 SEVERAL_LABELS = "several labels, or one that is neither 0 nor 1"
-LEFT_OUT = (DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS)
 """Why jets are left out; the first reason that is true of a jet counts."""
 NOT_SELECTED = "not selected by the data card"
 NO_OUTPUT = "outputs that are not finite"
@@ -27,7 +26,7 @@ class Counts:
     read
         All jets.
     left_out
-        Jets by the reason for which they were left out: `LEFT_OUT`, and what others add.
+        Jets by the reason for which they were left out.
     noted
         Jets that were kept, and something is to be said about them: `UNLABELLED`, `CUT`.
     """

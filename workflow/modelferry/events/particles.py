@@ -9,7 +9,6 @@ from modelferry.errors import EventFileError, did_you_mean
 from modelferry.events import UNKNOWN, EventSet
 from modelferry.events.analysis_tree import Collections
 
-FEATURES = ("E", "Px", "Py", "Pz", "charge", "isMuon", "isElectron", "isJet", "isBjet")
 ERAS = ("2016preVFP", "2016postVFP", "2017", "2018")
 
 _NO_FLAGS = (0.0, 0.0, 0.0, 0.0)
@@ -31,7 +30,7 @@ def four_momentum(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, mass: np.nda
 
 
 def node_features(collections: Collections) -> list[np.ndarray]:
-    """Return the particles of each event, shape (n, 9), float32, momenta in GeV; columns are `FEATURES`.
+    """Return the particles of each event, shape (n, 9), float32, momenta in GeV; columns as the family's `FEATURES`.
 
     Order: muons, electrons, jets, b jets, and last the missing transverse momentum as a massless particle at
     η = 0.

@@ -10,7 +10,6 @@ keep a block of the result in registers, two to three times as fast as the libra
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -87,7 +86,7 @@ class AOTInductor(Format):
 
     def unavailable(self) -> str:
         """Ask for a C++ compiler."""
-        compiler = os.environ.get("CXX", "g++")
+        compiler = environment.compiler()
         missing = f"format aotinductor needs a C++ compiler, and there is no '{compiler}'; apt install g++"
         return "" if shutil.which(compiler) else missing
 

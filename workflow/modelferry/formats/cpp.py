@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.contract import Contract
 from modelferry.digests import sha256_of_file
+from modelferry.environment import compiler
 from modelferry.errors import ArtifactError
 from modelferry.formats import Runner
 from modelferry.source import FACTS
@@ -36,9 +36,8 @@ class Cpp(SourceFormat):
 
     def unavailable(self) -> str:
         """Ask for a C++ compiler, without which a header can be written but not validated."""
-        compiler = os.environ.get("CXX", "g++")
-        missing = f"format cpp needs a C++ compiler to be validated, and there is no '{compiler}'; apt install g++"
-        return "" if shutil.which(compiler) else missing
+        missing = f"format cpp needs a C++ compiler to be validated, and there is no '{compiler()}'; apt install g++"
+        return "" if shutil.which(compiler()) else missing
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the header with blanks."""
@@ -91,7 +90,7 @@ def _compiled(path: Path, digest: str) -> Path:
     folder = Path(_programs().name)
     source, out = folder / f"{digest}.cpp", folder / digest
     source.write_text(program(path))
-    command = [os.environ.get("CXX", "g++"), *FLAGS, str(source), "-o", str(out)]
+    command = [compiler(), *FLAGS, str(source), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), "the compiler failed")

@@ -66,7 +66,7 @@ class TorchScript(Format):
         extra = {CONTRACT_FILE: "", WEIGHTS_FILE: "", OPTIONS_FILE: ""}
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            module = torch.jit.load(str(template), map_location="cpu", _extra_files=extra)
+            module = _loaded(template, extra)
             Blanks.model_validate_json(extra[WEIGHTS_FILE]).check(weights, template)
             # Buffers that are in no state dict are among a loaded module's tensors; they keep their values.
             tensors = module.state_dict()
@@ -78,12 +78,8 @@ class TorchScript(Format):
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return the tensors of the module's state dict that a template leaves open; none of a frozen module."""
-        import torch
-
         extra = {WEIGHTS_FILE: "", OPTIONS_FILE: ""}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            tensors = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).state_dict()
+        tensors = _loaded(path, extra).state_dict()
         if json.loads(extra[OPTIONS_FILE])["optimize"]:
             return {}
         return {name: raw_bytes(tensors[name]) for name in Blanks.model_validate_json(extra[WEIGHTS_FILE]).root}
@@ -97,9 +93,7 @@ class TorchScript(Format):
         torch.set_num_threads(threads)
         extra = {CONTRACT_FILE: ""}
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", category=DeprecationWarning)
-                module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
+            module = _loaded(path, extra).eval()
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(
                 f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again"
@@ -115,9 +109,7 @@ class TorchScript(Format):
         import torch
 
         extra = {CONTRACT_FILE: ""}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
+        module = _loaded(path, extra).eval()
         contract = Contract.model_validate_json(extra[CONTRACT_FILE])
         graph = module.inlined_graph.copy()
         values = _outputs_by_bias(graph)
@@ -183,6 +175,16 @@ def _outputs_by_bias(graph: Any) -> dict[str, Any]:
                 if entry == "bias":
                     found.setdefault(module, node.output())
     return found
+
+
+def _loaded(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
+    """Load a module, and into `extra` the extra files that it names."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+    return module
 
 
 def _save(module: torch.jit.ScriptModule, extra: Mapping[str, str], out: Path) -> None:

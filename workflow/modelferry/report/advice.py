@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from modelferry.records import SummaryArtifact, SummaryModel
+from modelferry.records.summary import SummaryArtifact, SummaryModel
 from modelferry.report.cells import code, decimal, plural
 from modelferry.report.latency import EAGER, Latency, at_working_point, working_point
 from modelferry.report.loading import legacy
@@ -17,18 +17,29 @@ def advice(models: Sequence[SummaryModel]) -> str:
     if not ready:
         return "Nothing is ready to ship: no exact artifact passed in every runtime that it was validated in."
     times = _fastest(models, ready)
-    ranked = sorted(ready, key=lambda export: (times[export].p50 if export in times else float("inf"), export))
-    best = ranked[0]
+    ranked = _ranked(ready, times)
+    shipped = ranked[0]
     formats = {artifact.export: artifact.format for model in models for artifact in model.artifacts}
-    sentences = [f"Ship {code(best)}: {_why(models, best, ready[best])}{_speed(models, times.get(best), len(ranked))}."]
-    if legacy(formats[best]):
-        sentences.append(f"{legacy(formats[best])}.")
+    speed = _speed(models, times.get(shipped), len(ranked))
+    sentences = [f"Ship {code(shipped)}: {_why(models, shipped, ready[shipped])}{speed}."]
+    if legacy(formats[shipped]):
+        sentences.append(f"{legacy(formats[shipped])}.")
         modern = [export for export in ranked if not legacy(formats[export])]
         if modern:
             time = times.get(modern[0])
-            speed = f" (p50 {decimal(time.p50)} ms)" if time else ""
-            sentences.append(f"The best of the others is {code(modern[0])}{speed}.")
+            p50 = f" (p50 {decimal(time.p50)} ms)" if time else ""
+            sentences.append(f"The best of the others is {code(modern[0])}{p50}.")
     return " ".join(sentences)
+
+
+def best(models: Sequence[SummaryModel]) -> str:
+    """Return the export of one campaign to ship; empty if none is ready."""
+    ready = _ready(models)
+    return next(iter(_ranked(ready, _fastest(models, ready))), "")
+
+
+def _ranked(ready: Iterable[str], times: Mapping[str, Latency]) -> list[str]:
+    return sorted(ready, key=lambda export: (times[export].p50 if export in times else float("inf"), export))
 
 
 def _ready(models: Sequence[SummaryModel]) -> dict[str, int]:

@@ -45,12 +45,8 @@ def code(text: object) -> str:
 
 def scientific(value: float | None, digits: int = 2) -> str:
     """Return a small number with `digits` significant digits (``1.2e-7``)."""
-    if value is None:
-        return NOTHING
-    if not math.isfinite(value):
-        return "not finite"
-    if value == 0:
-        return "0"
+    if value is None or value == 0 or not math.isfinite(value):
+        return _without_digits(value)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     return f"{mantissa}e{int(exponent)}"
@@ -58,14 +54,14 @@ def scientific(value: float | None, digits: int = 2) -> str:
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """Return a number of ordinary size with `digits` significant digits (``0.591``, ``1.6``, ``6,412``)."""
-    if value is None:
-        return NOTHING
-    if not math.isfinite(value):
-        return "not finite"
-    if value == 0:
-        return "0"
+    if value is None or value == 0 or not math.isfinite(value):
+        return _without_digits(value)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{places}f}" if places < 7 else scientific(value, digits)
+
+
+def _without_digits(value: float | None) -> str:
+    return NOTHING if value is None else "0" if value == 0 else "not finite"
 
 
 def count(value: int | None) -> str:

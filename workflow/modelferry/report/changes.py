@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelferry.records import Summary, SummaryModel
+from modelferry.records.summary import Summary, SummaryModel
 from modelferry.report.cells import code, plural, some
 
 Models = dict[str, SummaryModel]

@@ -12,15 +12,14 @@ from modelferry import paths
 from modelferry.contract import Contract
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError
-from modelferry.plan import Plan, PlannedModel, unavailable
-from modelferry.records import (
-    BLIND,
-    Benchmark,
-    BenchmarkRow,
-    DemoTraining,
-    Failure,
-    Manifest,
-    Record,
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel, unavailable
+from modelferry.records import Record
+from modelferry.records.benchmark import Benchmark, BenchmarkRow
+from modelferry.records.demo import DemoTraining
+from modelferry.records.export import Manifest, Template
+from modelferry.records.failure import Failure
+from modelferry.records.summary import (
     Summary,
     SummaryArtifact,
     SummaryBenchmark,
@@ -30,9 +29,8 @@ from modelferry.records import (
     SummaryModel,
     SummaryTemplate,
     SummaryValidation,
-    Template,
-    Validation,
 )
+from modelferry.records.validation import BLIND, Validation
 from modelferry.report.comparisons import compare
 from modelferry.report.probes import collect_probes
 from modelferry.runtimes import runtimes_of

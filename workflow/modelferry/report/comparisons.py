@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from modelferry.records import SummaryComparison, Validation
+from modelferry.records.summary import SummaryComparison
+from modelferry.records.validation import Validation
 from modelferry.report.cells import NOTHING, plural, scientific, table
 from modelferry.sketch import apart
 

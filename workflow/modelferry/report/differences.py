@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelferry.records import SummaryModel, SummaryValidation
+from modelferry.records.summary import SummaryModel, SummaryValidation
 from modelferry.report.names import export_title, short_names
 from modelferry.report.tables import validations
 

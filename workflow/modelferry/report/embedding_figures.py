@@ -11,9 +11,8 @@ import numpy as np
 from modelferry.embedding.records import Exploration, ExploredModel, ProbeCurve, Projection
 from modelferry.report import style
 from modelferry.report.cells import decimal
-from modelferry.report.names import page_stem
+from modelferry.report.names import EMBEDDINGS, page_stem
 
-PREFIX = "embeddings-"
 SHOWN = 2
 """So many models stand side by side."""
 CLASSES = 10
@@ -44,7 +43,7 @@ def draw(record: Exploration, names: Names, folder: Path) -> list[Path]:
 
 def figure_name(campaign: str, kind: str) -> str:
     """Return the file name of one of a campaign's figures."""
-    return f"{PREFIX}{page_stem(campaign)}-{kind}.png"
+    return f"{EMBEDDINGS}{page_stem(campaign)}-{kind}.png"
 
 
 def projections(record: Exploration, names: Names) -> Any:

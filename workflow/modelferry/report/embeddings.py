@@ -9,10 +9,10 @@ from modelferry import paths
 from modelferry.embedding.records import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.errors import ArtifactError
 from modelferry.plan import Plan
-from modelferry.records import SummaryExploration
+from modelferry.records.summary import SummaryExploration
 from modelferry.report import embedding_figures as figures
 from modelferry.report.cells import NOTHING, code, count, decimal, pairs, plural, prose, table
-from modelferry.report.names import FIRST_PAGE, page_stem
+from modelferry.report.names import EMBEDDINGS, FIRST_PAGE, page_stem
 
 HALF = 0.5
 """Signal efficiency at which the rejection of the background stands in the table."""
@@ -67,7 +67,7 @@ def summarised(explored: Sequence[Explored]) -> tuple[SummaryExploration, ...]:
 
 def page_name(campaign: str) -> str:
     """Return the file name of a campaign's page of embeddings."""
-    return f"{figures.PREFIX}{page_stem(campaign)}.md"
+    return f"{EMBEDDINGS}{page_stem(campaign)}.md"
 
 
 def section(explored: Sequence[Explored]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelferry.records import Summary, SummaryModel
+from modelferry.records.summary import Summary, SummaryModel
 from modelferry.report import style
 from modelferry.report.cells import decimal
 from modelferry.report.differences import Difference, differences
-from modelferry.report.latency import EAGER, Latency, Point, at_working_point, latencies, working_point
+from modelferry.report.latency import EAGER, Latency, Point, at_working_point, latencies, spelled, working_point
 from modelferry.report.names import by_campaign, exports, size_noun
 
 BY_FORMAT = "latency-by-format.png"
@@ -44,10 +44,8 @@ Groups = Sequence[tuple[str, Sequence[SummaryModel]]]
 
 
 def _label(row: Latency, rows: Sequence[Latency]) -> str:
-    if row.export == EAGER:
-        return "eager, as trained"
     runtimes = {other.runtime for other in rows if other.export == row.export}
-    return f"{row.export} in {row.runtime}" if len(runtimes) > 1 else row.export
+    return f"{row.export} in {row.runtime}" if len(runtimes) > 1 else spelled(row.export)
 
 
 def _colour(row: Latency, groups: Groups) -> str:
@@ -64,7 +62,7 @@ def _title(campaign: str, models: Sequence[SummaryModel], fixed: str) -> str:
 def _more(figure: Any, groups: Sequence[object]) -> None:
     left = len(groups) - style.PANELS
     if left > 0:
-        figure.supxlabel(f"and {left} more on the campaigns' pages", fontsize=8, color=style.FAINT)
+        figure.supxlabel(f"and {left} more, as tables on the campaigns' pages", fontsize=8, color=style.FAINT)
 
 
 def latency_by_format(groups: Groups) -> Any:

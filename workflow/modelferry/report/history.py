@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelferry.errors import ArtifactError
-from modelferry.records import Record, Summary
+from modelferry.records import Record
+from modelferry.records.summary import Summary
 from modelferry.report.changes import changes
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from modelferry.records import SummaryBenchmark, SummaryModel
+from modelferry.records.summary import SummaryBenchmark, SummaryModel
 from modelferry.report.names import size_noun
 
 EAGER = "eager"
+INTERVAL = "The interval goes from the lowest to the highest end of the models' 95 % bootstrap intervals."
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Point:
         events = "one event" if self.batch == 1 else f"{self.batch} events"
         size = "" if self.particles is None else f" of {self.particles} {self.noun}"
         return f"{events}{size}, {'one thread' if self.threads == 1 else f'{self.threads} threads'}"
+
+
+def spelled(export: str) -> str:
+    """Return what tables and figures call an export, or the reference."""
+    return "eager, as trained" if export == EAGER else export
 
 
 def measured(models: Sequence[SummaryModel]) -> Iterator[tuple[str, SummaryBenchmark]]:

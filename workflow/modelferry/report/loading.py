@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from string import Template
 
 from modelferry.contract import Contract, Tensor
+from modelferry.records.summary import SummaryArtifact
+from modelferry.report.cells import details, prose
 from modelferry.source.text import identifier
 
 
@@ -18,14 +20,16 @@ class Snippet:
     legacy: str = ""
 
 
-_PYTHON_TORCHSCRIPT = Template("""\
+def _python_torch(load: str) -> Template:
+    return Template(f"""\
 import torch
 
-network = torch.jit.load("$path", map_location="cpu").eval()
+network = {load}
 $python_inputs
 with torch.inference_mode():
     $output = network($arguments)
 $python_after""")
+
 
 _CPP_TORCHSCRIPT = Template("""\
 #include <torch/script.h>
@@ -40,24 +44,6 @@ $cpp_inputs
   const $cpp_type $output = network.forward({$arguments})$cpp_cast;
 $cpp_after
 }""")
-
-_PYTHON_TORCH_EXPORT = Template("""\
-import torch
-
-network = torch.export.load("$path").module()
-$python_inputs
-with torch.inference_mode():
-    $output = network($arguments)
-$python_after""")
-
-_PYTHON_AOTINDUCTOR = Template("""\
-import torch
-
-network = torch._inductor.aoti_load_package("$path")
-$python_inputs
-with torch.inference_mode():
-    $output = network($arguments)
-$python_after""")
 
 _CPP_AOTINDUCTOR = Template("""\
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -110,17 +96,17 @@ int main() {
 }""")
 
 SNIPPETS: dict[str, Snippet] = {
-    "aotinductor": Snippet(python=_PYTHON_AOTINDUCTOR, cpp=_CPP_AOTINDUCTOR),
+    "aotinductor": Snippet(_python_torch('torch._inductor.aoti_load_package("$path")'), _CPP_AOTINDUCTOR),
     "cpp": Snippet(cpp=_CPP_HEADER),
     "json": Snippet(python=_PYTHON_JSON),
     "onnx": Snippet(python=_PYTHON_ONNX),
     "ort": Snippet(python=_PYTHON_ONNX),
     "python": Snippet(python=_PYTHON_MODULE),
     "quantized": Snippet(python=_PYTHON_ONNX),
-    "torch_export": Snippet(python=_PYTHON_TORCH_EXPORT),
+    "torch_export": Snippet(_python_torch('torch.export.load("$path").module()')),
     "torchscript": Snippet(
-        python=_PYTHON_TORCHSCRIPT,
-        cpp=_CPP_TORCHSCRIPT,
+        _python_torch('torch.jit.load("$path", map_location="cpu").eval()'),
+        _CPP_TORCHSCRIPT,
         legacy="TorchScript is deprecated since PyTorch 2.9: a legacy format, for analyses that load it already",
     ),
 }
@@ -133,6 +119,22 @@ _CPP_DTYPES: dict[str, str] = {
     "float64": "torch::kFloat64", "float32": "torch::kFloat32", "bfloat16": "torch::kBFloat16",
     "int64": "torch::kInt64", "int32": "torch::kInt32", "uint8": "torch::kUInt8", "bool": "torch::kBool",
 }  # fmt: skip
+
+
+FENCES = {"Python": "python", "C++": "cpp"}
+
+
+def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> str:
+    """Return how an artifact is loaded in each language, folded; empty for a format without a snippet."""
+    name, path = artifact.format, artifact.path
+    texts = {"Python": python(name, path, contract), "C++": cpp(name, path, contract)}
+    blocks = [f"```{FENCES[language]}\n{text}\n```" for language, text in texts.items() if text]
+    if not blocks:
+        return ""
+    blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
+    blocks += [f"{legacy(name)}."] if legacy(name) else []
+    languages = " and ".join(language for language, text in texts.items() if text)
+    return details(f"{whose}{prose(name)}, {prose(artifact.layout)} layout: {languages}", "\n\n".join(blocks))
 
 
 def python(format_: str, path: str, contract: Contract) -> str:

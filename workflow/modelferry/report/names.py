@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 
 from modelferry.families import load_family
-from modelferry.records import SummaryArtifact, SummaryModel
+from modelferry.records.summary import SummaryArtifact, SummaryModel
 
 LARGE = 20
-"""Above so many models a campaign has a page of its own, and only worst and median stand on the first page."""
+"""Above so many models even a single campaign has a page of its own, and the first one only medians and the worst."""
 
 FIRST_PAGE = "summary.md"
-_TAKEN = {"summary", "readme"}
+EMBEDDINGS = "embeddings-"
+"""How the names of pages and figures of embeddings start."""
+_TAKEN = re.compile(rf"summary$|readme$|{EMBEDDINGS}", re.IGNORECASE)
 
 
 def by_campaign(models: Sequence[SummaryModel]) -> dict[str, list[SummaryModel]]:
@@ -24,19 +26,16 @@ def by_campaign(models: Sequence[SummaryModel]) -> dict[str, list[SummaryModel]]
 
 
 def pages(models: Sequence[SummaryModel]) -> dict[str, str]:
-    """Return campaign → page for the campaigns that would not fit on the first page.
-
-    Those are the campaigns with more than `LARGE` models; and all, where the others together are more than that.
-    """
-    sizes = {campaign: len(group) for campaign, group in by_campaign(models).items()}
-    crowded = sum(size for size in sizes.values() if size <= LARGE) > LARGE
-    return {campaign: page_name(campaign) for campaign, size in sizes.items() if crowded or size > LARGE}
+    """Return campaign → page; none where a single campaign of at most `LARGE` models has all on the first page."""
+    campaigns = by_campaign(models)
+    alone = len(campaigns) == 1 and len(models) <= LARGE
+    return {} if alone else {campaign: page_name(campaign) for campaign in campaigns}
 
 
 def page_name(campaign: str) -> str:
     """Return the file name of a campaign's page."""
     stem = page_stem(campaign)
-    return f"campaign-{stem}.md" if stem.lower() in _TAKEN else f"{stem}.md"
+    return f"campaign-{stem}.md" if _TAKEN.match(stem) else f"{stem}.md"
 
 
 def page_stem(campaign: str) -> str:

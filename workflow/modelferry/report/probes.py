@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from modelferry.records import (
-    ClassPair,
-    OutsideCase,
-    PropertyResult,
-    ShapePoint,
-    SummaryModel,
-    SummaryProbes,
-    Validation,
-)
+from modelferry.records.summary import SummaryModel, SummaryProbes
+from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint, Validation
 from modelferry.report.cells import NOTHING, code, count, details, plural, prose, scientific, some, table
 from modelferry.report.names import export_title
 from modelferry.report.tables import validations

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from modelferry.contract import Contract, Tensor
-from modelferry.records import SummaryModel
+from modelferry.records.summary import SummaryModel
 from modelferry.report.cells import NOTHING, code, count, digest, pairs, prose, some, table
 
 

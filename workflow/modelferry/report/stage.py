@@ -7,14 +7,17 @@ from pathlib import Path
 
 from modelferry import paths
 from modelferry.contract import Contract
+from modelferry.files import write_text
 from modelferry.plan import Plan
-from modelferry.records import Summary, write_text
+from modelferry.records.summary import Summary
 from modelferry.report import embedding_figures, figures
 from modelferry.report.changes import changes
 from modelferry.report.collect import collect
 from modelferry.report.embeddings import Explored, collect_explorations, summarised
 from modelferry.report.history import previous_report
-from modelferry.report.markdown import MARK, render
+from modelferry.report.layout import MARK
+from modelferry.report.markdown import render
+from modelferry.report.names import EMBEDDINGS
 
 FIGURES = "figures"
 
@@ -41,18 +44,7 @@ def write_report(
 ) -> list[Path]:
     """Write the report into `folder` and remove pages and figures that an earlier report left; return what was written.
 
-    Parameters
-    ----------
-    summary
-        All facts.
-    contracts
-        The input contracts by ``campaign/layout``.
-    previous
-        The summary of the report before, or None if this is the first.
-    folder
-        Where the report goes; made if need be.
-    explored
-        What was found in embeddings, by campaign.
+    `contracts` are by ``campaign/layout``; `previous` is the report before, or None if this is the first.
     """
     drawn = figures.draw(summary, folder / FIGURES)
     relative = [path.relative_to(folder) for path in drawn]
@@ -71,5 +63,5 @@ def write_report(
 def _stale(folder: Path) -> list[Path]:
     """Return the pages and figures in the folder that a report wrote; nothing else may ever be removed."""
     pages = [path for path in folder.glob("*.md") if path.read_text(errors="replace").startswith(MARK)]
-    of_embeddings = (folder / FIGURES).glob(f"{embedding_figures.PREFIX}*.png")
+    of_embeddings = (folder / FIGURES).glob(f"{EMBEDDINGS}*.png")
     return [*pages, *(folder / FIGURES / name for name in figures.TITLES), *of_embeddings]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from modelferry.records import temporary_name
+from modelferry.files import replacing
 
 WIDTH = 8.0
 DPI = 150
@@ -60,9 +60,8 @@ def panels(heights: Sequence[float], share_x: bool = False) -> tuple[Any, list[A
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure as PNG, atomically and without a date or a version in it."""
-    temporary = temporary_name(path)
-    figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def colours(exports: Sequence[str]) -> dict[str, str]:

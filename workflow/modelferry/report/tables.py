@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modelferry.records import (
-    SummaryArtifact,
-    SummaryControl,
-    SummaryModel,
-    SummaryTemplate,
-    SummaryValidation,
-)  # fmt: skip
+from modelferry.records.summary import SummaryArtifact, SummaryControl, SummaryModel, SummaryTemplate, SummaryValidation
 from modelferry.report.cells import (
     NOTHING,
     code,
@@ -23,7 +17,7 @@ from modelferry.report.cells import (
     span,
     table,
 )  # fmt: skip
-from modelferry.report.latency import EAGER, at_working_point, measured
+from modelferry.report.latency import at_working_point, measured, spelled
 from modelferry.report.names import artifact_of, channel, export_title, exports, short_names, size_noun
 
 BYTES_A_FLOAT32 = 4
@@ -179,7 +173,7 @@ def benchmark(models: Sequence[SummaryModel]) -> str:
     """Return the latencies at the working point, one row per export and runtime: medians over the models."""
     rows = [
         [
-            "eager, as trained" if row.export == EAGER else row.export,
+            spelled(row.export),
             row.runtime,
             decimal(row.p50),
             f"{decimal(row.low)} to {decimal(row.high)}",
@@ -205,7 +199,7 @@ def all_latencies(models: Sequence[SummaryModel]) -> str:
     rows = [
         [
             code(names[model.id]),
-            "eager, as trained" if export == EAGER else export,
+            spelled(export),
             row.runtime,
             count(row.threads),
             count(row.batch),

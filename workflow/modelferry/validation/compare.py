@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.records import Tolerance
+from modelferry.tolerances import Tolerance
 
 ILL_CONDITIONED = 10.0
 """An event is ill-conditioned if the float32 reference is off the float64 one by this many tolerances."""
@@ -124,11 +124,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     scores: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
     return scores
-
-
-def argmax_flips(outputs: Outputs) -> int:
-    """Return in how many events the artifact decides for another class than the float32 reference."""
-    return int((outputs.artifact.argmax(axis=1) != outputs.float32.argmax(axis=1)).sum())
 
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -18,7 +18,8 @@ import numpy as np
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Format, Runner
-from modelferry.records import Control, Tolerance
+from modelferry.records.validation import Control
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import Outputs, by_event, difference, unstable
 from modelferry.validation.compare import ill_conditioned as ill
 from modelferry.validation.recording import Recording, ordinary

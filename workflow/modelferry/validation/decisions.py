@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from modelferry.contract import Contract
 from modelferry.events import UNKNOWN
-from modelferry.records import ClassPair
+from modelferry.records.validation import ClassPair, Decisions
 from modelferry.validation.compare import Outputs, area_under_curve, softmax
 
 THRESHOLD = 0.5
@@ -30,19 +29,6 @@ def plain(scores: np.ndarray) -> np.ndarray:
 
 SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"softmax": softmax, "sigmoid": sigmoid, "nothing": plain}
 """What makes scores of outputs, by the contract's word for it."""
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What an artifact does to decisions, on all events and on those whose class is known; `delta_auc` is the worst."""
-
-    argmax_flips: int
-    max_score_shift: float
-    labelled_events: int
-    labelled_argmax_flips: int
-    labelled_max_score_shift: float
-    delta_auc: float | None
-    class_pairs: tuple[ClassPair, ...]
 
 
 def decide(contract: Contract, outputs: Outputs, classes: np.ndarray, distinct: np.ndarray) -> Decisions:

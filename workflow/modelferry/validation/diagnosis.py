@@ -18,12 +18,13 @@ import torch
 
 from modelferry import paths
 from modelferry.contract import Arrays, Contract
-from modelferry.digests import sha256_of_file
 from modelferry.exporting import trained_weights
 from modelferry.families import Family
+from modelferry.files import write_arrays
 from modelferry.formats import Format, load_format
-from modelferry.records import Manifest, Tolerance, temporary_name
+from modelferry.records.export import Manifest
 from modelferry.running import INPUT, outputs_of_modules
+from modelferry.tolerances import Tolerance
 from modelferry.transforms import APPROXIMATIONS
 from modelferry.validation.attempt import allows, attempt
 from modelferry.validation.compare import by_event
@@ -36,7 +37,8 @@ from modelferry.validation.verdict import Judgement
 from modelferry.validation.weights_inside import altered, describe
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel, TemplateSpec
+    from modelferry.plan.models import PlannedModel
+    from modelferry.plan.templates import TemplateSpec
 
 EXACT, ROUNDED = 1e-9, 1e-5
 """By so much of its largest value a layer may differ: in float64, and where weights or values are of float32."""
@@ -59,7 +61,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     family, target = planned.family, load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
     path, contract = Path(manifest.artifact.path), manifest.contract
-    if sha256_of_file(path) != manifest.artifact.sha256:
+    if path.is_file() and not manifest.artifact.intact:
         yield f"{path} was altered after its export: its manifest describes other bytes"
     tried = attempt(target.load(path, threads=1), family, contract, recording)
     kept = tried.within & tried.finite_inputs
@@ -108,10 +110,7 @@ def save(path: Path, family: Family, contract: Contract, recording: Recording, a
         arrays[f"artifact.{name}"] = values[worst.event]
         arrays[f"reference.float32.{name}"] = recording.float32[name][worst.event]
         arrays[f"reference.float64.{name}"] = recording.float64[name][worst.event]
-    temporary = temporary_name(path)
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
+    write_arrays(path, arrays)
 
 
 def compared(

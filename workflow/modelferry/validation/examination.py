@@ -8,14 +8,16 @@ from itertools import groupby
 
 import numpy as np
 
-from modelferry.config import Validation as Settings
+from modelferry.config.sections import Validation as Settings
 from modelferry.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Exactness, IllConditioned, OutsideCase, PropertyResult, ShapePoint, Tolerance
+from modelferry.records import Exactness
+from modelferry.records.validation import Decisions, IllConditioned, OutsideCase, PropertyResult, ShapePoint
+from modelferry.tolerances import Tolerance
 from modelferry.validation.attempt import Attempt, attempt
 from modelferry.validation.compare import Outputs, within
-from modelferry.validation.decisions import Decisions, decide, score_shift
+from modelferry.validation.decisions import decide, score_shift
 from modelferry.validation.outside import not_finite, reject_all
 from modelferry.validation.properties import measure
 from modelferry.validation.recording import Recording

@@ -15,7 +15,8 @@ import numpy as np
 from modelferry.contract import Arrays, Contract, Tensor
 from modelferry.errors import one_line
 from modelferry.formats import Runner
-from modelferry.records import OutsideCase, Tolerance
+from modelferry.records.validation import OutsideCase
+from modelferry.tolerances import Tolerance
 from modelferry.validation.attempt import Attempt
 from modelferry.validation.compare import ILL_CONDITIONED, within
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from modelferry.contract import Arrays
-from modelferry.records import PropertyResult, Tolerance
+from modelferry.records.validation import PropertyResult
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import within
 from modelferry.validation.probes import ALONE, REORDERED, TOGETHER
 from modelferry.validation.recording import Recording

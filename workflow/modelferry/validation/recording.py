@@ -13,7 +13,7 @@ import numpy as np
 
 from modelferry.contract import Arrays
 from modelferry.errors import ArtifactError
-from modelferry.records import temporary_name
+from modelferry.files import write_arrays
 from modelferry.validation.probes import MIXED, NOT_FINITE, REAL, Probe
 
 
@@ -143,10 +143,7 @@ class Recording:
         for number, broken in enumerate(self.broken):
             arrays[f"broken.{number}.events"] = broken.events
             arrays |= {f"broken.{number}.output.{name}": value for name, value in broken.outputs.items()}
-        temporary = temporary_name(path)
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
+        write_arrays(path, arrays)
 
     @classmethod
     def read(cls, path: Path | str) -> Recording:

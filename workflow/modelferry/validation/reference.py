@@ -24,7 +24,7 @@ from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
 from modelferry.validation.recording import Recording
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel
+    from modelferry.plan.models import PlannedModel
 
 SHAKEN = 4
 """So many times the float32 reference is evaluated on shaken inputs, to find the events that are near a tie."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modelferry.contract import Arrays
-from modelferry.records import Tolerance
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import within
 from modelferry.validation.controls import Judge
 from modelferry.validation.recording import Recording

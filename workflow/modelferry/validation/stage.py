@@ -13,20 +13,20 @@ import torch
 from modelferry import paths
 from modelferry.checkpoints import fit
 from modelferry.contract import Arrays, Contract
-from modelferry.digests import sha256_of_file
 from modelferry.environment import describe
 from modelferry.errors import ArtifactError, CheckpointError
 from modelferry.exporting import trained_weights
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Control, Manifest, Template, Tolerance, Validation
+from modelferry.records.export import Manifest, Template
+from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
 from modelferry.sketch import sketch
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import by_event
 from modelferry.validation.controls import Whole, differ, run_controls
 from modelferry.validation.eager import evaluate
 from modelferry.validation.examination import examine
-from modelferry.validation.probes import Probe
 from modelferry.validation.recording import Recording, ordinary
 from modelferry.validation.resemblance import resembling
 from modelferry.validation.verdict import with_bitwise, with_controls, with_findings
@@ -34,7 +34,8 @@ from modelferry.validation.weights_inside import altered
 from modelferry.validation.weights_inside import describe as weights_reason
 
 if TYPE_CHECKING:
-    from modelferry.plan import PlannedModel, TemplateSpec
+    from modelferry.plan.models import PlannedModel
+    from modelferry.plan.templates import TemplateSpec
 
 
 def validate_artifact(
@@ -120,12 +121,6 @@ def validate_artifact(
     )
 
 
-def run_probes(run: Runner, family: Family, contract: Contract, probes: Sequence[Probe]) -> Arrays:
-    """Return the outputs of a loaded artifact on all probes by name, one row an event."""
-    rows = [run(family.collate(probe.events, contract.layout)) for probe in probes]
-    return {tensor.name: by_event(np.concatenate([row[tensor.name] for row in rows])) for tensor in contract.outputs}
-
-
 def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
     """Return that an artifact gives other outputs for the same inputs, if it does."""
     starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
@@ -160,7 +155,7 @@ def another_fold(
 
 
 def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
-    if not path.is_file() or sha256_of_file(path) != manifest.artifact.sha256:
+    if not manifest.artifact.intact:
         raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
     if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
         raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.records import BLIND, Control, OutsideCase, PropertyResult, ShapePoint, Status, Tolerance
+from modelferry.records import Status
+from modelferry.records.validation import BLIND, Control, OutsideCase, PropertyResult, ShapePoint
+from modelferry.tolerances import Tolerance
 from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, unstable, within
 
 ERROR_RATIO = 2.0

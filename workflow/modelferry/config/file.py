@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from modelferry.config import UNKNOWN_KEY, Config
+from modelferry.config import Config
+from modelferry.config.strict import UNKNOWN_KEY
 from modelferry.errors import ConfigError
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"

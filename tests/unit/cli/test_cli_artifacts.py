@@ -1,4 +1,4 @@
-"""The command line in this process: what it accepts, and one line for each mistake."""
+"""Artifacts made and validated by commands, and one line for each that is missing, altered or of other weights."""
 
 import json
 import os
@@ -9,156 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
+from cli_samples import FOUR, THREE
 
 from checkpoint_samples import formula_state, save_checkpoint
-from modelferry import cli, commands
 from modelferry.cli import main
 from modelferry.families import load_family
-from modelferry.records import Manifest, Validation
-
-CAMPAIGN: dict[str, Any] = {
-    "family": "charged_higgs_particlenet",
-    "axes": {"channel": ["Run3Mu"], "signal": ["TTToHcToWAToMuMu-MHc100_MA95"], "fold": [3, 4]},
-    "checkpoint": "weights/{channel}-{fold}.pt",
-    "formats": ["torchscript"],
-    "validation": {"events": 50},
-    "benchmark": {"seconds": 0.01, "batches": [1], "sizes": [5]},
-}
-THREE = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc100_MA95/fold-3"
-FOUR = THREE.replace("fold-3", "fold-4")
-Write = Callable[..., None]
-
-
-def write_config(folder: Path, **changes: Any) -> None:
-    campaign = {**CAMPAIGN, **changes}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"campaigns": {"higgs": campaign}}, sort_keys=False))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_config(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two models exported and one of them validated."""
-    made = tmp_path_factory.mktemp("exported")
-    before = Path.cwd()
-    try:
-        os.chdir(made)
-        write_config(made)
-        for fold in (3, 4):
-            save_checkpoint(made / f"weights/Run3Mu-{fold}.pt", 16, salt=str(fold))
-        assert main(["export", "--all"]) == 0
-        assert main(["validate", "--fold", "3"]) == 0
-    finally:
-        os.chdir(before)
-    return made
-
-
-@pytest.fixture
-def done(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    copy = tmp_path / "done"
-    shutil.copytree(exported, copy)
-    monkeypatch.chdir(copy)
-    return copy
-
-
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must fail with one line, and return the line."""
-
-    def run(*arguments: str, logged: bool = True) -> str:
-        code = main([*arguments])
-        captured = capsys.readouterr()
-        assert code != 0
-        lines = captured.err.strip().splitlines()
-        assert len(lines) == 1, f"{len(lines)} lines, the first: {lines[:1]}"
-        assert lines[0].startswith("error: ")
-        assert "Traceback" not in captured.out
-        log = Path("logs/modelferry.log")
-        if logged:
-            assert "Traceback" in log.read_text()
-        return lines[0]
-
-    return run
-
-
-# The call itself.
-
-
-@pytest.mark.parametrize(
-    ("arguments", "wanted"),
-    [
-        (["validate", "--all", "--rtoll", "1"], "did you mean '--rtol'?"),
-        (["validate", "--all", "--event", "5"], "did you mean '--events'?"),
-        (["export", "--al"], "did you mean '--all'?"),
-        (["export", "--chanel", "Run3Mu"], "did you mean '--channel'?"),
-        (["exprt", "--all"], "exprt"),
-        ([], "COMMAND"),
-        (["validate", "--all", "--events", "many"], "many"),
-        (["export", "--model"], "--model"),
-    ],
-)
-def test_wrong_call_is_named_with_the_nearest_right_one(
-    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
-) -> None:
-    assert wanted in fails(*arguments, logged=False)
-
-
-def test_version_and_help_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--version"], ["--help"], ["export", "--help"]):
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        assert caught.value.code == 0
-    assert "--channel" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("axis", ["model", "format", "events", "log", "run", "all", "known"])
-def test_axis_may_be_called_like_an_option(axis: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_config(folder, axes={axis: ["a", "b"]}, checkpoint="none.pt")
-    assert main(["models"]) == 0
-    assert "higgs/a" in capsys.readouterr().out
-
-
-# Choosing models.
-
-
-def test_models_are_listed_with_their_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
-    assert main(["models"]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert set(lines) == {THREE, FOUR}
-    assert lines[FOUR].split()[1] == "missing"
-    assert "weights/Run3Mu-4.pt" in lines[FOUR]
-    assert lines[THREE].split()[1] != "passed"
-
-
-def test_unknown_model_is_named_with_the_nearest(folder: Path, fails: Callable[..., str]) -> None:
-    line = fails("export", "--model", THREE.replace("Run3Mu", "Run3M"))
-    assert f"did you mean '{THREE}'?" in line
-
-
-@pytest.mark.parametrize(
-    ("arguments", "wanted"),
-    [
-        (["--fold", "7"], "no model has fold '7'"),
-        (["--all", "--format", "torchscrip"], "did you mean 'torchscript'?"),
-        ([], "--all"),
-    ],
-)
-def test_choice_that_matches_nothing_is_named(
-    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
-) -> None:
-    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
-    write_config(folder, axes={**CAMPAIGN["axes"], "fold": [3]})
-    assert wanted in fails("export", *arguments)
-
-
-# What is done.
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
 
 
 def test_all_models_of_a_fold_by_short_names(done: Path) -> None:
@@ -267,9 +124,6 @@ def test_recording_of_other_weights_is_refused(done: Path, fails: Callable[..., 
     assert "different weights" in fails("validate", "--fold", "3")
 
 
-# Mistakes, one line each.
-
-
 def test_missing_artifact_is_named(done: Path, fails: Callable[..., str]) -> None:
     assert "there is no artifact results/none/model.pt" in fails("validate", "results/none/model.pt")
 
@@ -356,80 +210,7 @@ def test_unexpected_error_of_one_model_hides_no_other(
     assert "out of" in Path("logs/modelferry.log").read_text()
 
 
-def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
-    folder: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(options: Any) -> int:
-        """Break."""
-        raise RuntimeError("first line\nsecond line")
-
-    monkeypatch.setattr(commands, "models", broken)
-    line = fails("models")
-    assert "RuntimeError: first line" in line
-    assert "logs/modelferry.log" in line
-    assert "second line" in Path("logs/modelferry.log").read_text()
-
-
-@pytest.mark.parametrize("change", ["family", "formats", "empty axis", "twice", "key"])
-def test_wrong_config_is_one_line(change: str, folder: Path, fails: Callable[..., str]) -> None:
-    axes = CAMPAIGN["axes"]
-    changes: dict[str, tuple[dict[str, Any], str]] = {
-        "family": ({"family": "charged_higs"}, "unknown family"),
-        "formats": ({"formats": ["onx"]}, "unknown format"),
-        "empty axis": ({"axes": {**axes, "fold": []}}, "axis 'fold' is empty"),
-        "twice": ({"axes": {**axes, "fold": [3, 3]}}, "two models are called"),
-        "key": ({"chekpoint": "x"}, "did you mean 'checkpoint'?"),
-    }
-    write_config(folder, **changes[change][0])
-    assert changes[change][1] in fails("models", logged=False)
-
-
-def test_missing_config_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "there is no config.yaml" in fails("models")
-
-
-def test_folder_that_cannot_be_written_is_named(folder: Path, fails: Callable[..., str]) -> None:
-    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
-    (folder / "results").write_text("a file where the folder should be")
-    line = fails("export", "--fold", "3")
-    assert "results" in line
-    assert "None" not in line
-
-
-def test_log_that_cannot_be_written_hides_no_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "logs").write_text("a file where the folder should be")
-    assert main(["export", "--fold", "7"]) != 0
-    assert "error: no model has fold '7'" in capsys.readouterr().err
-
-
-def test_unknown_template_is_named(folder: Path, fails: Callable[..., str]) -> None:
-    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
-    assert "there is no template 'x/y'" in fails("template", "x/y")
-
-
-def test_gate_without_a_report_is_named(folder: Path, fails: Callable[..., str]) -> None:
-    assert "reports/summary.json is missing" in fails("gate")
-
-
 def test_truncated_reference_is_named(done: Path, fails: Callable[..., str]) -> None:
     path = Path(f"results/{THREE}/reference.npz")
     path.write_bytes(path.read_bytes()[:1000])
     assert str(path) in fails("validate", "--fold", "3")
-
-
-def test_doctor_says_what_this_machine_can_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) in (0, 1)
-    printed = capsys.readouterr().out
-    assert torch.__version__.partition("+")[0] in printed
-    assert "g++" in printed
-
-
-def test_rules_call_commands_that_exist() -> None:
-    import re
-
-    rules = (Path(__file__).parents[2] / "workflow/rules").glob("*.smk")
-    called = {word for rule in rules for word in re.findall(r'"modelferry ([a-z-]+)', rule.read_text())}
-    assert {"export", "validate", "benchmark", "report", "gate", "template", "reference"} <= called
-    known = cli._parser([])._subparsers._group_actions[0].choices  # type: ignore[union-attr]
-    assert called <= set(known)

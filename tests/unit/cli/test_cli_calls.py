@@ -1,0 +1,152 @@
+"""What the command line accepts, and one line for each mistake."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_samples import CAMPAIGN, FOUR, THREE, write_config
+
+from checkpoint_samples import save_checkpoint
+from modelferry import cli
+from modelferry.cli import main
+from modelferry.commands import reports
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["validate", "--all", "--rtoll", "1"], "did you mean '--rtol'?"),
+        (["validate", "--all", "--event", "5"], "did you mean '--events'?"),
+        (["export", "--al"], "did you mean '--all'?"),
+        (["export", "--chanel", "Run3Mu"], "did you mean '--channel'?"),
+        (["exprt", "--all"], "exprt"),
+        ([], "COMMAND"),
+        (["validate", "--all", "--events", "many"], "many"),
+        (["export", "--model"], "--model"),
+    ],
+)
+def test_wrong_call_is_named_with_the_nearest_right_one(
+    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
+) -> None:
+    assert wanted in fails(*arguments, logged=False)
+
+
+def test_version_and_help_are_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--version"], ["--help"], ["export", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+    assert "--channel" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("axis", ["model", "format", "events", "log", "run", "all", "known"])
+def test_axis_may_be_called_like_an_option(axis: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_config(folder, axes={axis: ["a", "b"]}, checkpoint="none.pt")
+    assert main(["models"]) == 0
+    assert "higgs/a" in capsys.readouterr().out
+
+
+def test_models_are_listed_with_their_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    assert main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {THREE, FOUR}
+    assert lines[FOUR].split()[1] == "missing"
+    assert "weights/Run3Mu-4.pt" in lines[FOUR]
+    assert lines[THREE].split()[1] != "passed"
+
+
+def test_unknown_model_is_named_with_the_nearest(folder: Path, fails: Callable[..., str]) -> None:
+    line = fails("export", "--model", THREE.replace("Run3Mu", "Run3M"))
+    assert f"did you mean '{THREE}'?" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--fold", "7"], "no model has fold '7'"),
+        (["--all", "--format", "torchscrip"], "did you mean 'torchscript'?"),
+        ([], "--all"),
+    ],
+)
+def test_choice_that_matches_nothing_is_named(
+    arguments: list[str], wanted: str, folder: Path, fails: Callable[..., str]
+) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    write_config(folder, axes={**CAMPAIGN["axes"], "fold": [3]})
+    assert wanted in fails("export", *arguments)
+
+
+def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
+    folder: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(options: Any) -> int:
+        """Break."""
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(reports, "models", broken)
+    line = fails("models")
+    assert "RuntimeError: first line" in line
+    assert "logs/modelferry.log" in line
+    assert "second line" in Path("logs/modelferry.log").read_text()
+
+
+@pytest.mark.parametrize("change", ["family", "formats", "empty axis", "twice", "key"])
+def test_wrong_config_is_one_line(change: str, folder: Path, fails: Callable[..., str]) -> None:
+    axes = CAMPAIGN["axes"]
+    changes: dict[str, tuple[dict[str, Any], str]] = {
+        "family": ({"family": "charged_higs"}, "unknown family"),
+        "formats": ({"formats": ["onx"]}, "unknown format"),
+        "empty axis": ({"axes": {**axes, "fold": []}}, "axis 'fold' is empty"),
+        "twice": ({"axes": {**axes, "fold": [3, 3]}}, "two models are called"),
+        "key": ({"chekpoint": "x"}, "did you mean 'checkpoint'?"),
+    }
+    write_config(folder, **changes[change][0])
+    assert changes[change][1] in fails("models", logged=False)
+
+
+def test_missing_config_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "there is no config.yaml" in fails("models")
+
+
+def test_folder_that_cannot_be_written_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    (folder / "results").write_text("a file where the folder should be")
+    line = fails("export", "--fold", "3")
+    assert "results" in line
+    assert "None" not in line
+
+
+def test_log_that_cannot_be_written_hides_no_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "logs").write_text("a file where the folder should be")
+    assert main(["export", "--fold", "7"]) != 0
+    assert "error: no model has fold '7'" in capsys.readouterr().err
+
+
+def test_unknown_template_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
+    assert "there is no template 'x/y'" in fails("template", "x/y")
+
+
+def test_gate_without_a_report_is_named(folder: Path, fails: Callable[..., str]) -> None:
+    assert "reports/summary.json is missing" in fails("gate")
+
+
+def test_doctor_says_what_this_machine_can_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert torch.__version__.partition("+")[0] in printed
+    assert "g++" in printed
+
+
+def test_rules_call_commands_that_exist() -> None:
+    import re
+
+    rules = (Path(__file__).parents[3] / "workflow/rules").glob("*.smk")
+    called = {word for rule in rules for word in re.findall(r'"modelferry ([a-z-]+)', rule.read_text())}
+    assert {"export", "validate", "benchmark", "report", "gate", "template", "reference"} <= called
+    known = cli._parser([])._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert called <= set(known)

@@ -1,0 +1,25 @@
+"""Timing artifacts."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelferry.commands.jobs import for_each_model, reported
+from modelferry.plan.models import PlannedModel
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Time artifacts beside the eager reference."""
+    from modelferry.benchmark.stage import benchmark_model
+
+    def run(planned: PlannedModel) -> None:
+        with reported("benchmark", planned.id):
+            records = benchmark_model(planned)
+        noun = planned.family.size
+        for record in records:
+            row = record.rows[0]
+            size = "" if row.particles is None else f", {row.particles} {noun}"
+            ratio = row.baseline_p50_ms / row.p50_ms
+            print(f"{record.model}: {record.format} p50 {row.p50_ms:.3g} ms (batch 1{size}), {ratio:.2g} × eager")
+
+    return for_each_model(options, run)

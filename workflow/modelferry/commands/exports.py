@@ -1,0 +1,81 @@
+"""Making files: templates, artifacts, and what a single checkpoint becomes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from modelferry.commands.jobs import chosen_exports, for_each, plan_of, reported
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.formats import load_format
+from modelferry.plan.models import PlannedModel
+from modelferry.plan.templates import TemplateSpec
+
+BARE_FORMATS, BOTH = ("json", "python"), "both"
+"""What a checkpoint given by its path is exported to, unless formats are asked for."""
+
+
+def export(options: argparse.Namespace) -> int:
+    """Export models: fill their templates with their weights; templates that are missing are built first.
+
+    With the path of a checkpoint instead, export that file: no config is needed, and nothing goes to `results`.
+    """
+    if options.checkpoint:
+        return _export_file(options)
+    from modelferry.exporting import export_model
+
+    def run(planned: PlannedModel, name: str) -> None:
+        spec = planned.template(name)
+        if not Path(spec.record).is_file():
+            _build(spec)
+        with reported("export", planned.id, name):
+            manifest = export_model(planned, name)
+        print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
+
+    return for_each(options, chosen_exports(plan_of(options), options), run)
+
+
+def template(options: argparse.Namespace) -> int:
+    """Build a template: compile an architecture to a format, weights left blank."""
+    known = plan_of(options).templates
+    if options.key not in known:
+        raise ConfigError(f"there is no template '{options.key}'", did_you_mean(options.key, known))
+    _build(known[options.key])
+    return 0
+
+
+def _export_file(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from modelferry import bare
+
+    if options.model or options.all or any(v for name, v in vars(options).items() if name.startswith("axis_")):
+        raise ConfigError("both a checkpoint and models of the config are chosen", "give one or the other")
+    asked = options.format or [BOTH]
+    formats = list(dict.fromkeys(name for entry in asked for name in (BARE_FORMATS if entry == BOTH else (entry,))))
+    for name in formats:
+        load_format(name)
+    given = {"name": options.name, "version": options.version, "accuracy": options.accuracy}
+    facts = {name: value for name, value in given.items() if value is not None}
+    if options.time_stamp:
+        facts["exported"] = datetime.now(UTC).isoformat(timespec="seconds")
+    settings = bare.parse_hyperparameters(options.set)
+    model = bare.read_model(Path(options.checkpoint), options.family, settings, facts)
+    truth = bare.Truth.of(model)
+    if model.assumed:
+        defaults = ", ".join(f"{name} = {model.hyperparameters[name]}" for name in model.assumed)
+        print(f"note: the checkpoint does not tell {defaults}; if they are others, say so with --set NAME=VALUE")
+    for written in bare.export_file(model, truth, formats, Path(options.output_dir)):
+        checked = f"largest difference on {written.events} texts {written.max_abs_diff:.2g}"
+        print(f"{written.path}  {written.bytes / 1e3:.1f} kB, {checked}")
+    if truth.undecided:
+        print(f"warning: {model.path} gives nearly the same score for all texts; is it trained, and whole?")
+    return 0
+
+
+def _build(spec: TemplateSpec) -> None:
+    from modelferry.templates import build_template
+
+    with reported("template", f"{spec.architecture}/{spec.variant}"):
+        record = build_template(spec)
+    print(f"{record.file.path}  built in {record.seconds:.1f} s")

@@ -1,0 +1,55 @@
+"""Embeddings of jets, and what they hold."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelferry import paths
+from modelferry.commands.jobs import for_each_model, plan_of, reported
+from modelferry.errors import ConfigError, did_you_mean
+from modelferry.plan.models import PlannedModel
+
+
+def embed(options: argparse.Namespace) -> int:
+    """Write tables of embeddings of jets: one file after the other, then one CSV and one parquet file a class.
+
+    Files that an earlier call finished, with the same artifact and data card, are left as they are.
+    """
+    from modelferry.embedding.stage import embed_file
+    from modelferry.embedding.tables import collect_tables
+
+    def run(planned: PlannedModel) -> None:
+        jets = planned.jets
+        if options.part and options.part not in jets.files:
+            known = did_you_mean(options.part, jets.files)
+            raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
+        for part in [] if options.collect else [options.part] if options.part else jets.files:
+            with reported("embed", planned.id, part):
+                record, done = embed_file(jets, part, options.again)
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
+            doubt = "" if record.validated else "; note: the artifact was not validated"
+            print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
+        if options.collect or not options.part:
+            with reported("embed", planned.id, "tables"):
+                tables = collect_tables(jets)
+            for table in tables.tables:
+                print(f"{table.csv.path}  {table.rows:,} jets")
+            print(f"{planned.id}: {tables.counts}")
+
+    return for_each_model(options, run)
+
+
+def explore(options: argparse.Namespace) -> int:
+    """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
+    from modelferry.embedding.explore import explore_campaign
+
+    found = plan_of(options).explored
+    if options.campaign not in found:
+        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
+    with reported("explore", options.campaign):
+        record = explore_campaign([planned.jets for planned in found[options.campaign]])
+        record.write(paths.exploration(options.campaign))
+    for model in record.models:
+        probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"
+        print(f"{model.model}: {record.jets:,} jets, accuracy {model.accuracy:.3f}, {probe}")
+    return 0

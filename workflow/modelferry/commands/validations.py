@@ -1,0 +1,143 @@
+"""Comparing artifacts with the network as trained, and looking into what differs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry import paths
+from modelferry.commands.jobs import chosen, chosen_exports, for_each, for_each_model, plan_of, reported
+from modelferry.errors import ArtifactError, ConfigError
+from modelferry.plan import Plan
+from modelferry.plan.models import PlannedModel
+from modelferry.records.export import Manifest
+from modelferry.records.validation import Validation
+from modelferry.runtimes import runtimes_of
+
+if TYPE_CHECKING:
+    from modelferry.validation.recording import Recording
+
+
+OTHERS = 3
+"""Checkpoints of so many other models are tried as weights of another fold."""
+
+
+def reference(options: argparse.Namespace) -> int:
+    """Record probes and the outputs of the network as trained, in float64 and float32."""
+    from modelferry.validation.reference import record_reference
+
+    def run(planned: PlannedModel) -> None:
+        with reported("reference", planned.id):
+            record_reference(planned).write(paths.reference(planned.id))
+
+    return for_each_model(options, run)
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Compare artifacts with the network as trained.
+
+    With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
+    """
+    plan = plan_of(options)
+    jobs = list(_artifacts(plan, options.artifact)) if options.artifact else chosen_exports(plan, options)
+    failed: list[str] = []
+
+    def run(planned: PlannedModel, name: str) -> None:
+        for runtime in runtimes_of(planned.model.export(name).format):
+            if options.runtime in (None, runtime):
+                record = _validate(planned, name, runtime, options, _others(plan, planned))
+                _print_verdict(record, name)
+                if record.status == "failed":
+                    failed.append(planned.id)
+
+    code = for_each(options, jobs, run)
+    return code or (1 if failed and not options.exit_zero else 0)
+
+
+def diagnose(options: argparse.Namespace) -> int:
+    """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
+    from modelferry.validation.diagnosis import diagnose as found
+
+    planned = plan_of(options).model(options.id)
+    name = planned.model.export(options.export).name
+    print(f"{planned.id} {name}")
+    for line in found(planned, name, planned.tolerance(name), _recording(planned)):
+        print(f"  {line}")
+    return 0
+
+
+def event(options: argparse.Namespace) -> int:
+    """Show a recorded event of a model, by the number that a validation lists it under: inputs and outputs, as JSON."""
+    from modelferry.validation.recording import Recording
+
+    for planned in chosen(plan_of(options), options):
+        recording = Recording.read(paths.reference(planned.id))
+        if not 0 <= options.number < len(recording.labels):
+            raise ConfigError(f"{planned.id} has no event {options.number}", f"0 to {len(recording.labels) - 1}")
+        print(json.dumps({"model": planned.id, **recording.describe(options.number)}, indent=1))
+    return 0
+
+
+def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str]]:
+    for file in files:
+        path = Path(file)
+        if not path.is_file():
+            raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
+        manifest = Manifest.read(path.parent / "manifest.json")
+        if not manifest.artifact.intact or not path.samefile(manifest.artifact.path):
+            raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
+        yield plan.model(manifest.model), manifest.export
+
+
+def _others(plan: Plan, planned: PlannedModel) -> list[str]:
+    """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
+    models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
+    place = next(place for place, model in enumerate(models) if model.id == planned.id)
+    following = [*models[place + 1 :], *models[:place]]
+    return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
+
+
+def _validate(
+    planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
+) -> Validation:
+    from modelferry.validation.reference import record_reference
+    from modelferry.validation.stage import validate_artifact
+
+    asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
+    tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
+    with reported("validate", planned.id, name):
+        if options.events is not None:
+            settings = planned.model.validation.model_copy(update={"events": options.events})
+            model = dataclasses.replace(planned.model, validation=settings)
+            recording = record_reference(dataclasses.replace(planned, model=model))
+        else:
+            recording = _recording(planned)
+        record = validate_artifact(planned, name, runtime, tolerance, recording, others)
+        if not asked:
+            record.write(paths.validation(planned.id, name, runtime))
+    return record
+
+
+def _recording(planned: PlannedModel) -> Recording:
+    """Return what was recorded of a model's reference; record it if that was not done yet."""
+    from modelferry.validation.recording import Recording
+    from modelferry.validation.reference import record_reference
+
+    path = paths.reference(planned.id)
+    if not Path(path).is_file():
+        record_reference(planned).write(path)
+    return Recording.read(path)
+
+
+def _print_verdict(record: Validation, name: str) -> None:
+    numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
+    limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
+    ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
+    status = record.status if record.exactness == "exact" else f"{record.status} as an approximation:"
+    print(f"{status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
+    if record.reason:
+        print(f"  {record.reason}")

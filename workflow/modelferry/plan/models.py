@@ -1,0 +1,142 @@
+"""A model with all that can be known of it before anything runs, and what its jobs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from modelferry import paths
+from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.config.models import Model
+from modelferry.config.sections import Export
+from modelferry.demo import demo_for
+from modelferry.embedding.plan import JetPlan
+from modelferry.errors import CheckpointError, ConfigError
+from modelferry.families import Family, load_family
+from modelferry.formats import load_format
+from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
+from modelferry.runtimes import load_runtime, runtimes_of
+from modelferry.tolerances import Tolerance
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model with all that can be known before anything runs."""
+
+    model: Model
+    hyperparameters: dict[str, Any]
+    architecture: str
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.model.id
+
+    @property
+    def family(self) -> Family:
+        """The model's family, as its hyperparameters make it."""
+        return load_family(self.model.family).configured(self.hyperparameters)
+
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """The exports that this machine can make."""
+        return tuple(export for export in self.model.exports if not unavailable(export.format))
+
+    def template(self, export: str) -> TemplateSpec:
+        """Return the template that an export of this model fills."""
+        return template_spec(self.model.family, self.hyperparameters, self.model.export(export))
+
+    def artifact(self, export: str) -> str:
+        """Return the path of an artifact of this model."""
+        return paths.artifact(self.id, export, load_format(self.model.export(export).format).extension)
+
+    def demo_event_files(self) -> list[str]:
+        """Return the toy events that a demo model is trained on."""
+        demo = demo_for(self.model.family)
+        if demo is None:
+            raise ConfigError(f"family '{self.model.family}' has no demo", "give a checkpoint path")
+        folder = paths.demo_events(self.model.family)
+        return [f"{folder}/{group}/{member}" for group in demo.groups(self.model.axes) for member in demo.members]
+
+    def reference_inputs(self) -> list[str]:
+        """Return the weights and events that the reference is evaluated with."""
+        events = self.demo_event_files() if self.model.demo else self.model.events
+        return [self.model.checkpoint, *events]
+
+    def export_inputs(self, export: str) -> list[str]:
+        """Return what an export reads."""
+        spec = self.template(export)
+        return [self.model.checkpoint, spec.file, spec.record]
+
+    def validate_inputs(self, export: str, runtime: str) -> list[str]:
+        """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
+        own = [self.artifact(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
+        return [*own, *self.export_inputs(export)]
+
+    def benchmark_inputs(self) -> list[str]:
+        """Return what a benchmark reads."""
+        names = [export.name for export in self.exports]
+        manifests = [paths.manifest(self.id, name) for name in names]
+        return [self.model.checkpoint, *map(self.artifact, names), *manifests, *_files(self.runtimes)]
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The runtimes of all exports that this machine has."""
+        return tuple(sorted({runtime for export in self.exports for runtime in runtimes_of(export.format)}))
+
+    @property
+    def jets(self) -> JetPlan:
+        """What is embedded of this model's jets; raise `ConfigError` if nothing is."""
+        return JetPlan.of(self.model, self.hyperparameters)
+
+    def tolerance(self, export: str) -> Tolerance:
+        """Return what the outputs of an export may differ by."""
+        chosen, family = self.model.export(export), self.family
+        contract = family.contract(self.hyperparameters, family.layout(chosen.layout))
+        return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
+
+    def embed_inputs(self, part: str) -> list[str]:
+        """Return what the embedding of one file of jets reads: the file, and the artifact."""
+        jets = self.jets
+        return [jets.files[part], self.artifact(jets.export), paths.manifest(self.id, jets.export)]
+
+    def validations(self) -> list[str]:
+        """Return the paths of all validations of this model."""
+        return [paths.validation(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
+
+    def benchmarks(self) -> list[str]:
+        """Return the paths of all benchmarks of this model."""
+        return [paths.benchmark(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
+
+
+@cache
+def unavailable(format_name: str) -> str:
+    """Return what this machine lacks for a format, and the remedy; empty if nothing."""
+    return load_format(format_name).unavailable()
+
+
+def plan_model(model: Model) -> PlannedModel:
+    """Return the model with its hyperparameters, read off its checkpoint as far as that tells them.
+
+    A demo checkpoint may not exist yet, and it has what the config says. A checkpoint that cannot be read counts as
+    one that tells nothing: the export will say what is wrong with it, and fail for this model only.
+    """
+    family = load_family(model.family)
+    inferred: dict[str, Any] = {}
+    if model.checkpoint and not model.demo:
+        try:
+            inferred = infer_hyperparameters(family, read_shapes(model.checkpoint))
+            inferred |= stated_hyperparameters(family, model.checkpoint)
+        except CheckpointError:
+            inferred = {}
+    try:
+        hyperparameters = family.resolve(model.hyperparameters, inferred)
+    except ConfigError as error:
+        raise ConfigError(f"{model.id}: {error}") from None
+    return PlannedModel(model, hyperparameters, architecture_digest(model.family, hyperparameters))
+
+
+def _files(runtimes: Iterable[str]) -> list[str]:
+    return [file for runtime in runtimes for file in load_runtime(runtime).files()]

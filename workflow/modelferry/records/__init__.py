@@ -1,0 +1,80 @@
+"""Every JSON file that the workflow writes, as a typed record; the schemas in `workflow/schemas` come from here.
+
+One file per stage; this one holds what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelferry.digests import sha256_of_file
+from modelferry.errors import ArtifactError
+from modelferry.files import write_text
+
+SCHEMA_VERSION = 1
+
+Exactness = Literal["exact", "approximation"]
+Status = Literal["passed", "failed"]
+
+
+class Part(BaseModel):
+    """A piece of a record: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Record(Part):
+    """A JSON file; written to a temporary name and moved into place, so that no half a file is ever seen."""
+
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, path: Path | str) -> None:
+        """Write the record to `path`, atomically."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read a record; raise `ArtifactError` if it is missing or of another kind."""
+        try:
+            return cls.model_validate_json(Path(path).read_text())
+        except FileNotFoundError:
+            raise ArtifactError(f"{path} is missing", "run `snakemake`, which will make it") from None
+        except (ValidationError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            if isinstance(error, ValidationError):
+                reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
+            raise ArtifactError(f"{path} is no {cls.__name__}: {reason}", "delete it and run again") from None
+
+
+class Environment(Part):
+    """Where something was made or measured."""
+
+    python: str
+    platform: str
+    cpu: str
+    isa: str
+    cores: int
+    load_average: float
+    packages: Mapping[str, str]
+
+
+class FileFacts(Part):
+    """A file as it was read or written."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path | str) -> Self:
+        """Return the facts of the file at `path`."""
+        return cls(path=str(path), bytes=Path(path).stat().st_size, sha256=sha256_of_file(path))
+
+    @property
+    def intact(self) -> bool:
+        """Whether the file is there, with these very bytes."""
+        return Path(self.path).is_file() and sha256_of_file(self.path) == self.sha256

@@ -1,0 +1,129 @@
+"""The report for machines; others build on its names, so they stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from modelferry.records import Environment, Exactness, Part, Record, Status
+from modelferry.records.benchmark import Timing
+from modelferry.records.validation import OutsideCase, RuntimeVerdict, ShapePoint
+
+
+class SummaryValidation(RuntimeVerdict):
+    """A validation as the summary has it."""
+
+
+class SummaryBenchmark(Timing):
+    """One latency of an artifact, or of the eager reference."""
+
+    runtime: str
+
+
+class SummaryArtifact(Part):
+    """One shipped file of a model."""
+
+    format: str
+    export: str
+    layout: str
+    path: str
+    bytes: int
+    sha256: str
+    exactness: Exactness
+    transforms: tuple[str, ...]
+    validation: tuple[SummaryValidation, ...]
+    benchmark: tuple[SummaryBenchmark, ...]
+
+
+class SummaryCheckpoint(Part):
+    """The trained weights of a model."""
+
+    path: str
+    sha256: str
+
+
+class SummaryModel(Part):
+    """One model, whatever became of it."""
+
+    id: str
+    campaign: str
+    family: str
+    axes: Mapping[str, str | int | float]
+    status: Literal["passed", "failed", "missing"]
+    reason: str
+    demo: bool
+    checkpoint: SummaryCheckpoint
+    architecture: str
+    parameters: int | None
+    hyperparameters: Mapping[str, Any]
+    training_auc: Mapping[str, float]
+    training_accuracy: float | None = None
+    baseline: tuple[SummaryBenchmark, ...]
+    artifacts: tuple[SummaryArtifact, ...]
+
+
+class SummaryTemplate(Part):
+    """One compilation."""
+
+    architecture: str
+    format: str
+    layout: str
+    seconds: float
+    models: int
+
+
+class SummaryControl(Part):
+    """One kind of deliberately broken artifact, over all validations of the run."""
+
+    name: str
+    detected: bool
+
+
+class SummaryComparison(Part):
+    """The largest difference between two of a campaign's artifacts, or the reference, over so many models."""
+
+    campaign: str
+    first: str
+    second: str
+    max_abs_diff: float
+    models: int
+
+
+class SummaryProbes(Part):
+    """Shape points and inputs outside the contract of one export in one runtime, the worst over a campaign's models."""
+
+    campaign: str
+    export: str
+    runtime: str
+    models: int
+    shapes: tuple[ShapePoint, ...]
+    outside: tuple[OutsideCase, ...]
+
+
+class SummaryExploration(Part):
+    """What a model's embeddings hold; AUCs are means over classes, each against the class `against`."""
+
+    model: str
+    against: str
+    jets: int
+    accuracy: float
+    auc: float
+    probe_auc: float
+
+
+class Summary(Record):
+    """`reports/summary.json`: the report for machines."""
+
+    FILE: ClassVar[str] = "summary.json"
+
+    verdict: Status
+    generated: str
+    environment: Environment
+    templates: tuple[SummaryTemplate, ...]
+    controls: tuple[SummaryControl, ...]
+    comparisons: tuple[SummaryComparison, ...] = ()
+    probes: tuple[SummaryProbes, ...] = ()
+    models: tuple[SummaryModel, ...]
+    explorations: tuple[SummaryExploration, ...] = ()
+    runtimes_not_run: Mapping[str, str] = {}
+    """What this machine lacks, by the runtime that was left out for it."""
