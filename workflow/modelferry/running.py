@@ -82,4 +82,8 @@ def on_tensors(call: Callable, contract: Contract) -> Bound:
 
 
 def _in_rows(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array).reshape(array.shape)
+    """Return the array in rows, its strides too.
+
+    Those of an axis of length 1 say nothing about memory, but PyTorch takes an image for channels-last by them.
+    """
+    return np.ascontiguousarray(array).reshape(-1).reshape(array.shape)
