@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from modelferry.comparison import Comparison, compare
 from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError, ContractError
+from modelferry.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.examples import at_least_two
 from modelferry.formats import Format, Runner
 from modelferry.records import temporary_name
@@ -78,6 +79,7 @@ def written(
     """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
     from modelferry.validation.weights_inside import altered, describe
 
+    _check_place(out)
     temporary = temporary_name(out).with_suffix(f".{target.extension}")
     weights = network.state_dict()
     try:
@@ -94,6 +96,18 @@ def written(
     finally:
         temporary.unlink(missing_ok=True)
     return Artifact(out, target.name, contract, run or _uncallable, found)
+
+
+def _check_place(out: Path) -> None:
+    """Make the folder of a file to be; raise `ArgumentError` if the file cannot lie there."""
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a directory", "name a file in it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ArgumentError(f"{out} cannot be written: {error.strerror}", "choose another folder") from error
 
 
 def _threads() -> int:
