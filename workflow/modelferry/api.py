@@ -8,77 +8,25 @@ from __future__ import annotations
 
 import copy
 import inspect
-import random
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from modelferry.artifact import Artifact, written
 from modelferry.comparison import Comparison, compare
-from modelferry.contract import Arrays, Contract
+from modelferry.contract import Contract
 from modelferry.detached import detached
-from modelferry.errors import ArgumentError, ArtifactError, ContractError
-from modelferry.examples import Dynamic, at_least_two, contract_of, named_inputs
-from modelferry.files import temporary_name
-from modelferry.formats import Format, Runner, format_names, load_format
+from modelferry.errors import ArgumentError
+from modelferry.examples import Dynamic, contract_of, named_inputs
+from modelferry.formats import Runner, format_names, load_format
 from modelferry.outputs import return_tuple
-from modelferry.tensors import to_array, to_tensor
 from modelferry.tolerances import Tolerance
+from modelferry.undisturbed import ONE_AT_A_TIME, undisturbed
 
 if TYPE_CHECKING:
     import torch
 
     from modelferry.examples import Inputs
-
-ONE_AT_A_TIME = threading.RLock()
-"""Exporters, and the filters of warnings that they need, are one to a process."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A file that was written or loaded, ready to be called.
-
-    Attributes
-    ----------
-    path, format
-        The file, and the name of its format.
-    contract
-        What may be fed to it, and what comes back: names, dtypes, sizes with their ranges.
-    comparison
-        How it was compared with its network when it was written; None if it was loaded.
-    """
-
-    path: Path
-    format: str
-    contract: Contract = field(repr=False)
-    run: Runner = field(repr=False)
-    comparison: Comparison | None = field(default=None, repr=False)
-
-    def __call__(self, *inputs: Any, **by_name: Any) -> dict[str, Any]:
-        """Return the outputs by name, for tensors or arrays by position, or by name.
-
-        Outputs are tensors if an input is one, and else arrays; in both cases on the CPU.
-
-        Raises
-        ------
-        ContractError
-            For inputs that the contract does not allow.
-        """
-        import torch
-
-        names = [tensor.name for tensor in self.contract.inputs]
-        if len(inputs) > len(names):
-            raise ContractError(f"{len(inputs)} inputs were given", f"the contract asks for {names}")
-        given = {**dict(zip(names, inputs, strict=False)), **by_name}
-        arrays = {name: to_array(v) if isinstance(v, torch.Tensor) else v for name, v in given.items()}
-        outputs = self.run(arrays)
-        if any(isinstance(value, torch.Tensor) for value in given.values()):
-            return {name: to_tensor(np.array(array)) for name, array in outputs.items()}
-        return outputs
 
 
 def export(
@@ -241,68 +189,10 @@ def prepared(model: torch.nn.Module) -> torch.nn.Module:
     return detached(model)
 
 
-def written(
-    target: Format,
-    network: torch.nn.Module,
-    plain: torch.nn.Module,
-    contract: Contract,
-    example: Arrays,
-    options: Mapping[str, Any],
-    out: Path,
-) -> Artifact:
-    """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
-    from modelferry.validation.weights_inside import altered, describe
-
-    temporary = temporary_name(out).with_suffix(f".{target.extension}")
-    weights = network.state_dict()
-    try:
-        metadata = {"model": out.name}
-        target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
-        exact = target.exactness == "exact"
-        if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
-            raise ArtifactError(f"{out} was not written: {reason}", "report this network")
-        run = target.load(temporary, _threads()) if contract.inputs else None
-        found = compare(plain, run, contract, example, target.name) if run else None
-        if exact and found is not None and not found:
-            raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Artifact(out, target.name, contract, run or _uncallable, found)
-
-
-_REMEDY = "look for Python that depends on values or sizes in `forward`, or compare with `validate`"
-
-
 def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:
     """Return the tolerance that was asked for; None if none was."""
     asked = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     return Tolerance(**asked) if asked else None
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Leave the states of all generators of random numbers as they are; one thread at a time."""
-    import torch
-
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
-        ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's, to be left alone
-        try:
-            yield
-        finally:
-            random.setstate(ours)
-            np.random.set_state(numpys)  # noqa: NPY002
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _uncallable(inputs: Arrays) -> Arrays:
-    raise ArtifactError("the artifact was made without an example of its inputs, and nothing else tells them")
 
 
 def _contract_of_runner(run: Runner) -> Contract:

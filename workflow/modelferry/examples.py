@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from modelferry.contract import Arrays, Contract, Dimension, DType, Tensor
-from modelferry.errors import ArgumentError, NetworkError, did_you_mean
+from modelferry.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
 from modelferry.outputs import named
 from modelferry.tensors import to_array, to_tensor
 
@@ -26,6 +26,7 @@ Dynamic = Mapping[str, Axes] | Axes
 A name alone stands for sizes from 1 to the larger of `LARGEST` and the example's.
 """
 LARGEST = 1024
+AS_DYNAMIC = 'give {0: "batch"}, or {"x": {0: "batch"}}: axes and their names'
 DERIVED = "follows from the inputs"
 
 
@@ -94,6 +95,9 @@ def named_inputs(network: torch.nn.Module, inputs: Inputs) -> Arrays:
     called = type(network).__name__
     if isinstance(inputs, Mapping):
         for name in inputs:
+            if any(p.name == name and p.kind is p.KEYWORD_ONLY for p in parameters):
+                reason = f"`forward` of {called} takes '{name}' by keyword only"
+                raise ArgumentError(reason, "let it take tensors by position: runtimes know no keywords")
             if name not in names:
                 raise ArgumentError(f"`forward` of {called} has no parameter '{name}'", did_you_mean(str(name), names))
         given: dict[str, Any] = {name: inputs[name] for name in names if name in inputs}
@@ -103,6 +107,8 @@ def named_inputs(network: torch.nn.Module, inputs: Inputs) -> Arrays:
                 f"no example of '{skipped}' of `forward` of {called}", "give one, or move it to the end"
             )
     else:
+        if not isinstance(inputs, Iterable):
+            raise ArgumentError(f"the example inputs are a {type(inputs).__name__}", "give a tensor, or several")
         values = [inputs] if isinstance(inputs, torch.Tensor | np.ndarray) else list(inputs)
         if many:
             names += [f"input_{place}" for place in range(len(names), len(values))]
@@ -152,14 +158,21 @@ def resized(example: Arrays, contract: Contract, sizes: Mapping[str, int]) -> Ar
 
 def _free_axes(example: Arrays, dynamic: Dynamic) -> dict[str, dict[int, str | Dimension]]:
     """Return the free axes of each input, counted from the front."""
+    if not isinstance(dynamic, Mapping):
+        raise ArgumentError(f"`dynamic` is a {type(dynamic).__name__}", AS_DYNAMIC)
     if not all(isinstance(key, str) for key in dynamic):
         wanted: dict[str, Any] = {name: dict(dynamic) for name in example}
         shared = True
     else:
         wanted, shared = {name: {} for name in example} | {str(key): value for key, value in dynamic.items()}, False
-    for name in wanted:
+    for name, axes in wanted.items():
         if name not in example:
             raise ArgumentError(f"`dynamic` names '{name}', which is no input", did_you_mean(name, example))
+        if not isinstance(axes, Mapping) or not all(isinstance(axis, int) for axis in axes):
+            raise ArgumentError(f"`dynamic` has {axes!r} for '{name}'", AS_DYNAMIC)
+        for size in axes.values():
+            if not isinstance(size, str | Dimension) or size == "":
+                raise ArgumentError(f"`dynamic` calls a size of '{name}' {size!r}", AS_DYNAMIC)
     found: dict[str, dict[int, str | Dimension]] = {}
     for name, axes in wanted.items():
         ndim = example[name].ndim
@@ -220,7 +233,16 @@ def _outputs(network: torch.nn.Module, inputs: Arrays) -> Arrays:
     import torch
 
     with torch.no_grad():
-        return {name: to_array(t) for name, t in named(network(*map(to_tensor, inputs.values()))).items()}
+        try:
+            result = network(*map(to_tensor, inputs.values()))
+        except ModelferryError:
+            raise
+        except Exception as error:  # a network may fail in any way
+            given = ", ".join(f"'{name}' of {array.dtype}, {list(array.shape)}" for name, array in inputs.items())
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            remedy = "give an example of the dtypes and sizes that `forward` takes, and fix sizes that are not free"
+            raise ArgumentError(f"the network fails on inputs {given}: {said}", remedy) from error
+        return {name: to_array(t) for name, t in named(result).items()}
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:

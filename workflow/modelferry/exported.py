@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelferry.contract import Arrays, Contract
@@ -40,7 +42,7 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
     # The keys of `dynamic_shapes` must be the names in `forward`; a tuple goes by position, as the contract does.
     shapes = tuple(dynamic_shapes(contract).values())
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with unremembered(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", message=".*_flat_weights")  # recurrent layers keep two lists of weights
             program = torch.export.export(deployable, inputs, dynamic_shapes=shapes)
@@ -56,6 +58,25 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
         names = ", ".join(sorted(changed.values()))
         raise NetworkError(f"the network changes its buffers when it runs: {names}", "make it a pure function")
     return program
+
+
+@contextmanager
+def unremembered() -> Iterator[None]:
+    """Keep PyTorch from remembering each graph with free sizes for as long as the process lives.
+
+    Its cache of fake tensors is off meanwhile, in this thread. What the methods of `ShapeEnv` remember of any graph is
+    forgotten afterwards: whoever else compiles at that time computes some of it again.
+    """
+    import torch._dynamo.config
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        try:
+            yield
+        finally:
+            for method in vars(ShapeEnv).values():
+                if clear := getattr(method, "cache_clear", None):
+                    clear()
 
 
 def dynamic_shapes(contract: Contract) -> DynamicShapes:

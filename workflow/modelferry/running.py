@@ -82,4 +82,9 @@ def on_tensors(call: Callable, contract: Contract) -> Bound:
 
 
 def _in_rows(array: np.ndarray) -> np.ndarray:
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    """Return the array in rows, its strides too.
+
+    Those of an axis of length 1 say nothing about memory, but PyTorch takes an image for channels-last by them.
+    """
+    rows = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return rows if rows.ndim < 4 else rows.reshape(-1).reshape(rows.shape)

@@ -13,13 +13,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.api import ONE_AT_A_TIME, from_checkpoint, prepared, tolerance_given, undisturbed, written
+from modelferry.api import from_checkpoint, prepared, tolerance_given
+from modelferry.artifact import written
 from modelferry.comparison import Comparison, compare
 from modelferry.contract import Contract
 from modelferry.detached import unwrapped
 from modelferry.errors import ArgumentError, ArtifactError, did_you_mean
 from modelferry.examples import contract_of, named_inputs
 from modelferry.formats import load_format
+from modelferry.undisturbed import ONE_AT_A_TIME, undisturbed
 
 if TYPE_CHECKING:
     import torch

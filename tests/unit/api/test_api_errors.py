@@ -285,3 +285,46 @@ def test_broken_artifact_is_not_the_network(tmp_path: Path) -> None:
         network[0].weight[0, 0] += 1e-3
     assert not modelferry.validate(network, artifact, X)
     assert not modelferry.validate(network, tmp_path / "a.onnx", X)
+
+
+class ByKeyword(nn.Linear):
+    """Takes its input by keyword only."""
+
+    def forward(self, *, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "dynamic", "said"),
+    [
+        (torch.ones(3, 5).double(), None, "the network fails on inputs 'input' of float64, .*: .*Double"),
+        (
+            torch.ones(3, 4),
+            None,
+            r"the network fails on inputs 'input' of float32, \[3, 4\]: .*; give an example of the",
+        ),
+        (None, None, "the example inputs are a NoneType; give a tensor"),
+        (torch.ones(3, 5), "batch", "`dynamic` is a str; give"),
+        (torch.ones(3, 5), {"input": ["batch"]}, "`dynamic` has .* for 'input'; give"),
+        (torch.ones(3, 5), {0: None}, "`dynamic` calls a size of 'input' None; give"),
+        (torch.ones(3, 5), {0: -1}, "`dynamic` calls a size of 'input' -1; give"),
+    ],
+)
+def test_example_and_sizes_of_the_wrong_kind(inputs: Any, dynamic: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=said) as caught:
+        modelferry.export(nn.Linear(5, 2), tmp_path / "m.pt", inputs=inputs, dynamic=dynamic)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_input_by_keyword_only(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="takes 'x' by keyword only; let it take tensors by position"):
+        modelferry.export(ByKeyword(5, 2), tmp_path / "m.pt", inputs={"x": torch.ones(3, 5)})
+
+
+def test_place_where_no_file_can_lie(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place, said in ((tmp_path, "is a directory; name a file in it"), (tmp_path / "file/m.pt", "cannot be written")):
+        with pytest.raises(ArgumentError, match=said):
+            modelferry.export(nn.Linear(5, 2), place, format="torchscript", inputs=torch.ones(3, 5))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -77,10 +77,11 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
+        from modelferry.exported import unremembered
         from modelferry.running import on_tensors
 
         torch.set_num_threads(threads)
-        with warnings.catch_warnings():
+        with unremembered(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
@@ -90,9 +91,10 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
+        from modelferry.exported import unremembered
         from modelferry.running import INPUT, outputs_of_modules
 
-        with warnings.catch_warnings():
+        with unremembered(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.export.unflatten(torch.export.load(str(path)))
         run = outputs_of_modules(module, contract)

@@ -1,0 +1,27 @@
+"""How arrays reach PyTorch: in rows, however they lie in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modelferry.contract import Contract, Tensor
+from modelferry.running import on_tensors
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (2, 3, 8, 8), (1, 3, 1, 8), (1, 1, 1, 1), (0, 3, 4, 4)], ids=str)
+def test_compiled_code_gets_rows_whatever_the_layout(shape: tuple[int, ...]) -> None:
+    """Of one channel, an image in channels-last counts as contiguous, and has the strides that mean channels-last."""
+    image = Tensor(name="image", dtype="float32", shape=shape)
+    contract = Contract(layout="images", inputs=(image,), outputs=(image,), dimensions=())
+    seen: list[torch.Tensor] = []
+
+    def call(tensors: list[torch.Tensor]) -> torch.Tensor:
+        seen.extend(tensors)
+        return tensors[0]
+
+    given = torch.randn(shape).to(memory_format=torch.channels_last)
+    returned = on_tensors(call, contract)({"image": given.numpy()})
+    assert seen[0].stride() == torch.empty(shape).stride()
+    assert np.array_equal(returned["image"], given.numpy())

@@ -1,0 +1,120 @@
+"""A file that can be called, and how it is written: it gets its name only if it is the network it was made from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelferry.comparison import Comparison, compare
+from modelferry.contract import Arrays, Contract
+from modelferry.errors import ArgumentError, ArtifactError, ContractError
+from modelferry.examples import at_least_two
+from modelferry.files import temporary_name
+from modelferry.formats import Format, Runner
+from modelferry.tensors import to_array, to_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+_REMEDY = "look for Python that depends on values or sizes in `forward`, or compare with `validate`"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that was written or loaded, ready to be called.
+
+    Attributes
+    ----------
+    path, format
+        The file, and the name of its format.
+    contract
+        What may be fed to it, and what comes back: names, dtypes, sizes with their ranges.
+    comparison
+        How it was compared with its network when it was written; None if it was loaded.
+    """
+
+    path: Path
+    format: str
+    contract: Contract = field(repr=False)
+    run: Runner = field(repr=False)
+    comparison: Comparison | None = field(default=None, repr=False)
+
+    def __call__(self, *inputs: Any, **by_name: Any) -> dict[str, Any]:
+        """Return the outputs by name, for tensors or arrays by position, or by name.
+
+        Outputs are tensors if an input is one, and else arrays; in both cases on the CPU.
+
+        Raises
+        ------
+        ContractError
+            For inputs that the contract does not allow.
+        """
+        import torch
+
+        names = [tensor.name for tensor in self.contract.inputs]
+        if len(inputs) > len(names):
+            raise ContractError(f"{len(inputs)} inputs were given", f"the contract asks for {names}")
+        given = {**dict(zip(names, inputs, strict=False)), **by_name}
+        arrays = {name: to_array(v) if isinstance(v, torch.Tensor) else v for name, v in given.items()}
+        outputs = self.run(arrays)
+        if any(isinstance(value, torch.Tensor) for value in given.values()):
+            return {name: to_tensor(np.array(array)) for name, array in outputs.items()}
+        return outputs
+
+
+def written(
+    target: Format,
+    network: torch.nn.Module,
+    plain: torch.nn.Module,
+    contract: Contract,
+    example: Arrays,
+    options: Mapping[str, Any],
+    out: Path,
+) -> Artifact:
+    """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
+    from modelferry.validation.weights_inside import altered, describe
+
+    _check_place(out)
+    temporary = temporary_name(out).with_suffix(f".{target.extension}")
+    weights = network.state_dict()
+    try:
+        metadata = {"model": out.name}
+        target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
+        exact = target.exactness == "exact"
+        if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
+            raise ArtifactError(f"{out} was not written: {reason}", "report this network")
+        run = target.load(temporary, _threads()) if contract.inputs else None
+        found = compare(plain, run, contract, example, target.name) if run else None
+        if exact and found is not None and not found:
+            raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Artifact(out, target.name, contract, run or _uncallable, found)
+
+
+def _check_place(out: Path) -> None:
+    """Make the folder of a file to be; raise `ArgumentError` if the file cannot lie there."""
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a directory", "name a file in it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ArgumentError(f"{out} cannot be written: {error.strerror}", "choose another folder") from error
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _uncallable(inputs: Arrays) -> Arrays:
+    raise ArtifactError("the artifact was made without an example of its inputs, and nothing else tells them")
