@@ -12,7 +12,11 @@ class Package final : public Backend {
 
   std::vector<at::Tensor> run(std::vector<at::Tensor> inputs) override {
     // The compiled code takes all inputs for row-major, and computes something else without a word if one is not.
-    for (at::Tensor& input : inputs) input = input.contiguous();
+    // Strides of axes of length 1 say nothing about memory, but PyTorch takes an image for channels-last by them.
+    for (at::Tensor& input : inputs) {
+      input = input.contiguous();
+      if (input.dim() > 3) input = input.view(-1).view(input.sizes());
+    }
     return loader_.boxed_run(std::move(inputs));
   }
 
