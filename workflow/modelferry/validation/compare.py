@@ -17,7 +17,7 @@ ILL_CONDITIONED = 10.0
 class Outputs:
     """One output of reference (float64 and float32) and artifact, (events, values) each.
 
-    `shaken` are outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
+    `shaken` is `float32` as it jumps when inputs change in their last places, (repetitions, events, values).
     """
 
     float64: np.ndarray
@@ -78,7 +78,7 @@ def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
 
 
 def unstable(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events would be ill-conditioned with inputs that differ in their last places, (events,).
+    """Return which events would be ill-conditioned if their inputs differed in the last places: they jump, (events,).
 
     Where a neighbour or a maximum is decided by rounding, another order of sums decides otherwise and is not wrong.
     """

@@ -50,7 +50,7 @@ class Recording:
     float32, float64
         Outputs of the reference by name, one row an event, in the order of the probes.
     shaken
-        Outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
+        `float32` as it jumps when inputs change in their last places (`shaking`), (repetitions, events, values).
     classes, weights
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
