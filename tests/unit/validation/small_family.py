@@ -60,12 +60,12 @@ def record(network: torch.nn.Module, seed: int = 1, count: int = 100, family: Sm
     flat, dense = (family.contract(HIDDEN, layout) for layout in ("flat", "dense"))
     probes = tuple(make_probes(family, flat, count, seed, [], "", [dense]))
     float32 = evaluate(network, family, flat, probes)
-    shaken = evaluate_shaken(network.double(), family, flat, probes, float32)
+    shaken, less = evaluate_shaken(network.double(), family, flat, probes, float32)
     float64 = evaluate(network, family, flat, probes, torch.float64)
     network.float()
     events = len(float32["logits"])
     classes = np.random.default_rng(seed).integers(-1, 4, events)
-    return Recording(probes, float32, float64, shaken, classes, np.ones(events), "")
+    return Recording(probes, float32, float64, shaken, classes, np.ones(events), "", shaken_less=less)
 
 
 def deployable(layout: str) -> torch.nn.Module:

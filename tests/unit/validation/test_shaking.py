@@ -12,7 +12,7 @@ import torch
 from modelferry.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.families import Family
 from modelferry.records import Tolerance
-from modelferry.validation.compare import Outputs, unstable
+from modelferry.validation.compare import Outputs, decided_by_rounding, unstable
 from modelferry.validation.eager import run_eagerly
 from modelferry.validation.probes import Probe
 from modelferry.validation.shaking import evaluate_shaken
@@ -46,6 +46,14 @@ class Two(Family):
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]: ...  # type: ignore[empty-body]
 
 
+class OfNetworks(Two):
+    """Leaves all decisions to the network."""
+
+    def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
+        inputs = super().collate(events, layout)
+        return {**inputs, "larger": np.zeros_like(inputs["larger"])}
+
+
 class Smooth(torch.nn.Module):
     """Steep, curved, and near 0 where the two numbers are equal; without rounding that would be steep as well."""
 
@@ -67,16 +75,26 @@ class TieInCollate(Smooth):
         return super().forward(x, larger) + 0.01 * larger.unsqueeze(1)
 
 
-def listed(network: torch.nn.Module, apart: float, seed: int = 0) -> np.ndarray:
-    """Return which events are listed whose two numbers differ by a part `apart`."""
-    family = Two()
+def outputs(network: torch.nn.Module, apart: float) -> Outputs:
+    """Return what is known of events whose two numbers differ by a part `apart`."""
+    family = Two() if isinstance(network, TieInCollate) else OfNetworks()
     contract = family.contract({}, "only")
-    x = np.random.default_rng(seed).uniform(0.5, 2, (EVENTS, 1)) * [1, 1 + apart]
+    x = np.random.default_rng(0).uniform(0.5, 2, (EVENTS, 1)) * [1, 1 + apart]
     probes = [Probe("", "", tuple({"x": row} for row in x.astype(np.float32)))]
     inputs = [family.collate(probes[0].events, "only")]
     float32, float64 = (run_eagerly(network, contract, inputs, dtype) for dtype in (torch.float32, torch.float64))
-    shaken = evaluate_shaken(network, family, contract, probes, float32)
-    return unstable(Outputs(float64["y"], float32["y"], float32["y"], shaken["y"]), Tolerance())
+    shaken, less = evaluate_shaken(network, family, contract, probes, float32)
+    return Outputs(float64["y"], float32["y"], float32["y"], shaken["y"], less["y"])
+
+
+def listed(network: torch.nn.Module, apart: float) -> np.ndarray:
+    """Return which of them are listed."""
+    return unstable(outputs(network, apart), Tolerance())
+
+
+def counted(network: torch.nn.Module, apart: float) -> np.ndarray:
+    """Return which of them count as decided by rounding."""
+    return decided_by_rounding(outputs(network, apart), Tolerance())
 
 
 def test_steep_functions_move_far_and_are_not_listed() -> None:
@@ -85,6 +103,7 @@ def test_steep_functions_move_far_and_are_not_listed() -> None:
     assert moved > 1000 * Tolerance().atol  # a move that the old rule took for a tie
     assert not listed(Smooth(), 0.0).any()
     assert not listed(Smooth(), 1e-3).any()
+    assert not counted(Smooth(), 0.0).any()
 
 
 @pytest.mark.parametrize("network", [Tie(), TieInCollate()], ids=lambda network: type(network).__name__)
@@ -92,6 +111,16 @@ def test_ties_are_listed_at_them_and_close_to_them_and_nowhere_else(network: tor
     assert listed(network, 0.0).mean() > 0.9  # each of four directions crosses it or not
     assert listed(network, 3e-7).mean() > 0.7
     assert not listed(network, 1e-4).any()
+
+
+@pytest.mark.parametrize("network", [Tie(), TieInCollate()], ids=lambda network: type(network).__name__)
+def test_only_ties_that_the_short_move_crosses_count_as_decided_by_rounding(network: torch.nn.Module) -> None:
+    assert counted(network, 0.0).mean() > 0.9
+    if isinstance(network, TieInCollate):
+        assert np.array_equal(counted(network, 1e-6), listed(network, 1e-6))  # a family may have decided with less
+    else:
+        assert not counted(network, 1e-6).any()
+        assert listed(network, 1e-6).any()
 
 
 def test_a_change_of_shape_counts_as_it_is() -> None:
@@ -114,5 +143,5 @@ def test_a_change_of_shape_counts_as_it_is() -> None:
     x = np.repeat(np.random.default_rng(0).uniform(0.5, 2, (EVENTS, 1)), 2, axis=1).astype(np.float32)
     probes = [Probe("", "", tuple({"x": row} for row in x))]
     still = {"y": np.zeros((EVENTS, 1), np.float32)}
-    shaken = evaluate_shaken(Marked(), family, contract, probes, still)
+    shaken, _ = evaluate_shaken(Marked(), family, contract, probes, still)
     assert (np.abs(shaken["y"]).max(axis=0) > 0.009).mean() > 0.8

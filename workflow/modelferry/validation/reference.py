@@ -46,10 +46,12 @@ def record_reference(planned: PlannedModel) -> Recording:
     network = load_reference(planned, family)
     double = family.double(load_reference(planned, family))
     float32 = evaluate(network, family, contract, probes)
+    shaken, shaken_less = evaluate_shaken(double, family, contract, probes, float32)
     return Recording(
         probes=tuple(probes),
         float32=float32,
-        shaken=evaluate_shaken(double, family, contract, probes, float32),
+        shaken=shaken,
+        shaken_less=shaken_less,
         float64=evaluate(double, family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
