@@ -36,7 +36,7 @@ from modelferry.preparation import Card, Jagged, prepare, read_card
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 JETS, ONE_BY_ONE = 4000, 100
-CHUNK, BATCH = 2048, 64
+CHUNK, BATCH = 2048, 32
 FORMATS = ("onnx", "aotinductor")
 SETTINGS = {"pair_activation": True}
 SOFTMAX = 1e-5

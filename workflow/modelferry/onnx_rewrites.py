@@ -15,13 +15,15 @@ import onnx_ir as ir
 
 
 def rewrite(model: ir.Model) -> None:
-    """Replace repeated minima, and squared distances between all pairs, in place."""
+    """Replace repeated minima and squared distances between all pairs, and reorder GELUs, in place."""
     from onnxscript.optimizer import remove_unused_nodes
 
     for concat in [node for node in model.graph if node.op_type == "Concat"]:
         _smallest_at_once(concat)
     for total in [node for node in model.graph if node.op_type == "ReduceSum"]:
         _distances_by_product(total)
+    for erf in [node for node in model.graph if node.op_type == "Erf"]:
+        _gelu_to_be_fused(erf)
     remove_unused_nodes(model)
 
 
@@ -123,6 +125,29 @@ def _sizes_and_products(place: ir.Node, x: ir.Value) -> tuple[ir.Value, ir.Value
     sizes = _insert(place, "ReduceSumSquare", wide, _constant(place, np.array([2])), keepdims=0)
     products = _insert(place, "MatMul", wide, _insert(place, "Transpose", wide, perm=[0, 2, 1]))
     return sizes, _insert(place, "Mul", products, _constant(place, np.array(2.0)))
+
+
+def _gelu_to_be_fused(erf: ir.Node) -> None:
+    """Compute x · (½ · (1 + erf(x / √2))) as (x · (1 + erf(x / √2))) · ½, the order in which ONNX Runtime knows a GELU.
+
+    It then computes one operator instead of five. Halving is exact, so both orders give the same.
+    """
+    quotient = _made_by(erf.inputs[0], "Div")
+    sums = _only_user(erf.outputs[0], "Add")
+    half = _only_user(sums.outputs[0], "Mul") if sums else None
+    product = _only_user(half.outputs[0], "Mul") if half else None
+    if quotient is None or sums is None or half is None or product is None:
+        return
+    x = quotient.inputs[0]
+    if x is None or not any(value is x for value in product.inputs) or 0.5 not in map(_number, half.inputs):
+        return
+    whole = _insert(product, "Mul", x, sums.outputs[0])
+    _replace(product, _insert(product, "Mul", whole, next(value for value in half.inputs if _number(value) == 0.5)))
+
+
+def _only_user(value: ir.Value, operator: str) -> ir.Node | None:
+    users = list(value.consumers())
+    return users[0] if len(users) == 1 and users[0].op_type == operator else None
 
 
 def _made_by(value: ir.Value | None, operator: str) -> ir.Node | None:

@@ -18,7 +18,8 @@ from modelferry.tolerances import Tolerance
 from modelferry.validation.examination import Examination, examine
 from modelferry.validation.probes import make_probes
 from modelferry.validation.recording import Recording
-from modelferry.validation.reference import evaluate, evaluate_shaken
+from modelferry.validation.reference import evaluate
+from modelferry.validation.shaking import evaluate_shaken
 
 HIDDEN = {"hidden": 16}
 LARGEST = {"events": 8, "particles": 12, "nodes": 80, "edges": 320}
@@ -59,12 +60,12 @@ def record(network: torch.nn.Module, seed: int = 1, count: int = 100, family: Sm
     flat, dense = (family.contract(HIDDEN, layout) for layout in ("flat", "dense"))
     probes = tuple(make_probes(family, flat, count, seed, [], "", [dense]))
     float32 = evaluate(network, family, flat, probes)
-    shaken = evaluate_shaken(network, family, flat, probes, float32)
-    float64 = evaluate(network.double(), family, flat, probes, torch.float64)
+    shaken, less = evaluate_shaken(network.double(), family, flat, probes, float32)
+    float64 = evaluate(network, family, flat, probes, torch.float64)
     network.float()
     events = len(float32["logits"])
     classes = np.random.default_rng(seed).integers(-1, 4, events)
-    return Recording(probes, float32, float64, shaken, classes, np.ones(events), "")
+    return Recording(probes, float32, float64, shaken, classes, np.ones(events), "", shaken_less=less)
 
 
 def deployable(layout: str) -> torch.nn.Module:

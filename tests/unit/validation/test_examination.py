@@ -119,7 +119,7 @@ def test_near_ties_are_listed_once_with_the_number_of_their_event(case, recordin
     shaken = {"logits": recording.shaken["logits"].copy()}
     chosen = int(np.flatnonzero(recording.labels == "events=8, particles=3")[-1])
     shaken["logits"][0, chosen] += 1
-    changed = Recording(**{**vars(recording), "shaken": shaken})
+    changed = Recording(**{**vars(recording), "shaken": shaken, "shaken_less": {}})
     found = examined(run, contract, changed)
     (tie,) = [tie for tie in found.near_ties("logits") if "particles=3" in tie.source]
     same = recording.distinct[tie.event] == recording.distinct[chosen]

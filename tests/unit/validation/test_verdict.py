@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,15 @@ def test_artifact_may_decide_otherwise_where_rounding_decides_and_nowhere_else()
 def test_more_than_one_percent_of_events_decided_by_rounding_fails() -> None:
     assert judge(unstable_outputs(N // 100, 0.0), LABELS, STRICT).verdict == PASSED
     assert "decided by rounding" in judge(unstable_outputs(N // 100 + 1, 0.0), LABELS, STRICT).verdict.reason
+
+
+@pytest.mark.parametrize(("near", "status"), [(N // 10, "passed"), (N // 10 + 1, "failed")])
+def test_ties_that_only_the_whole_shaking_finds_are_set_apart_up_to_ten_percent(near: int, status: str) -> None:
+    shaky = dataclasses.replace(unstable_outputs(near, 0.1), shaken_less=np.stack([TRUTH]))
+    judgement = judge(shaky, LABELS, STRICT)
+    assert judgement.verdict.status == status
+    assert judgement.near_tie.sum() == near
+    assert status == "passed" or "too near a tie to be compared" in judgement.verdict.reason
 
 
 def test_awkward_events_do_not_use_up_what_is_allowed() -> None:

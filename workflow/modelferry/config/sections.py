@@ -134,7 +134,7 @@ class Embed(Strict):
     export: str = Field(default="", description="name of the export that computes them; default: the first")
     against: str = Field(default="QCD", description="the class that others are set against")
     classes: tuple[str, ...] = Field(default=(), description="classes set against it; default: all others")
-    batch: int = Field(default=64, ge=1, description="jets a call")
+    batch: int = Field(default=32, ge=1, description="jets a call")
 
     @field_validator("files")
     @classmethod

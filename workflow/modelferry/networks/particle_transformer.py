@@ -33,27 +33,51 @@ class PairFeatures(nn.Module):
         self.direction = DeltaR()
         self.floor, self.pi = 1e-8, math.pi
 
-    def forward(self, px: Tensor, py: Tensor, pz: Tensor, energy: Tensor) -> Tensor:
-        """Return (B, P, P, 4) for momenta (B, P)."""
+    def forward(self, px: Tensor, py: Tensor, pz: Tensor, energy: Tensor, partners: Tensor) -> Tensor:
+        """Return (B, R, P, 4) for momenta (B, P), each particle paired with its `partners` (R, P)."""
         pt = (px * px + py * py).sqrt()
         ratio = 1 + 2 * pz / (energy - pz).clamp(min=1e-20)
         rapidity = 0.5 * ratio.double().log().float()
         phi = self.direction.azimuth(px.double(), py.double()).float()
-        delta_y = rapidity.unsqueeze(2) - rapidity.unsqueeze(1)
-        turn = phi.unsqueeze(2) - phi.unsqueeze(1) + self.pi
+        delta_y = rapidity.unsqueeze(1) - rapidity[:, partners]
+        turn = phi.unsqueeze(1) - phi[:, partners] + self.pi
         turn = torch.where(turn >= 2 * self.pi, turn - 2 * self.pi, torch.where(turn < 0, turn + 2 * self.pi, turn))
         delta_phi = turn - self.pi
         delta = (delta_y * delta_y + delta_phi * delta_phi).sqrt()
-        softer = torch.minimum(pt.unsqueeze(2), pt.unsqueeze(1))
-        share = softer / (pt.unsqueeze(2) + pt.unsqueeze(1)).clamp(min=self.floor)
+        other = pt[:, partners]
+        softer = torch.minimum(pt.unsqueeze(1), other)
+        share = softer / (pt.unsqueeze(1) + other).clamp(min=self.floor)
         x, y, z = (
-            px.unsqueeze(2) + px.unsqueeze(1),
-            py.unsqueeze(2) + py.unsqueeze(1),
-            pz.unsqueeze(2) + pz.unsqueeze(1),
+            px.unsqueeze(1) + px[:, partners],
+            py.unsqueeze(1) + py[:, partners],
+            pz.unsqueeze(1) + pz[:, partners],
         )
-        total = energy.unsqueeze(2) + energy.unsqueeze(1)
+        total = energy.unsqueeze(1) + energy[:, partners]
         mass = total * total - (x * x + y * y + z * z)
         return torch.stack([softer * delta, share, delta, mass], dim=3).clamp(min=self.floor).log()
+
+
+class Pairs(nn.Module):
+    """The pairs of P particles, each once: particle i with i, i + 1, …, i + P // 2, counted around a circle.
+
+    What pairs have in common is symmetric, and most of the arithmetic of this network is spent on it.
+    """
+
+    def partners(self, particles: int, device: torch.device) -> Tensor:
+        """Return the partner of each particle in each of R = P // 2 + 1 rounds, (R, P)."""
+        rounds = torch.arange(particles // 2 + 1, device=device)
+        beyond = torch.arange(particles, device=device) + rounds.unsqueeze(1) - particles
+        return torch.where(beyond < 0, beyond + particles, beyond)
+
+    def of_all(self, once: Tensor) -> Tensor:
+        """Return what stands at (i, j) for all i and j, (…, P, P), for what was computed once, (…, R, P)."""
+        rounds, particles = once.size(-2), once.size(-1)
+        place = torch.arange(particles, device=once.device)
+        apart = place - place.unsqueeze(1)
+        ahead = torch.where(apart < 0, apart + particles, apart)
+        behind = (particles - ahead) * particles + place
+        where = torch.where(ahead - rounds < 0, ahead * particles + place.unsqueeze(1), behind)
+        return once.flatten(-2)[..., where]
 
 
 class Embed(nn.Module):
@@ -179,8 +203,10 @@ class ParticleTransformer(nn.Module):
     ) -> None:
         super().__init__()
         width, folded, transposed = embed[-1], FOLD_BATCH_NORM in transforms, head_scaling == "transposed"
+        self.heads = heads
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.embed = Embed(features, embed)
+        self.pairs = Pairs()
         self.pair_features = PairFeatures()
         self.pair_embed = PairEmbed(pair_embed, heads, pair_activation, folded)
         self.blocks = nn.ModuleList(Block(width, hidden, heads, transposed) for _ in range(layers))
@@ -197,11 +223,13 @@ class ParticleTransformer(nn.Module):
         """Return logits (B, classes) and the embedding (B, width)."""
         real = pf_mask != 0
         jets, particles = real.size(0), real.size(2)
+        partners = self.pairs.partners(particles, real.device)
         momenta = torch.where(real, pf_vectors, 0.0)
         x = torch.where(real.transpose(1, 2), self.embed(pf_features), 0.0)
-        pairs = self.pair_features(momenta[:, 0], momenta[:, 1], momenta[:, 2], momenta[:, 3])
+        pairs = self.pair_features(momenta[:, 0], momenta[:, 1], momenta[:, 2], momenta[:, 3], partners)
         absent = torch.where(real, 0.0, -1e30).to(x.dtype).unsqueeze(1)
-        bias = self.pair_embed(pairs.flatten(0, 2)).view(jets, particles, particles, -1).permute(0, 3, 1, 2) + absent
+        embedded = self.pair_embed(pairs.flatten(0, 2)).view(jets, -1, particles, self.heads).permute(0, 3, 1, 2)
+        bias = self.pairs.of_all(embedded) + absent
         for block in self.blocks:
             x = block(x, bias)
         token = self.cls_token.repeat(jets, 1, 1)  # in memory: products of what is not are another order of sums

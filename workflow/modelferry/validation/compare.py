@@ -17,13 +17,15 @@ ILL_CONDITIONED = 10.0
 class Outputs:
     """One output of reference (float64 and float32) and artifact, (events, values) each.
 
-    `shaken` are outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
+    `shaken` is `float32` as it jumps when inputs change in their last places, (repetitions, events, values);
+    `shaken_less` as it jumps when they change by a tenth of that, if that was measured.
     """
 
     float64: np.ndarray
     float32: np.ndarray
     artifact: np.ndarray
     shaken: np.ndarray | None = None
+    shaken_less: np.ndarray | None = None
 
     def take(self, chosen: np.ndarray) -> Outputs:
         """Return the outputs of some events, without the shaken ones."""
@@ -78,12 +80,23 @@ def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
 
 
 def unstable(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events would be ill-conditioned with inputs that differ in their last places, (events,).
+    """Return which events would be ill-conditioned if their inputs differed in the last places: they jump, (events,).
 
     Where a neighbour or a maximum is decided by rounding, another order of sums decides otherwise and is not wrong.
     """
-    shaken = outputs.shaken if outputs.shaken is not None else np.empty((0, *outputs.float32.shape))
-    departs = [~within(values, outputs.float64, tolerance, ILL_CONDITIONED) for values in shaken]
+    return _departs(outputs.shaken, outputs, tolerance)
+
+
+def decided_by_rounding(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    """Return which events are unstable with a tenth of the shaking as well: their jumps do not shrink, (events,)."""
+    shaken = outputs.shaken if outputs.shaken_less is None else outputs.shaken_less
+    return _departs(shaken, outputs, tolerance)
+
+
+def _departs(shaken: np.ndarray | None, outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    departs = [
+        ~within(values, outputs.float64, tolerance, ILL_CONDITIONED) for values in (() if shaken is None else shaken)
+    ]
     return np.any(departs, axis=0) if departs else np.zeros(len(outputs.float32), dtype=bool)
 
 

@@ -119,7 +119,8 @@ def judge_outputs(
     judgements = []
     for tensor in contract.outputs:
         name = tensor.name
-        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], recording.shaken[name])
+        shaken, less = recording.shaken[name], recording.shaken_less.get(name)
+        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], shaken, less)
         judgements.append(judge(outputs, recording.labels, tolerance, awkward, recording.distinct))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
 

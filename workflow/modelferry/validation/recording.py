@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ class Recording:
     float32, float64
         Outputs of the reference by name, one row an event, in the order of the probes.
     shaken
-        Outputs of the float32 reference on inputs changed in their last places, (repetitions, events, values).
+        `float32` as it jumps when inputs change in their last places (`shaking`), (repetitions, events, values).
+    shaken_less
+        The same for changes a tenth as large; nothing if that was not measured.
     classes, weights
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
@@ -67,6 +69,7 @@ class Recording:
     weights: np.ndarray
     checkpoint_sha256: str
     broken: tuple[Broken, ...] = ()
+    shaken_less: Arrays = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -112,6 +115,7 @@ class Recording:
             weights=self.weights[events],
             checkpoint_sha256=self.checkpoint_sha256,
             broken=tuple(broken.part(events) for broken in self.broken),
+            shaken_less={name: value[:, events] for name, value in self.shaken_less.items()},
         )
 
     def write(self, path: Path | str) -> None:
@@ -139,6 +143,7 @@ class Recording:
         arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
         arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
         arrays |= {f"shaken.{name}": value for name, value in self.shaken.items()}
+        arrays |= {f"shaken_less.{name}": value for name, value in self.shaken_less.items()}
         arrays["broken"] = np.array([broken.name for broken in self.broken], dtype=str)
         for number, broken in enumerate(self.broken):
             arrays[f"broken.{number}.events"] = broken.events
@@ -173,6 +178,7 @@ class Recording:
             weights=arrays["weights"],
             checkpoint_sha256=str(arrays["checkpoint_sha256"]),
             broken=tuple(_broken(number, str(name), arrays) for number, name in enumerate(arrays["broken"])),
+            shaken_less={name[12:]: value for name, value in arrays.items() if name.startswith("shaken_less.")},
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ import torch
 
 from modelferry import paths
 from modelferry.checkpoints import fit
-from modelferry.contract import Arrays, Contract
 from modelferry.demo import demo_for
 from modelferry.digests import sha256_of_file
 from modelferry.errors import CheckpointError
@@ -20,14 +19,13 @@ from modelferry.events import EventSet
 from modelferry.families import Family
 from modelferry.validation.broken import record_broken
 from modelferry.validation.eager import evaluate
-from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
+from modelferry.validation.probes import Probe, make_probes
 from modelferry.validation.recording import Recording
+from modelferry.validation.shaking import evaluate_shaken
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
 
-SHAKEN = 4
-"""So many times the float32 reference is evaluated on shaken inputs, to find the events that are near a tie."""
 DEMO_SOURCE = "test fold of the demo"
 
 
@@ -46,12 +44,15 @@ def record_reference(planned: PlannedModel) -> Recording:
     others = [family.contract(planned.hyperparameters, layout) for layout in layouts if layout != contract.layout]
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
     network = load_reference(planned, family)
+    double = family.double(load_reference(planned, family))
     float32 = evaluate(network, family, contract, probes)
+    shaken, shaken_less = evaluate_shaken(double, family, contract, probes, float32)
     return Recording(
         probes=tuple(probes),
         float32=float32,
-        shaken=evaluate_shaken(network, family, contract, probes, float32),
-        float64=evaluate(family.double(load_reference(planned, family)), family, contract, probes, torch.float64),
+        shaken=shaken,
+        shaken_less=shaken_less,
+        float64=evaluate(double, family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
         broken=record_broken(family, planned.hyperparameters, contract, network.state_dict(), probes),
@@ -78,30 +79,6 @@ def real_events(planned: PlannedModel, family: Family) -> EventSet | None:
     unseen = demo.test_events(model.axes, Path(paths.demo_events(model.family)))
     order = np.random.default_rng(model.validation.seed).permutation(len(unseen))
     return replace(unseen.take(order), source=DEMO_SOURCE)
-
-
-def evaluate_shaken(
-    network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe], float32: Arrays
-) -> Arrays:
-    """Return `float32`, the outputs on all probes, as shaking the inputs changes them: (repetitions, events, values).
-
-    An event is shaken once a repetition, in a call of typical size, however often and in whatever company it comes. One
-    that holds a number that is not finite has no output here.
-    """
-    sound = [event for probe in probes if probe.source != NOT_FINITE for event in probe.events]
-    once = list({id(event): event for event in sound}.values())
-    places = {id(event): place for place, event in enumerate(once)}
-    rows = np.array([places.get(id(event), -1) for probe in probes for event in probe.events])
-    typical = contract.dimension(family.batch).typical
-    calls = [Probe("", "", tuple(once[start : start + typical])) for start in range(0, len(once), typical)]
-    still = evaluate(network, family, contract, calls)
-    changes = [evaluate(network, family, contract, calls, noise=seed) for seed in range(1, SHAKEN + 1)]
-    shaken = {}
-    for name, outputs in float32.items():
-        change = np.stack([moved[name] - still[name] for moved in changes])[:, rows]
-        change[:, rows < 0] = np.nan
-        shaken[name] = outputs + change
-    return shaken
 
 
 def _labels(probes: Iterable[Probe], known: EventSet) -> dict[str, np.ndarray]:

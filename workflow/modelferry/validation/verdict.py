@@ -10,14 +10,24 @@ import numpy as np
 from modelferry.records import Status
 from modelferry.records.validation import BLIND, Control, OutsideCase, PropertyResult, ShapePoint
 from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import Difference, Outputs, difference, ill_conditioned, unstable, within
+from modelferry.validation.compare import (
+    Difference,
+    Outputs,
+    decided_by_rounding,
+    difference,
+    ill_conditioned,
+    unstable,
+    within,
+)
 
 ERROR_RATIO = 2.0
 """How much larger than the float32 reference's own error the artifact's may be."""
 ILL_CONDITIONED_SHARE = 1e-3
 """The largest share of ill-conditioned events."""
 NEAR_TIE_SHARE = 1e-2
-"""The largest share of events that would be ill-conditioned if their inputs differed in the last places."""
+"""The largest share of events that rounding decides: their outputs jump however little inputs differ."""
+SET_APART_SHARE = 1e-1
+"""The largest share of events that are set apart: ten times the shaking finds ten times as many ties."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ def judge(
     with the same number in `distinct` are the same event: if one is a near-tie, all are, and it counts once.
 
     Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
-    against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are near-ties.
+    against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are
+    ill-conditioned, 1 % decided by rounding, 10 % set apart.
     """
     distinct = np.arange(len(labels)) if distinct is None else distinct
     ill = ill_conditioned(outputs, tolerance)
@@ -70,7 +81,9 @@ def judge(
     if len(labels) == 0:
         return Judgement(Verdict("failed", "no events were compared"), found, near_tie)
     ordinary = ~np.isin(labels, list(awkward))
-    many, ill_ones, ties = (_count(distinct[ordinary & chosen]) for chosen in (np.True_, ill, near_tie))
+    decided = ill | np.isin(distinct, distinct[decided_by_rounding(outputs, tolerance)])
+    kinds = (np.True_, ill, decided, near_tie)
+    many, ill_ones, ties, apart = (_count(distinct[ordinary & chosen]) for chosen in kinds)
     if ill_ones > ILL_CONDITIONED_SHARE * many:
         share = f"{ill_ones} of {many} events are ill-conditioned"
         reason = f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
@@ -78,6 +91,9 @@ def judge(
     if ties > NEAR_TIE_SHARE * many:
         share = f"{ties} of {many} events are decided by rounding"
         reason = f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
+        return Judgement(Verdict("failed", reason), found, near_tie)
+    if apart > SET_APART_SHARE * many:
+        reason = f"{apart} of {many} events are too near a tie to be compared (at most 10 % may)"
         return Judgement(Verdict("failed", reason), found, near_tie)
     if not departs(regular, tolerance, found.reference_error):
         return Judgement(Verdict("passed", ""), found, near_tie)
