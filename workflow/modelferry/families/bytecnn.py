@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BYTES = 256
 POOLINGS = ("mean_max", "mean", "max", "concat")
-EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=256, description="texts of a call")
+EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=128, description="texts of a call")
 SPELLINGS = (
     (re.compile(r"conv1d_(\d)\."), r"conv\1."),
     (re.compile(r"fc1\."), "classifier."),
