@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
 
 from modelferry.environment import describe, installed
 from modelferry.formats import format_names, load_format
 from modelferry.runtimes import load_runtime, runtime_names
 
-REQUIRED = (
-    *("torch", "torch_geometric", "onnx", "onnxscript", "onnxruntime"),
-    *("numpy", "uproot", "pydantic", "matplotlib", "scikit-learn"),
-)
-OPTIONAL = {"snakemake": "pip install 'snakemake>=9.27,<9.28' to run the workflow"}
+EXTRAS = {
+    "workflow": "to run the workflow",
+    "cpp": "to build the C++ runtime",
+    "lightning": "for family lightning",
+}
+"""What the optional dependencies that users may want are good for."""
 TOOLS = {"g++": "apt install g++ for format aotinductor and runtime cpp", "make": "apt install make"}
 
 
@@ -34,13 +38,11 @@ def examine() -> list[Finding]:
         Finding("machine", True, True, f"{machine.cpu}, {machine.isa}, {machine.cores} cores, {machine.platform}"),
         Finding("python", True, False, machine.python),
     ]
-    versions = installed([*REQUIRED, *OPTIONAL])
-    for package in REQUIRED:
-        found = versions.get(package)
-        findings.append(Finding(package, found is not None, False, found or f"missing: pip install {package}"))
-    for package, remedy in OPTIONAL.items():
-        found = versions.get(package)
-        findings.append(Finding(package, found is not None, True, found or f"missing: {remedy}"))
+    for text in requires("modelferry") or ():
+        requirement = Requirement(text)
+        extra = next((extra for extra in EXTRAS if _is_asked(requirement, extra)), "")
+        if extra or _is_asked(requirement, ""):
+            findings.append(_package(requirement, EXTRAS.get(extra, "")))
     for tool, remedy in TOOLS.items():
         where = shutil.which(tool)
         findings.append(Finding(tool, where is not None, True, where or f"missing: {remedy}"))
@@ -53,3 +55,19 @@ def examine() -> list[Finding]:
             Finding(f"runtime {name}", not reason, True, f"{name}: not run ({reason})" if reason else "ready")
         )
     return findings
+
+
+def _is_asked(requirement: Requirement, extra: str) -> bool:
+    """Return whether an extra asks for a requirement; the extra ``""``, whether the package itself does."""
+    if requirement.marker is None:
+        return not extra
+    return requirement.marker.evaluate({"extra": extra}) and not (extra and requirement.marker.evaluate({"extra": ""}))
+
+
+def _package(requirement: Requirement, purpose: str) -> Finding:
+    name, found = requirement.name, installed([requirement.name]).get(requirement.name)
+    remedy = f"pip install '{name}{requirement.specifier}'" + (f" {purpose}" if purpose else "")
+    if found is None:
+        return Finding(name, False, bool(purpose), f"missing: {remedy}")
+    fits = requirement.specifier.contains(found, prereleases=True)
+    return Finding(name, fits, bool(purpose), found if fits else f"{found} does not do: {remedy}")

@@ -1,9 +1,13 @@
 """What the command line accepts, and one line for each mistake."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cli_samples import CAMPAIGN, FOUR, THREE, write_config
@@ -140,6 +144,28 @@ def test_doctor_says_what_this_machine_can_do(folder: Path, capsys: pytest.Captu
     printed = capsys.readouterr().out
     assert torch.__version__.partition("+")[0] in printed
     assert "g++" in printed
+
+
+def test_doctor_names_what_is_missing_or_too_old(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["numpy>=99", "nowhere", 'missing<2; extra == "workflow"', 'pytest>=99; extra == "dev"']
+    monkeypatch.setattr("modelferry.doctor.requires", lambda _: asked)
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert f"{np.__version__} does not do: pip install 'numpy>=99'" in printed
+    assert "missing: pip install 'nowhere'" in printed
+    assert "missing: pip install 'missing<2' to run the workflow" in printed
+    assert "pytest" not in printed
+
+
+def test_a_reader_that_wants_no_more_is_no_mistake(folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    call = [sys.executable, "-m", "modelferry", "doctor"]
+    done = subprocess.run(call, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_rules_call_commands_that_exist() -> None:
