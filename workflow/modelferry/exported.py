@@ -57,7 +57,20 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
     if changed := program.graph_signature.buffers_to_mutate:
         names = ", ".join(sorted(changed.values()))
         raise NetworkError(f"the network changes its buffers when it runs: {names}", "make it a pure function")
+    _break_cycle(program)
     return program
+
+
+def _break_cycle(program: ExportedProgram) -> None:
+    """Let a program be collected: its `ShapeEnv` holds fake inputs whose sizes, in C++, hold the `ShapeEnv`.
+
+    The inputs were needed for the guards on sizes, which are in the program by now.
+    """
+    from torch._guards import detect_fake_mode
+
+    mode = detect_fake_mode([node.meta.get("val") for node in program.graph.nodes])
+    if mode is not None and mode.shape_env is not None and mode.shape_env.tracked_fakes:
+        mode.shape_env.tracked_fakes.clear()
 
 
 @contextmanager

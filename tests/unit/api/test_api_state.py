@@ -204,6 +204,22 @@ def test_many_exports_leave_nothing(export: Callable[[nn.Module, Path | None], o
     assert list(temporary.iterdir()) == []
 
 
+def test_graph_with_free_sizes_goes_with_its_artifact(tmp_path: Path) -> None:
+    """Torch keeps them by a cycle that Python cannot see; `bench/leaks.py` measures what is left."""
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    def alive() -> int:
+        gc.collect()
+        return sum(type(thing) is ShapeEnv for thing in gc.get_objects())
+
+    network = SAMPLES["mlp"].network(9, 1)
+    modelferry.export(network, tmp_path / "model.exported.pt2", inputs=X, dynamic={0: "batch"})
+    before = alive()
+    for _ in range(2):
+        modelferry.export(network, tmp_path / "model.exported.pt2", inputs=X, dynamic={0: "batch"})
+    assert alive() == before
+
+
 def test_importing_is_quick_and_needs_no_torch() -> None:
     timed = "t = time.perf_counter(); import modelferry; print(time.perf_counter() - t, 'torch' in sys.modules)"
     code = f"import sys, time; {timed}"
