@@ -38,6 +38,7 @@ bench: setup # medians of interleaved runs on one thread; keep the machine idle 
 	$(BIN)/python bench/bytecnn.py
 	$(BIN)/python bench/jets.py
 	$(BIN)/python bench/compiled.py
+	$(BIN)/python bench/real_checkpoints.py
 
 fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each artifact, each in a process of its own
 	$(BIN)/python bench/fuzz.py

@@ -103,6 +103,9 @@ def main() -> int:
     sys.path.append(str(NETWORKS))
     short = 0
     for name in sys.argv[1:] or CAMPAIGNS:
+        if not Path(CAMPAIGNS[name]["checkpoint"]).is_file():
+            print(f"{name}: skipped, {CAMPAIGNS[name]['checkpoint']} is not there")
+            continue
         folder = Path(tempfile.mkdtemp(prefix="modelferry-real-"))
         try:
             os.chdir(folder)

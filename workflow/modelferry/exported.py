@@ -62,7 +62,7 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
 
 
 def _break_cycle(program: ExportedProgram) -> None:
-    """Let a program be collected: its `ShapeEnv` holds fake inputs whose sizes, in C++, hold the `ShapeEnv`.
+    """Let a program be collected: its `ShapeEnv` holds fake inputs, and their sizes, in C++, hold the `ShapeEnv`.
 
     The inputs were needed for the guards on sizes, which are in the program by now.
     """

@@ -191,6 +191,8 @@ def test_mistakes_are_named_with_the_remedy(given: Any, error: Any, wanted: str,
     with pytest.raises(error, match=wanted) as caught:
         read(write(tmp_path / "a.ckpt", UsesTrainer()), **given)
     assert "\n" not in str(caught.value)
+    with pytest.raises(error, match=wanted):
+        FAMILY.reference(FAMILY.resolve({**DECLARED, **given}, {}))
 
 
 def test_code_of_the_class_decides_what_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ LOGITS = [-5.30968237, -0.495771021, 0.877254784, 23.7305126, -4.10504007, 4.463
 NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 FORMATS = [name for name in format_names() if load_format(name).general]
 COMPILED = {"aotinductor"}
-"""Tried on all formats' own small network, and by `bench/resnet.py` on this one: compiling takes half a minute."""
+"""Tried on all formats' own small network, and by `bench/real_checkpoints.py` on this one: it takes half a minute."""
 CLOSE = {"exact": 3e-5, "approximation": 3.0}
 
 pytestmark = pytest.mark.skipif(not CHECKPOINT.exists() or not IMAGE.exists(), reason="the real files are not there")

@@ -101,9 +101,9 @@ class Lightning(Family):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the user's class as it is; its outputs come in the order of the contract."""
-        from modelferry.networks.lightning_module import build, returning
+        from modelferry.networks.lightning_module import returning
 
-        network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])
+        network, _ = _called(hyperparameters)
         return returning(network, list(declaration(hyperparameters).outputs))
 
     def deployable(
@@ -111,16 +111,13 @@ class Lightning(Family):
     ) -> torch.nn.Module:
         """Return the same module, whose properties do not raise outside training.
 
-        It is called once, to see that it gives what the config declares. One that returns a tensor needs no hook for
-        the order of its outputs, and can be scripted.
+        One that returns a tensor needs no hook for the order of its outputs, and can be scripted.
         """
         from modelferry.detached import detached
-        from modelferry.networks.lightning_module import build, check, returning
+        from modelferry.networks.lightning_module import returning
 
-        declared = declaration(hyperparameters)
-        network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])
-        single = check(network, declared.contract(layout), declared.example())
-        return detached(network if single else returning(network, list(declared.outputs)))
+        network, single = _called(hyperparameters)
+        return detached(network if single else returning(network, list(declaration(hyperparameters).outputs)))
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return events with values as declared."""
@@ -135,6 +132,15 @@ class Lightning(Family):
     ) -> EventSet:
         """Return events of ``.npz`` files with an array for each input, and `labels` if they are known."""
         return declaration(hyperparameters).read_events(paths, limit)
+
+
+def _called(hyperparameters: Mapping[str, Any]) -> tuple[torch.nn.Module, bool]:
+    """Return the user's class, called once to see that it does as declared, and whether it returns one tensor."""
+    from modelferry.networks.lightning_module import build, check
+
+    declared = declaration(hyperparameters)
+    network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])
+    return network, check(network, declared.contract(Lightning.reference_layout), declared.example())
 
 
 def _is_plain(value: Any) -> bool:
