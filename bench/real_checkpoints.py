@@ -2,6 +2,7 @@
 
 ``python bench/real_checkpoints.py [CAMPAIGN …]``: a CIFAR-10 ResNet-20, whose shipped image must be a cat, in every
 general format, and a Lightning checkpoint with a class that a user would write. AOTInductor compiles for half a minute.
+What an approximation does is printed only: int8 shifts scores of noise by more than the validation allows.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _fell_short(planned: PlannedModel, export: str, format: str, runtime: str) -
     undetected = [control.name for control in found.controls if not control.detected]
     said = f"{found.status}{found.reason and f': {found.reason}'}, {len(found.controls)} controls"
     said += f", largest difference {found.max_abs_diff:.2g}"
-    wrong = found.status != "passed" or bool(undetected)
+    wrong = bool(undetected) or (found.exactness == "exact" and found.status != "passed")
     if planned.model.campaign == "images":
         image = {"image": (np.load(IMAGE)["arr_0"] / 255).astype(np.float32)}
         (logits,) = in_runtime(format, runtime).load(Path(planned.artifact(export)), threads=1)(image)["logits"]
