@@ -80,7 +80,7 @@ def measure(name: str, exports: int) -> tuple[Memory, Memory, list[str]]:
             artifact = modelferry.export(
                 Network(), out / "model", format=name, inputs=inputs, dynamic={0: "batch"}, options=options
             )
-            assert artifact.comparison
+            assert artifact.comparison is not None
             if number + 1 == max(1, exports // 10):
                 early = Memory.now()
         del artifact

@@ -1,4 +1,4 @@
-"""What the C++ tests read: two artifacts with recorded outputs, a network that fails, and edges of many events."""
+"""What the C++ tests read: artifacts, some with recorded outputs, a network that fails, and edges of many events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import modelferry
 from checkpoint_samples import save_checkpoint
 from modelferry.archives import Kind, read_archive, write_archive
 from modelferry.config import Config
@@ -33,6 +34,7 @@ def make(folder: Path) -> None:
     record_outputs(planned, folder)
     spoil(folder)
     failing_network(folder / "failing.pt")
+    image_network(folder / "images.aoti.pt2")
     record_edges(folder)
 
 
@@ -105,6 +107,12 @@ def failing_network(path: Path) -> None:
     module = torch.jit.script(Failing())
     torch.jit.save(module, str(path), _extra_files={"contract.json": contract.model_dump_json()})
     path.rename(path.with_suffix(""))
+
+
+def image_network(path: Path) -> None:
+    """Write a package for images of one channel, which PyTorch may take for channels-last by their strides."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 3))
+    modelferry.export(network, path, inputs=torch.randn(2, 1, 8, 8), dynamic={0: "images"})
 
 
 def record_edges(folder: Path) -> None:

@@ -48,6 +48,17 @@ TEST_SUITE("model") {
     }
   }
 
+  TEST_CASE("images of one channel are the same with the strides of channels-last") {
+    const Model model(made("images.aoti.pt2"));
+    for (const std::int64_t images : {1, 2, 5}) {
+      CAPTURE(images);
+      const at::Tensor rows = at::randn({images, 1, 8, 8});
+      const at::Tensor last = rows.as_strided(rows.sizes(), {64, 1, 8, 1});
+      REQUIRE((at::equal(last, rows)));
+      CHECK((at::equal(model.run(std::vector{last})[0], model.run(std::vector{rows})[0])));
+    }
+  }
+
   TEST_CASE("columns of a structure of arrays go in, and scores come back into columns") {
     const std::int64_t rows = 11, pad = modelferry::padded(rows, sizeof(float));
     std::vector<float> values(9 * pad), scores(4 * pad);
