@@ -16,7 +16,7 @@ def test_pairs_computed_once_fill_the_table(particles: int) -> None:
     all_pairs = torch.stack(
         [torch.minimum(numbers, numbers.unsqueeze(1)), torch.maximum(numbers, numbers.unsqueeze(1))]
     )
-    assert torch.equal(Pairs().of_all(pairs), all_pairs)
+    assert torch.equal(Pairs().of_all(pairs.unsqueeze(0)).squeeze(0), all_pairs)
 
 
 def test_pair_features_are_those_of_the_network_as_trained() -> None:

@@ -70,14 +70,14 @@ class Pairs(nn.Module):
         return torch.where(beyond < 0, beyond + particles, beyond)
 
     def of_all(self, once: Tensor) -> Tensor:
-        """Return what stands at (i, j) for all i and j, (…, P, P), for what was computed once, (…, R, P)."""
+        """Return what stands at (i, j) for all i and j, (B, H, P, P), for what was computed once, (B, H, R, P)."""
         rounds, particles = once.size(-2), once.size(-1)
         place = torch.arange(particles, device=once.device)
         apart = place - place.unsqueeze(1)
         ahead = torch.where(apart < 0, apart + particles, apart)
         behind = (particles - ahead) * particles + place
         where = torch.where(ahead - rounds < 0, ahead * particles + place.unsqueeze(1), behind)
-        return once.flatten(-2)[..., where]
+        return once.flatten(2)[:, :, where]
 
 
 class Embed(nn.Module):
