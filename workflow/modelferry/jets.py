@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,17 @@ from modelferry.errors import ConfigError, EventFileError
 from modelferry.events import EventSet, join
 from modelferry.events.jets import sample_jets
 from modelferry.families import Family
+from modelferry.jet_inputs import (
+    PREPARED_MISTAKES,
+    PREPARED_NOTE,
+    RAW_MISTAKES,
+    RAW_NOTE,
+    padded,
+    prepared_input,
+    raw_inputs,
+)
 from modelferry.preparation import Card, Jagged, packaged_cards, prepare, read_card
+from modelferry.transforms import NONE
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +122,7 @@ class JetFamily(Family):
             maximum=longest,
             description="particles of the longest jet of a call",
         )
-        inputs = _raw_inputs(card) if layout == RAW else tuple(_prepared_input(card, name) for name in self.inputs)
+        inputs = raw_inputs(card) if layout == RAW else tuple(prepared_input(card, name) for name in self.inputs)
         return Contract(
             layout=layout,
             inputs=inputs,
@@ -127,17 +138,33 @@ class JetFamily(Family):
             ),
         )
 
-    def raw(self, network: torch.nn.Module, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
-        """Return a network with its card's preparation before it."""
+    @abstractmethod
+    def network(self, hyperparameters: Mapping[str, Any], transforms: frozenset[str]) -> torch.nn.Module:
+        """Return the pure-torch network of prepared jets."""
+
+    @abstractmethod
+    def network_weights(self, state_dict: StateDict, transforms: frozenset[str]) -> StateDict:
+        """Return the checkpoint's weights as those of `network`."""
+
+    def deployable(
+        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> torch.nn.Module:
+        """Return the pure-torch network, in the layout `raw` with its card's preparation before it."""
+        network = self.network(hyperparameters, transforms)
+        if layout != RAW:
+            return network
         from modelferry.networks.preparation import Prepare, Raw, RawOfTwo
 
         inside = Prepare(self.card_of(hyperparameters), self.inputs)
         kinds = (Raw, RawOfTwo)
         return kinds[len(self.own_outputs(hyperparameters)) - 1](inside, network)
 
-    def raw_weights(self, weights: StateDict) -> StateDict:
-        """Return the weights of `raw`."""
-        return {f"{RAW_PREFIX}{name}": tensor for name, tensor in weights.items()}
+    def convert(
+        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
+    ) -> StateDict:
+        """Return the checkpoint's weights, or those of the rewritten network computed from them."""
+        weights = self.network_weights(state_dict, transforms)
+        return {f"{RAW_PREFIX}{name}": tensor for name, tensor in weights.items()} if layout == RAW else weights
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return jets with falling pt spectra, most particles near the axis."""
@@ -214,7 +241,7 @@ class JetFamily(Family):
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Join jets to inputs as long as the longest: prepared by the card, or raw columns padded with 0."""
         if layout == RAW:
-            return _padded(events)
+            return padded(events)
         found = prepare(self.card, self.columns_of(events), select=False, trim=True, rounded=True).inputs
         return {name: found[name] for name in self.inputs}
 
@@ -248,58 +275,4 @@ class JetFamily(Family):
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing inputs: features exchanged, padding taken for particles."""
-        if layout == RAW:
-            return {
-                "columns exchanged": lambda inputs, _: {**inputs, "particles": _rolled(inputs["particles"])},
-                "jet_pt and jet_energy exchanged": lambda inputs, _: {**inputs, "jet": inputs["jet"][:, ::-1].copy()},
-                "mask ignored": lambda inputs, _: {**inputs, "mask": np.ones_like(inputs["mask"])},
-            }
-        return {
-            "first two features swapped": lambda inputs, _: {**inputs, "pf_features": _swapped(inputs["pf_features"])},
-            "features not standardised": lambda inputs, _: {**inputs, "pf_features": inputs["pf_features"] / 0.7},
-            "mask ignored": lambda inputs, _: {**inputs, "pf_mask": np.ones_like(inputs["pf_mask"])},
-        }
-
-
-RAW_NOTE = (
-    "columns go in as they are in the files, in GeV and mm, for the preparation is inside; mask is True where there is "
-    "a particle, and what stands elsewhere counts for nothing"
-)
-PREPARED_NOTE = (
-    "pf_mask is 1 where there is a particle and 0 elsewhere, where the other inputs may hold anything finite; the data "
-    "card in the hyperparameters says how to prepare them"
-)
-
-
-def _prepared_input(card: Card, name: str) -> Tensor:
-    given = card.inputs[name]
-    names = ", ".join(given.names)
-    return Tensor(name=name, dtype="float32", shape=("jets", len(given.vars), "particles"), description=names)
-
-
-def _raw_inputs(card: Card) -> tuple[Tensor, ...]:
-    particles, jets = card.particle_branches, card.jet_branches
-    found = (
-        Tensor(name="particles", dtype="float32", shape=("jets", "particles", len(particles)), features=particles),
-        Tensor(name="mask", dtype="bool", shape=("jets", "particles"), description="where there is a particle"),
-    )
-    return (*found, Tensor(name="jet", dtype="float32", shape=("jets", len(jets)), features=jets)) if jets else found
-
-
-def _padded(events: Sequence[Arrays]) -> Arrays:
-    lengths = np.array([len(event["particles"]) for event in events])
-    mask = np.arange(max(1, lengths.max())) < lengths[:, None]
-    particles = np.zeros((*mask.shape, events[0]["particles"].shape[1]), np.float32)
-    particles[mask] = np.concatenate([event["particles"] for event in events])
-    jet = np.stack([event["jet"] for event in events])
-    return {"particles": particles, "mask": mask, **({"jet": jet} if jet.shape[1] else {})}
-
-
-def _rolled(x: np.ndarray) -> np.ndarray:
-    return np.roll(x, 1, axis=-1)
-
-
-def _swapped(features: np.ndarray) -> np.ndarray:
-    order = np.arange(features.shape[1])
-    order[[0, 1]] = 1, 0
-    return np.ascontiguousarray(features[:, order])
+        return dict(RAW_MISTAKES if layout == RAW else PREPARED_MISTAKES)

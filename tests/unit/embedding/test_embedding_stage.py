@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,24 @@ def test_a_network_without_embedding_is_refused(toys: dict) -> None:
     made.model_copy(update={"contract": contract}).write(paths.manifest(jets.id, "onnx"))
     with pytest.raises(ConfigError, match="gives logits, and no 'embedding'"):
         embed_file(jets, "toys")
+
+
+def test_a_network_with_the_preparation_inside_is_refused(toys: dict) -> None:
+    jets = jet_plan(["toys.parquet"])
+    made = write_manifest(jets)
+    contract = load_family("particle_transformer").contract(jets.hyperparameters, "raw")
+    made.model_copy(update={"contract": contract}).write(paths.manifest(jets.id, "onnx"))
+    with pytest.raises(ConfigError, match=r"layout is raw, and jets are embedded as the data card .*: embed: {export"):
+        embed_file(jets, "toys")
+
+
+def test_the_first_export_that_takes_prepared_jets_embeds_them() -> None:
+    jets = jet_plan(["toys.parquet"])
+    raw, prepared = (jets.model.exports[0].model_copy(update={"layout": x, "name": x}) for x in ("raw", "prepared"))
+    model = replace(jets.model, exports=(raw, prepared))
+    assert replace(jets, model=model).export == "prepared"
+    named = replace(jets, model=model, embed=jets.embed.model_copy(update={"export": "raw"}))
+    assert named.export == "raw"
 
 
 def test_parts_are_named_by_their_files_and_never_twice() -> None:

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from modelferry.errors import ConfigError
+from modelferry.jet_inputs import raw_inputs
 from modelferry.preparation import packaged_cards, read_card
 
 SMALL: dict[str, Any] = {
@@ -52,6 +53,11 @@ def test_branches_are_what_the_inputs_and_the_selection_are_computed_from(tmp_pa
     assert card.input_branches == ("part_deta", "part_energy", "part_px", "part_py")
     assert card.branches == ("jet_eta", "jet_pt", "part_deta", "part_energy", "part_px", "part_py")
     assert card.jet_branches == ()
+
+
+def test_without_a_column_of_the_jet_the_preparation_cannot_go_inside(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="takes no column of the jet, and the layout raw needs one; use prepared"):
+        raw_inputs(read_card(written(tmp_path)))
 
 
 def test_sections_without_bearing_on_the_inputs_are_taken(tmp_path: Path) -> None:

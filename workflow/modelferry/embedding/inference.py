@@ -39,7 +39,10 @@ class Embedder:
 
     @classmethod
     def of(cls, run: Runner, contract: Contract, family: Family, batch: int) -> Embedder:
-        """Return the embedder of an artifact; raise `ConfigError` if it gives no embedding."""
+        """Return the embedder of an artifact; raise `ConfigError` if it takes none prepared or gives no embedding."""
+        if contract.layout != family.reference_layout:
+            reason = f"the artifact's layout is {contract.layout}, and jets are embedded as the data card prepares them"
+            raise ConfigError(reason, f"export the layout {family.reference_layout} and name it: embed: {{export: …}}")
         outputs = [tensor.name for tensor in contract.outputs]
         if EMBEDDING not in outputs[1:]:
             raise ConfigError(f"the artifact gives {', '.join(outputs)}, and no 'embedding'", "export one that does")

@@ -59,8 +59,10 @@ class JetPlan:
 
     @property
     def export(self) -> str:
-        """The export whose artifact computes the embeddings."""
-        return self.embed.export or self.model.exports[0].name
+        """The export that computes the embeddings: the one asked for, or the first that takes prepared jets."""
+        family = load_family(self.model.family)
+        takes = [one.name for one in self.model.exports if family.layout(one.layout) == family.reference_layout]
+        return self.embed.export or next(iter(takes), self.model.exports[0].name)
 
     @property
     def explore(self) -> Explore:

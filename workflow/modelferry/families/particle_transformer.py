@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from modelferry.contract import Tensor
 from modelferry.errors import ConfigError, did_you_mean
 from modelferry.families import Shapes
-from modelferry.jets import RAW, JetFamily
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT
+from modelferry.jets import JetFamily
+from modelferry.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT
 
 if TYPE_CHECKING:
     import torch
@@ -122,23 +122,17 @@ class ParticleTransformer(JetFamily):
         """Return folding of batch norms of the pair embedding, and removal of dropout."""
         return (FOLD_BATCH_NORM, REMOVE_DROPOUT)
 
-    def deployable(
-        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
-    ) -> torch.nn.Module:
-        """Return the pure-torch network, in the layout `raw` with the preparation before it."""
+    def network(self, hyperparameters: Mapping[str, Any], transforms: frozenset[str]) -> torch.nn.Module:
+        """Return the pure-torch network."""
         from modelferry.networks.particle_transformer import ParticleTransformer
 
-        network = ParticleTransformer(**_arguments(hyperparameters), transforms=transforms)
-        return self.raw(network, hyperparameters) if layout == RAW else network
+        return ParticleTransformer(**_arguments(hyperparameters), transforms=transforms)
 
-    def convert(
-        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
-    ) -> StateDict:
+    def network_weights(self, state_dict: StateDict, transforms: frozenset[str]) -> StateDict:
         """Return the checkpoint's weights, or those of the rewritten network computed from them."""
         from modelferry.networks.particle_transformer import converted
 
-        weights = converted(state_dict, transforms)
-        return self.raw_weights(weights) if layout == RAW else weights
+        return converted(state_dict, transforms)
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return mistakes that ports of this network make; what each costs on real jets is known (docs/jets.md)."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelferry.families import Shapes
-from modelferry.jets import RAW, JetFamily
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.jets import JetFamily
+from modelferry.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 
 if TYPE_CHECKING:
     import torch
@@ -73,23 +73,17 @@ class ParticleNet(JetFamily):
         """Return all, in either layout."""
         return (FOLD_BATCH_NORM, SPLIT_EDGE_LINEAR, REMOVE_DROPOUT)
 
-    def deployable(
-        self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
-    ) -> torch.nn.Module:
-        """Return the pure-torch network, in the layout `raw` with the preparation before it."""
+    def network(self, hyperparameters: Mapping[str, Any], transforms: frozenset[str]) -> torch.nn.Module:
+        """Return the pure-torch network."""
         from modelferry.networks.particlenet import ParticleNet
 
-        network = ParticleNet(**{name: hyperparameters[name] for name in NETWORK}, transforms=transforms)
-        return self.raw(network, hyperparameters) if layout == RAW else network
+        return ParticleNet(**{name: hyperparameters[name] for name in NETWORK}, transforms=transforms)
 
-    def convert(
-        self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
-    ) -> StateDict:
+    def network_weights(self, state_dict: StateDict, transforms: frozenset[str]) -> StateDict:
         """Return the checkpoint's weights, or those of the rewritten network computed from them."""
         from modelferry.networks.particlenet import converted
 
-        weights = converted(state_dict, transforms)
-        return self.raw_weights(weights) if layout == RAW else weights
+        return converted(state_dict, transforms)
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return mistakes that ports of this network make; what each costs on real jets is known (docs/jets.md)."""
