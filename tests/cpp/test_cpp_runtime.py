@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from family_samples import small_family
 from modelferry import cpp
 from modelferry.doctor import examine
 from modelferry.errors import ArtifactError, ContractError
 from modelferry.families import load_family
+from modelferry.formats import load_format
 from modelferry.runtimes import in_runtime, lacking, load_runtime, runtimes_of
 
 FAMILY = load_family("charged_higgs_particlenet")
@@ -26,6 +28,23 @@ def test_outputs_equal_those_in_python_bit_for_bit(samples: Path, name: str) -> 
     here, there = (in_runtime(name, runtime).load(path, 1)(INPUTS) for runtime in ("pytorch", "cpp"))
     assert list(there) == ["logits"]
     np.testing.assert_array_equal(there["logits"], here["logits"])
+
+
+@pytest.mark.usefixtures("samples")
+@pytest.mark.parametrize("layout", ["prepared", "raw"])
+def test_jets_give_scores_and_embeddings(layout: str, tmp_path: Path) -> None:
+    family, target = small_family("particle_transformer"), load_format("torchscript")
+    settings = family.hyperparameters
+    inputs = family.collate(family.sample({"jets": 3, "particles": 7}, 2), layout)
+    network, contract = family.deployable(settings, layout).eval(), family.contract(settings, layout)
+    template, path = tmp_path / "template.pt", tmp_path / "model.pt"
+    target.build_template(network, contract, inputs, target.resolve_options({}), template)
+    target.fill(template, network.state_dict(), {}, path)
+    here, there = (in_runtime("torchscript", runtime).load(path, 1)(inputs) for runtime in ("pytorch", "cpp"))
+    assert list(there) == ["logits", "embedding"]
+    assert there["embedding"].std() > 0
+    for name, values in here.items():
+        np.testing.assert_array_equal(there[name], values)
 
 
 @pytest.mark.parametrize(
