@@ -16,7 +16,6 @@ Arrays = dict[str, np.ndarray]
 
 DType = Literal["float64", "float32", "bfloat16", "int64", "int32", "uint8", "bool"]
 
-
 Limits = dict[str, tuple[int | tuple[str, int, int], ...]]
 """The sizes of each input: fixed ones, or a dimension's name with its smallest and largest."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,7 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
     """Translate to ONNX, operator by operator; the exporter's own optimiser would fold weights into one another."""
     import torch
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_torchvision():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name")
         try:
@@ -175,6 +177,18 @@ def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes
             raise UnsupportedOperatorError(f"format onnx has no operator for {missing[1]}", ELSEWHERE) from error
     assert exported is not None
     return exported.model
+
+
+@contextmanager
+def _without_torchvision() -> Iterator[None]:
+    """Keep PyTorch from saying, operator by operator, that torchvision is not installed; nothing here asks for it."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _scalar(s: Any, dtype: int = 1, layout: str = "", device: str = "", pin_memory: bool = False) -> Any:
