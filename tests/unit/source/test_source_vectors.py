@@ -51,6 +51,16 @@ def test_stack_of_linear_layers_is_the_network(name: str, outputs: int, tmp_path
     assert np.abs(run({"x": x})["logits"] - expected).max() < (1e-14 if name == "python" else 1e-6)
 
 
+@pytest.mark.parametrize("name", ["python", "cpp"])
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Sigmoid(), nn.Tanh()], ids=["relu", "sigmoid", "tanh"])
+def test_input_that_is_no_number_gives_no_number(name: str, activation: nn.Module, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(INPUTS, 3), activation, nn.Linear(3, 1))
+    x = np.ones((2, INPUTS), np.float32)
+    x[0, 1] = np.nan
+    logits = load_format(name).load(written(network, 1, name, tmp_path), threads=1)({"x": x})["logits"]
+    assert np.isnan(logits[:, 0]).tolist() == [True, False]
+
+
 def test_module_refuses_vectors_of_another_length(tmp_path: Path) -> None:
     import runpy
 

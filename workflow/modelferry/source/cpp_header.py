@@ -203,7 +203,7 @@ POOLINGS = {
 }
 ACTIVATIONS: dict[Activation, str] = {
     "none": "return value;",
-    "relu": "return value > Real(0) ? value : Real(0);",
+    "relu": "return value < Real(0) ? Real(0) : value;  // NaN stays NaN, as in PyTorch",
     "tanh": "return std::tanh(value);",
     "sigmoid": "return Real(1) / (Real(1) + std::exp(-value));",
 }

@@ -28,7 +28,7 @@ def sigmoid(value: float) -> float:
 
 def relu(value: float) -> float:
     """Return the value, or 0 where it is negative."""
-    return max(0.0, value)
+    return 0.0 if value < 0.0 else value  # unlike `max`, this keeps NaN, as PyTorch does
 
 
 ACTIVATIONS: dict[str, Callable[[float], float]] = {"none": float, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
