@@ -28,7 +28,7 @@ def sigmoid(value: float) -> float:
 
 def relu(value: float) -> float:
     """Return the value, or 0 where it is negative."""
-    return 0.0 if value < 0.0 else value  # unlike `max`, this keeps NaN, as PyTorch does
+    return max(value, 0.0)  # in this order NaN stays NaN, as in PyTorch
 
 
 ACTIVATIONS: dict[str, Callable[[float], float]] = {"none": float, "relu": relu, "sigmoid": sigmoid, "tanh": tanh}
