@@ -19,20 +19,20 @@ from modelferry.formats import Runner, load_format
 INPUTS = 5
 
 
-def contract(outputs: int) -> Contract:
+def contract(outputs: int, meaning: str = "") -> Contract:
     return Contract(
         layout="table",
         inputs=(Tensor(name="x", dtype="float32", shape=("events", INPUTS)),),
-        outputs=(Tensor(name="logits", dtype="float32", shape=("events", outputs)),),
+        outputs=(Tensor(name="logits", dtype="float32", shape=("events", outputs), description=meaning),),
         dimensions=(Dimension(name="events", minimum=1, typical=8, maximum=64),),
     )
 
 
-def written(network: nn.Module, outputs: int, name: str, folder: Path) -> Path:
+def written(network: nn.Module, outputs: int, name: str, folder: Path, model: str = "0 tagger") -> Path:
     target, rows = load_format(name), np.zeros((8, INPUTS), np.float32)
     template, out = folder / f"template.{target.extension}", folder / f"model.{target.extension}"
     target.build_template(network.eval(), contract(outputs), {"x": rows}, {}, template)
-    target.fill(template, network.state_dict(), {"model": "0 tagger"}, out)
+    target.fill(template, network.state_dict(), {"model": model}, out)
     return out
 
 
@@ -59,6 +59,23 @@ def test_input_that_is_no_number_gives_no_number(name: str, activation: nn.Modul
     x[0, 1] = np.nan
     logits = load_format(name).load(written(network, 1, name, tmp_path), threads=1)({"x": x})["logits"]
     assert np.isnan(logits[:, 0]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("model", ["new", "Default", "std", "main"])
+def test_header_is_no_namespace_that_cpp_keeps_for_itself(model: str, tmp_path: Path) -> None:
+    header = written(nn.Sequential(nn.Linear(INPUTS, 1)), 1, "cpp", tmp_path, model)
+    assert f"namespace network_{model.lower()} {{" in header.read_text()
+    load_format("cpp").load(header, threads=1)
+
+
+@pytest.mark.parametrize("meaning", ["two\nlines", "${name} and ${other}", "$x, $$", 'a """ b', "ends in \\"])
+@pytest.mark.parametrize("name", ["python", "cpp"])
+def test_descriptions_say_what_they_like(name: str, meaning: str, tmp_path: Path) -> None:
+    network, target, wanted = nn.Sequential(nn.Linear(INPUTS, 1)), load_format(name), contract(1, meaning)
+    template, out = tmp_path / f"template.{target.extension}", tmp_path / f"model.{target.extension}"
+    target.build_template(network, wanted, {"x": np.zeros((8, INPUTS), np.float32)}, {}, template)
+    target.fill(template, network.state_dict(), {"model": "net"}, out)
+    assert target.load(out, threads=1).contract == wanted
 
 
 def test_module_refuses_vectors_of_another_length(tmp_path: Path) -> None:

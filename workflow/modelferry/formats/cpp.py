@@ -94,7 +94,7 @@ def _compiled(path: Path, digest: str) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), "the compiler failed")
-        raise ArtifactError(f"{path} does not compile: {reason}", "export it again")
+        raise ArtifactError(f"{path} does not compile: {reason}", "export it again, or by another name")
     return out
 
 

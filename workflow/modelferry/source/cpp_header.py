@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.contract import Contract
 from modelferry.source.description import Activation, Convolution, Description, Linear, architecture_name
-from modelferry.source.text import blank, constant, rows
+from modelferry.source.text import blank, constant, contract_text, rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,7 +213,7 @@ def header_body(description: Description, contract: Contract) -> str:
     """Return the header's text with blanks."""
     text = description.text
     single = description.outputs == 1
-    meaning = contract.outputs[0].description
+    meaning = " ".join(contract.outputs[0].description.replace("${", "$ {").split())  # one line of a comment
     facts = {
         "dense": _dense(description) + ("[0]" if single else ""),
         "inputs": str(description.dense[0].inputs),
@@ -243,7 +243,7 @@ def header_body(description: Description, contract: Contract) -> str:
         includes="#include <tuple>\n" if text else "",
         architecture=architecture_name(description),
         parameters=description.parameters,
-        contract=contract.model_dump_json(),
+        contract=contract_text(contract),
         constants="\n".join(
             _constant(name, text is not None and name == f"{text.embedding}.weight") for name in description.shapes
         ),

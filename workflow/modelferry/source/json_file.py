@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from modelferry.contract import Contract
 from modelferry.errors import CheckpointError
 from modelferry.source.description import Description, Pooling, architecture_name
-from modelferry.source.text import blank, constant
+from modelferry.source.text import blank, constant, contract_text
 
 BYTES_A_FLOAT32 = 4
 ENTRY = re.compile(r"(conv\d|bn\d|classifier|output|fc1|fc2)_(weight|bias|running_mean|running_var)")
@@ -120,7 +120,7 @@ def file_body(description: Description, contract: Contract) -> str:
     weights = ",\n".join(f'  "{entry(name)}": {blank(name)}' for name in description.shapes)
     return (
         f'{{\n"model_info": {{\n{lines}\n}},\n"architecture": {sizes.model_dump_json()},\n'
-        f'"contract": {contract.model_dump_json()},\n"weights": {{\n{weights}\n}}\n}}\n'
+        f'"contract": {contract_text(contract)},\n"weights": {{\n{weights}\n}}\n}}\n'
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from modelferry.contract import Contract
 from modelferry.source import runtime
 from modelferry.source.description import Description, Linear, architecture_name
-from modelferry.source.text import blank, constant, rows
+from modelferry.source.text import blank, constant, contract_text, rows
 
 BEGINS, TEXT_BEGINS = "def sigmoid", "class ByteNetwork:"
 KINDS = {1: "Vector", 2: "Matrix", 3: "Sequence[Matrix]"}
@@ -120,7 +120,7 @@ def module_body(description: Description, contract: Contract) -> str:
         types=TEXT_TYPES if text else TYPES,
         parameters=description.parameters,
         architecture=architecture_name(description),
-        contract=contract.model_dump_json(indent=1).replace("\\", "\\\\"),
+        contract=contract_text(contract, 1).replace("\\", "\\\\"),
         constants="\n".join(
             f"{constant(name).upper()}: {KINDS[len(shape)]} = loads({blank(name)})"
             for name, shape in description.shapes.items()

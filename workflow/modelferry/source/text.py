@@ -9,11 +9,27 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from modelferry.contract import Contract
 from modelferry.errors import ArtifactError
 from modelferry.weights import Blanks
 
 BLANK = re.compile(r"\$\{(\w+)\}")
 WIDTH = 110
+CPP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class co_await
+    co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do
+    double dynamic_cast else enum explicit export extern false float for friend goto if inline int long main mutable
+    namespace new noexcept not not_eq nullptr operator or or_eq posix private protected public register
+    reinterpret_cast requires return short signed sizeof static static_assert static_cast std struct switch template
+    this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while
+    xor xor_eq
+    """,
+    )
+)
+"""What no namespace may be called: the keywords up to C++20, and names that belong to the program or the library."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +65,15 @@ def constant(name: str) -> str:
     return f"layer{plain}" if plain[0].isdigit() else plain
 
 
+def contract_text(contract: Contract, indent: int | None = None) -> str:
+    """Return a contract as JSON in which nothing is a blank, whatever its descriptions say."""
+    return contract.model_dump_json(indent=indent).replace("${", "\\u0024{")
+
+
 def identifier(name: str) -> str:
-    """Return a name as a namespace: what is no letter, digit or underscore becomes an underscore."""
+    """Return a name as a namespace: what is no letter, digit or underscore becomes an underscore; no keyword."""
     plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "network"
-    return plain if plain[0].isalpha() else f"network_{plain}"
+    return plain if plain[0].isalpha() and plain not in CPP_WORDS else f"network_{plain}"
 
 
 def blank(name: str) -> str:
