@@ -132,7 +132,7 @@ Artifact inspect(const fs::path& path) try {
     identity.exactness = manifest->at("exactness");
     identity.sha256 = manifest->at("artifact").at("sha256");
     identity.torch = manifest->at("environment").at("packages").value("torch", "");
-    if (!fs::exists(file)) throw ArtifactError(text(name, " is missing; export it again"));
+    if (!fs::is_regular_file(file)) throw ArtifactError(text(name, " is missing; export it again"));
     if (sha256_of_file(file) != identity.sha256) {
       throw ArtifactError(text(name, " is not the file that its manifest describes; export it again"));
     }

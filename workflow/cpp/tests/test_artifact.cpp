@@ -77,6 +77,14 @@ TEST_SUITE("artifact") {
     refused(copy.folder / "nothing.pt", "there is no artifact");
   }
 
+  TEST_CASE("a folder in the place of the file is refused") {
+    const Copy copy("torchscript");
+    const auto artifact = copy.artifact();
+    std::filesystem::remove(artifact);
+    std::filesystem::create_directory(artifact);
+    refused(copy.folder, "is missing");
+  }
+
   TEST_CASE("a manifest that does not fit is refused") {
     const std::vector<std::array<std::string, 3>> cases{
         {R"("format": "torchscript")", R"("format": "aotinductor")", "is a TorchScript archive, and its manifest says aotinductor"},
