@@ -15,6 +15,8 @@ from torch import nn
 from modelferry.contract import Contract, Dimension, Tensor
 from modelferry.errors import ArtifactError
 from modelferry.formats import Runner, load_format
+from modelferry.source.description import describe
+from modelferry.source.runtime import sigmoid
 
 INPUTS = 5
 
@@ -110,6 +112,19 @@ def test_other_networks_are_refused_by_what_they_have(network: nn.Module, wanted
     for name in ("python", "cpp", "json"):
         with pytest.raises(ArtifactError, match=f"format {name} cannot hold this network: {wanted}"):
             written(network, 2, name, tmp_path)
+
+
+def test_weights_of_other_precision_and_several_outputs_are_refused() -> None:
+    network, one = nn.Sequential(nn.Linear(INPUTS, 2)), contract(2)
+    with pytest.raises(ArtifactError, match="its weights are float64"):
+        describe(nn.Sequential(nn.Linear(INPUTS, 2)).double(), one, "cpp")
+    two = one.model_copy(update={"outputs": one.outputs * 2})
+    with pytest.raises(ArtifactError, match="several inputs or outputs"):
+        describe(network, two, "cpp")
+
+
+def test_sigmoid_takes_numbers_of_any_size() -> None:
+    assert [sigmoid(value) for value in (-1e4, 0.0, 1e4)] == [0.0, 0.5, 1.0]
 
 
 def test_json_holds_texts_only(tmp_path: Path) -> None:
