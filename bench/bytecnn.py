@@ -21,9 +21,9 @@ from statistics import median
 import torch
 from claims import Claim, print_claims
 
-from modelferry.bare import Truth, export_file, read_model
-from modelferry.environment import describe
+from modelferry.core.environment import describe
 from modelferry.families import load_family
+from modelferry.stages.export.standalone import Truth, export_file, read_model
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared/data/pinybytecnn/bytecnn_10k_reference.json"
 SHORT = "Hello, world!"

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import torch
 
-from modelferry.benchmark.stage import benchmark_model
 from modelferry.config import Config
-from modelferry.environment import describe
-from modelferry.exporting import export_model
-from modelferry.networks.charged_higgs_reference import ParticleNet
+from modelferry.core.environment import describe
+from modelferry.families.charged_higgs_particlenet.reference import ParticleNet
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.export import Template
-from modelferry.templates import build_template
+from modelferry.stages.benchmark.stage import benchmark_model
+from modelferry.stages.export.artifact import export_model
+from modelferry.stages.export.template import build_template
 
 PARTICLES, LARGE_BATCH = 20, 256
 EXPORTS = [

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import modelferry
-from modelferry.errors import UnsupportedOperatorError
+from modelferry.core.errors import UnsupportedOperatorError
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/unit/api"))
 

@@ -52,12 +52,12 @@ def make(jets: int, network: str, format_name: str) -> None:
     """Write the jets, half of them as ROOT files, a checkpoint with random weights, and a config."""
     import torch
 
-    from modelferry.demo import toy_jets
+    from modelferry.demo import jet_toys
     from modelferry.families import load_family
 
     for number in range(FILES):
         suffix = ("parquet", "root")[number % 2]
-        toy_jets.write(f"jets/{number}.{suffix}", toy_jets.mixed(jets // FILES, number))
+        jet_toys.write(f"jets/{number}.{suffix}", jet_toys.mixed(jets // FILES, number))
     family = load_family("particle_transformer")
     hyperparameters = family.resolve({"pair_activation": True, **SIZES[network]}, {})
     torch.manual_seed(1)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from modelferry.config.file import read_config
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.formats import Runner, load_format
 from modelferry.plan import Plan
 from modelferry.records.export import Manifest
-from modelferry.validation.outside import malformed
+from modelferry.stages.validation.invalid_inputs import malformed
 
 CALLS, MALFORMED = 10_000, 1_000
 ELEMENTS = 4_000

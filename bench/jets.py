@@ -24,15 +24,15 @@ import torch
 import uproot
 from claims import Claim, print_claims
 
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.checkpoints import fit, load_state_dict
-from modelferry.contract import Arrays
-from modelferry.environment import describe
-from modelferry.events.jets import sample_jets
+from modelferry.checkpoints.reader import fit, load_state_dict
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.core.contract import Arrays
+from modelferry.core.environment import describe
 from modelferry.families import load_family
+from modelferry.families.jets import Card, Jagged, prepare, read_card
+from modelferry.families.jets.base import PREPARED, RAW, JetFamily
+from modelferry.families.jets.sample import sample_jets
 from modelferry.formats import Runner, load_format
-from modelferry.jets import PREPARED, RAW, JetFamily
-from modelferry.preparation import Card, Jagged, prepare, read_card
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 JETS, ONE_BY_ONE = 4000, 100

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from modelferry import paths
 from modelferry.config.file import parse_config
+from modelferry.core import paths
 from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel

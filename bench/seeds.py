@@ -17,8 +17,8 @@ from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
-from modelferry.validation.examination import examine
-from modelferry.validation.reference import record_reference
+from modelferry.stages.validation.checks import examine
+from modelferry.stages.validation.reference import record_reference
 
 SEEDS = 50
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelferry.networks.charged_higgs_flat import FlatParticleNet
+from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 FACTS = SHARED / "facts"

@@ -11,17 +11,17 @@ import torch
 
 import modelferry
 from checkpoint_samples import save_checkpoint
-from modelferry.archives import Kind, read_archive, write_archive
 from modelferry.config import Config
-from modelferry.contract import Contract, Dimension, Tensor
-from modelferry.events.edges import delta_r_edges
-from modelferry.exporting import export_model
+from modelferry.core.contract import Contract, Dimension, Tensor
 from modelferry.families import load_family
+from modelferry.families.charged_higgs_particlenet.dense import nearest
+from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges
 from modelferry.formats import aotinductor, load_format
-from modelferry.networks.charged_higgs_dense import nearest
+from modelferry.formats.shared.pt2_archive import Kind, read_archive, write_archive
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
-from modelferry.templates import build_template
+from modelferry.stages.export.artifact import export_model
+from modelferry.stages.export.template import build_template
 
 FORMATS = ("torchscript", "aotinductor")
 EVENTS = 10_000

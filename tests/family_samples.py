@@ -11,7 +11,7 @@ from modelferry.families import Family, family_names, load_family
 HYPERPARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "image_classifier": {"stages": [[1, 4], [1, 8]], "size": [8, 8], "classes": 3, "mean": [0.5], "std": [0.25]},
     "lightning": {
-        "class": "modelferry.demo.digits:DigitClassifier",
+        "class": "modelferry.demo.digits_training:DigitClassifier",
         "init": {"width": 4},
         "inputs": {"image": {"shape": ["images", 1, 8, 8], "values": [0, 1]}},
         "outputs": {"logits": ["images", 10]},

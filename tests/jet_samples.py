@@ -13,8 +13,8 @@ import torch
 import uproot
 
 from checkpoint_samples import DATA, FACTS
-from modelferry.contract import Arrays
-from modelferry.jets import JetFamily
+from modelferry.core.contract import Arrays
+from modelferry.families.jets.base import JetFamily
 
 JETS = DATA / "sophon/JetClassII_example_100_as_JetClass.root"
 

@@ -9,12 +9,12 @@ import pytest
 from filelock import FileLock
 
 import cpp_samples
-from modelferry import cpp
+from modelferry.runtimes.native import build
 
 
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if reason := cpp.unavailable():
+    if reason := build.unavailable():
         pytest.skip(f"cpp: {reason}")
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root

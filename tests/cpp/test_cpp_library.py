@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelferry import cpp
+from modelferry.runtimes.native import build as cpp
 
 SUITES = {"artifact", "contract", "edges", "late", "model", "soa", "threading"}
 # libtorch is not instrumented: what it allocates for good, and containers that it changes, are not ours to judge.

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from family_samples import small_family
-from modelferry import cpp
-from modelferry.doctor import examine
-from modelferry.errors import ArtifactError, ContractError
+from modelferry.cli.doctor import examine
+from modelferry.core.errors import ArtifactError, ContractError
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.runtimes import in_runtime, lacking, load_runtime, runtimes_of
+from modelferry.runtimes.native import build
 
 FAMILY = load_family("charged_higgs_particlenet")
 INPUTS = FAMILY.collate(FAMILY.sample({"events": 3, "particles": 9}, 1), "dense")
@@ -95,8 +95,8 @@ def test_times_are_taken_in_the_process(samples: Path) -> None:
 
 
 def test_second_build_builds_nothing(samples: Path) -> None:
-    before = (cpp.build() / cpp.RUNNER).stat().st_mtime_ns
-    assert (cpp.build() / cpp.RUNNER).stat().st_mtime_ns == before
+    before = (build.build() / build.RUNNER).stat().st_mtime_ns
+    assert (build.build() / build.RUNNER).stat().st_mtime_ns == before
 
 
 def test_without_a_compiler_doctor_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modelferry.cli import main
+from modelferry.cli.main import main
 from modelferry.families import load_family
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/edge.md").read_text()

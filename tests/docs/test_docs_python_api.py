@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import modelferry
-from modelferry import errors
+from modelferry.core import errors
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/python-api.md").read_text()

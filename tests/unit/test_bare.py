@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelferry.cli import main
+from modelferry.cli.main import main
 from modelferry.families import load_family
 from modelferry.formats.python import Python
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from checkpoint_samples import DATA, formula_state
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.checkpoints import fit, load_state_dict, without_prefixes
-from modelferry.errors import CheckpointError
+from modelferry.checkpoints.reader import fit, load_state_dict, without_prefixes
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.core.errors import CheckpointError
 from modelferry.families import load_family
-from modelferry.networks.charged_higgs_flat import FlatParticleNet
+from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 
 STATE = formula_state(16)
 State = Mapping[str, torch.Tensor]

@@ -8,12 +8,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelferry.cli.schemas import all_schemas
 from modelferry.config import Config
 from modelferry.config.file import parse_config, read_config
-from modelferry.errors import ConfigError
+from modelferry.core.errors import ConfigError
 from modelferry.formats import load_format
 from modelferry.plan import Plan
-from modelferry.schemas import all_schemas
 
 CAMPAIGN = {
     "family": "charged_higgs_particlenet",

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.errors import ContractError
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.errors import ContractError
 
 CONTRACT = Contract(
     layout="dense",

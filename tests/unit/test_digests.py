@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelferry import digests
-from modelferry.digests import canonical_json, code_digest, digest_of, sha256_of_file
+from modelferry.core import digests
+from modelferry.core.digests import canonical_json, code_digest, digest_of, sha256_of_file
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
@@ -147,11 +147,13 @@ def test_code_digest_covers_a_module_of_the_user_and_its_helpers(
 
 
 def test_code_of_validation_does_not_depend_on_that_of_the_benchmark_or_report() -> None:
-    from modelferry.digests import _closure
+    from modelferry.core.digests import _closure
     from modelferry.plan.reruns import STAGES
 
     for stage in ("template", "export", "reference", "validate"):
         reached = set(_closure([STAGES[stage]]))
         assert STAGES[stage] in reached
-        assert not {name for name in reached if name.startswith(("modelferry.report", "modelferry.benchmark"))}
-    assert not {name for name in _closure([STAGES["report"]]) if name.startswith("modelferry.validation")}
+        assert not {
+            name for name in reached if name.startswith(("modelferry.stages.report", "modelferry.stages.benchmark"))
+        }
+    assert not {name for name in _closure([STAGES["report"]]) if name.startswith("modelferry.stages.validation")}

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from modelferry.contract import Dimension
-from modelferry.errors import ArgumentError
-from modelferry.examples import at_least_two, contract_of, named_inputs, resized
-from modelferry.tensors import to_array, to_tensor
+from modelferry.api.example_inputs import at_least_two, contract_of, named_inputs, resized
+from modelferry.core.contract import Dimension
+from modelferry.core.errors import ArgumentError
+from modelferry.core.tensors import to_array, to_tensor
 
 
 class Net(nn.Module):

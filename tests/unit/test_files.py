@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelferry.files import replacing, write_arrays, write_text
+from modelferry.core.files import replacing, write_arrays, write_text
 
 
 def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from modelferry.onnx_rewrites import rewrite
+from modelferry.formats.shared.onnx_rewrites import rewrite
 
 NEAREST = """<ir_version: 8, opset_import: ["": 18]>
 nearest (float[B, N, N] d, int64 n) => (int64[B, N, 3] index) {

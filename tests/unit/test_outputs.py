@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from modelferry.errors import NetworkError
-from modelferry.outputs import flat, named, return_tuple
+from modelferry.core.errors import NetworkError
+from modelferry.core.nested_outputs import flat, named, return_tuple
 
 Pair = namedtuple("Pair", ["first", "second"])
 T = [torch.full((1,), float(i)) for i in range(9)]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from modelferry.errors import ArtifactError
-from modelferry.places import Constant, Places, find_places
-from modelferry.weights import distinct_copy, raw_bytes
+from modelferry.core.errors import ArtifactError
+from modelferry.formats.shared.weight_offsets import Constant, Places, find_places
+from modelferry.formats.shared.weight_slots import distinct_copy, raw_bytes
 
 BLOCK = 8
 

@@ -8,8 +8,8 @@ import torch
 from checkpoint_samples import formula_state
 from modelferry.config import Config
 from modelferry.plan import Plan, models, reruns, templates
-from modelferry.report.collect import collect
 from modelferry.runtimes import lacking
+from modelferry.stages.report.collect import collect
 
 FORMATS = [
     {"format": "torchscript", "layout": "flat"},
@@ -72,7 +72,7 @@ def test_another_instruction_set_needs_another_template_where_one_is_compiled_fo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = {spec.format: spec.variant for spec in plan().templates.values()}
-    monkeypatch.setattr("modelferry.environment.isa", lambda: "made-up")
+    monkeypatch.setattr("modelferry.core.environment.isa", lambda: "made-up")
     templates._template_spec.cache_clear()
     after = {spec.format: spec.variant for spec in plan().templates.values()}
     assert before["aotinductor"] != after["aotinductor"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from modelferry.contract import Contract, Tensor
-from modelferry.running import on_tensors
+from modelferry.core.contract import Contract, Tensor
+from modelferry.formats.shared.runner import on_tensors
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 8, 8), (2, 3, 8, 8), (1, 3, 1, 8), (1, 1, 1, 1), (0, 3, 4, 4)], ids=str)

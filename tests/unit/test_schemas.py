@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from modelferry.schemas import all_schemas
+from modelferry.cli.schemas import all_schemas
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflow/schemas"

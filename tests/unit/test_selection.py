@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
+from modelferry.cli.selection import select
 from modelferry.config.file import parse_config
 from modelferry.config.models import Model
-from modelferry.errors import ConfigError
-from modelferry.selection import select
+from modelferry.core.errors import ConfigError
 
 HIGGS = {
     "family": "charged_higgs_particlenet",

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from modelferry.config.sections import Validation
-from modelferry.contract import DType
+from modelferry.core.contract import DType
+from modelferry.core.tolerances import TABLE, Tolerance, tolerance_of
 from modelferry.formats import format_names
-from modelferry.tolerances import TABLE, Tolerance, tolerance_of
 
 
 def test_every_format_has_a_tolerance_for_every_type() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from workflow_harness import END, Folder
 
-from modelferry.demo import toy_jets
+from modelferry.demo import jet_toys
 from modelferry.families import load_family
 
 MODEL = "jets/fold-0"
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     torch.manual_seed(2)
     torch.save(family.reference(family.resolve(NETWORK, {})).state_dict(), made.path / "net.pt")
     for name, seed in (("a.parquet", 1), ("b.root", 2)):
-        toy_jets.write(made.path / "jets" / name, toy_jets.mixed(300, seed))
+        jet_toys.write(made.path / "jets" / name, jet_toys.mixed(300, seed))
     made.run(EXPLORATION)
     return made
 
@@ -71,21 +71,21 @@ def record(folder: Folder, name: str) -> dict[str, Any]:
 def test_all_jets_are_in_tables_and_were_looked_at(folder: Folder) -> None:
     tables = record(folder, f"results/{MODEL}/embeddings/embeddings.json")
     assert (tables["jets"], tables["kept"], tables["validated"]) == (600, 600, True)
-    assert {table["name"]: table["rows"] for table in tables["tables"]} == dict.fromkeys(toy_jets.CLASSES, 60)
+    assert {table["name"]: table["rows"] for table in tables["tables"]} == dict.fromkeys(jet_toys.CLASSES, 60)
     found = record(folder, EXPLORATION)
     assert (found["jets"], len(found["models"])) == (300, 1)
     assert would_run(folder) == set()
 
 
 def test_one_more_file_is_the_only_one_that_is_embedded(done: Folder) -> None:
-    toy_jets.write(done.path / "jets/c.parquet", toy_jets.mixed(100, 3))
+    jet_toys.write(done.path / "jets/c.parquet", jet_toys.mixed(100, 3))
     assert would_run(done) == {"embed 1", *AFTER}
 
 
 def test_a_changed_file_is_embedded_again_and_a_touched_one_is_not(done: Folder) -> None:
     (done.path / "jets/b.root").touch()
     assert would_run(done) == set()
-    toy_jets.write(done.path / "jets/b.root", toy_jets.mixed(300, 9))
+    jet_toys.write(done.path / "jets/b.root", jet_toys.mixed(300, 9))
     assert would_run(done) == {"embed 1", *AFTER}
 
 

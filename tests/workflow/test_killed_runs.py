@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from workflow_harness import END, Folder, jobs_in, named, of_model
 
-from modelferry.digests import sha256_of_file
+from modelferry.cli.schemas import all_schemas
+from modelferry.core.digests import sha256_of_file
 from modelferry.records.benchmark import Benchmark
 from modelferry.records.export import Manifest, Template
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
-from modelferry.schemas import all_schemas
 
 MODEL = "beta/MHc100"
 KINDS = {

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from modelferry.version import __version__
 
 if TYPE_CHECKING:
-    from modelferry.api import Artifact, export, export_checkpoint, load, validate
-    from modelferry.comparison import Comparison
-    from modelferry.contract import Contract, Dimension
-    from modelferry.errors import ModelferryError
-    from modelferry.mixin import ExportMixin
-    from modelferry.torchscript import (
+    from modelferry.api.export import Artifact, export, export_checkpoint, load, validate
+    from modelferry.api.lightning_mixin import ExportMixin
+    from modelferry.api.torchscript import (
         export_checkpoint_to_torchscript,
         export_to_torchscript,
         load_torchscript,
         validate_torchscript_export,
     )
+    from modelferry.api.verify import Comparison
+    from modelferry.core.contract import Contract, Dimension
+    from modelferry.core.errors import ModelferryError
 
 __all__ = [
     "Artifact",
@@ -39,12 +39,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "modelferry.api": ("Artifact", "export", "export_checkpoint", "load", "validate"),
-    "modelferry.comparison": ("Comparison",),
-    "modelferry.contract": ("Contract", "Dimension"),
-    "modelferry.errors": ("ModelferryError",),
-    "modelferry.mixin": ("ExportMixin",),
-    "modelferry.torchscript": (
+    "modelferry.api.export": ("Artifact", "export", "export_checkpoint", "load", "validate"),
+    "modelferry.api.verify": ("Comparison",),
+    "modelferry.core.contract": ("Contract", "Dimension"),
+    "modelferry.core.errors": ("ModelferryError",),
+    "modelferry.api.lightning_mixin": ("ExportMixin",),
+    "modelferry.api.torchscript": (
         "export_checkpoint_to_torchscript",
         "export_to_torchscript",
         "load_torchscript",

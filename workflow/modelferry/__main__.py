@@ -1,5 +1,5 @@
 """Lets ``python -m modelferry`` stand for ``modelferry``."""
 
-from modelferry.cli import main
+from modelferry.cli.main import main
 
 raise SystemExit(main())

@@ -2,10 +2,11 @@
 
 import re
 
-from modelferry import paths, workflow_start
+from modelferry.core import paths
+from modelferry.plan import start
 from modelferry.plan import reruns
 
-PLAN = workflow_start.begin(workflow, config)
+PLAN = start.begin(workflow, config)
 RUNNABLE = PLAN.runnable
 
 

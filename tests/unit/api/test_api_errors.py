@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import modelferry
 from modelferry import export_to_torchscript
-from modelferry.errors import (
+from modelferry.core.errors import (
     ArgumentError,
     ArtifactError,
     CheckpointError,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import modelferry
 from modelferry import ExportMixin
-from modelferry.errors import ArgumentError
+from modelferry.core.errors import ArgumentError
 
 pl = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
 

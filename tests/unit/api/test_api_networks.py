@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import modelferry
-from modelferry.api import Artifact
-from modelferry.errors import UnsupportedOperatorError
+from modelferry.api.export import Artifact
+from modelferry.core.errors import UnsupportedOperatorError
 
 REFUSED = {("bfloat16", "onnx"): "ONNX Runtime cannot execute this network: .*Gemm"}
 """What a format cannot do, by network and format, and what its error says."""

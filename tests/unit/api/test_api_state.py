@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 import modelferry
 from modelferry import export_to_torchscript
-from modelferry.detached import detached
-from modelferry.errors import ControlFlowError, ModelferryError, NetworkError
+from modelferry.core.errors import ControlFlowError, ModelferryError, NetworkError
+from modelferry.core.network_copy import detached
 
 X = torch.randn(4, 5)
 FAST = ("torchscript", "torch_export", "onnx")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.benchmark import timing
-from modelferry.benchmark.timing import (
+from modelferry.stages.benchmark import timing
+from modelferry.stages.benchmark.timing import (
     MINIMUM_SAMPLES,
     PATIENCE,
     SAMPLES_FOR_P99,

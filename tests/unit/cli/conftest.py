@@ -7,7 +7,7 @@ import pytest
 from cli_samples import write_config
 
 from checkpoint_samples import save_checkpoint
-from modelferry.cli import main
+from modelferry.cli.main import main
 
 
 @pytest.fixture

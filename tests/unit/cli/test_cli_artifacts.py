@@ -12,7 +12,7 @@ import torch
 from cli_samples import FOUR, THREE
 
 from checkpoint_samples import formula_state, save_checkpoint
-from modelferry.cli import main
+from modelferry.cli.main import main
 from modelferry.families import load_family
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
@@ -60,7 +60,7 @@ def test_options_of_validation_are_honoured_and_leave_the_record_alone(
 
 
 def test_tolerance_that_is_too_tight_fails(done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from modelferry.validation import verdict
+    from modelferry.stages.validation import verdict
 
     monkeypatch.setattr(verdict, "ERROR_RATIO", 0.0)
     arguments = ["validate", "--fold", "3", "--rtol", "0", "--atol", "0"]
@@ -193,9 +193,9 @@ def test_broken_model_hides_no_other_and_leaves_its_reason(folder: Path, capsys:
 def test_unexpected_error_of_one_model_hides_no_other(
     done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modelferry import exporting
+    from modelferry.stages.export import artifact
 
-    whole = exporting.export_model
+    whole = artifact.export_model
 
     def broken(planned: Any, name: str) -> Manifest:
         if planned.id == THREE:
@@ -203,7 +203,7 @@ def test_unexpected_error_of_one_model_hides_no_other(
         return whole(planned, name)
 
     shutil.rmtree("results/higgs")
-    monkeypatch.setattr(exporting, "export_model", broken)
+    monkeypatch.setattr(artifact, "export_model", broken)
     assert main(["export", "--all"]) == 1
     assert Path(f"results/{FOUR}/torchscript/model.pt").is_file()
     assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())

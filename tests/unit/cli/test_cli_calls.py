@@ -13,9 +13,9 @@ import torch
 from cli_samples import CAMPAIGN, FOUR, THREE, write_config
 
 from checkpoint_samples import save_checkpoint
-from modelferry import cli
-from modelferry.cli import main
-from modelferry.commands import reports
+from modelferry.cli import main as cli
+from modelferry.cli import report
+from modelferry.cli.main import main
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
         """Break."""
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(reports, "models", broken)
+    monkeypatch.setattr(report, "models", broken)
     line = fails("models")
     assert "RuntimeError: first line" in line
     assert "logs/modelferry.log" in line
@@ -150,7 +150,7 @@ def test_doctor_names_what_is_missing_or_too_old(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["numpy>=99", "nowhere", 'missing<2; extra == "workflow"', 'pytest>=99; extra == "dev"']
-    monkeypatch.setattr("modelferry.doctor.requires", lambda _: asked)
+    monkeypatch.setattr("modelferry.cli.doctor.requires", lambda _: asked)
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
     assert f"{np.__version__} does not do: pip install 'numpy>=99'" in printed

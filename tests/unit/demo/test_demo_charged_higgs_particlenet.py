@@ -6,11 +6,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from modelferry.core.errors import ConfigError
 from modelferry.demo import charged_higgs_particlenet as demo
 from modelferry.demo import demo_for
-from modelferry.errors import ConfigError
-from modelferry.events import analysis_tree
-from modelferry.events.folds import fold_of
+from modelferry.families.charged_higgs_particlenet import analysis_tree
+from modelferry.families.charged_higgs_particlenet.folds import fold_of
 
 AXES = {"channel": "Run1E2Mu", "signal": "TTToHcToWAToMuMu-MHc160_MA85", "fold": 3}
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from modelferry.checkpoints import fit, load_state_dict
-from modelferry.demo import demo_for, jet_training, jets, toy_jets
-from modelferry.digests import _closure
-from modelferry.errors import ConfigError
-from modelferry.events.jetclass import count_jets
+from modelferry.checkpoints.reader import fit, load_state_dict
+from modelferry.core.digests import _closure
+from modelferry.core.errors import ConfigError
+from modelferry.demo import demo_for, jet_toys, jet_training, jets
 from modelferry.families import load_family
+from modelferry.families.jets.jetclass import count_jets
 from modelferry.records.demo import DemoTraining
 
 NAMES = ("particle_transformer", "particlenet")
@@ -48,7 +48,7 @@ def trained(name: str, events: Path, out: Path, model: str = "jets/fold-0", fold
 def test_networks_learn_and_their_checkpoints_fit(name: str, events: Path, tmp_path: Path) -> None:
     record = trained(name, events, tmp_path / "model.pt")
     assert record.events == {"training": 600, "test": 300}
-    assert list(record.test_auc) == list(toy_jets.CLASSES[1:])
+    assert list(record.test_auc) == list(jet_toys.CLASSES[1:])
     assert np.mean(list(record.test_auc.values())) > 0.7
     family = load_family(name)
     network = family.reference(family.resolve(SMALL[name], {}))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import uproot
 
-from modelferry.demo import toy_jets
-from modelferry.errors import EventFileError
-from modelferry.preparation import Jagged
+from modelferry.core.errors import EventFileError
+from modelferry.demo import jet_toys
+from modelferry.families.jets import Jagged
 
 BRANCHES = 41
 """Of a JetClass file, according to the sheet."""
@@ -18,7 +18,7 @@ BRANCHES = 41
 
 @pytest.fixture(scope="module")
 def jets() -> dict[str, np.ndarray | Jagged]:
-    return toy_jets.mixed(4000, 1)
+    return jet_toys.mixed(4000, 1)
 
 
 def of(jets: dict, name: str, label: str) -> np.ndarray:
@@ -31,7 +31,7 @@ def sums(jets: dict, name: str) -> np.ndarray:
 
 
 def test_layout_is_jetclass(jets: dict, tmp_path: Path) -> None:
-    toy_jets.write(tmp_path / "toys.root", toy_jets.mixed(20, 1))
+    jet_toys.write(tmp_path / "toys.root", jet_toys.mixed(20, 1))
     with uproot.open(tmp_path / "toys.root") as file:
         kinds = {name: branch.typename for name, branch in file["tree"].items()}
     del kinds["npart"]
@@ -43,7 +43,7 @@ def test_layout_is_jetclass(jets: dict, tmp_path: Path) -> None:
 
 
 def test_every_jet_has_one_label_and_all_classes_are_there(jets: dict) -> None:
-    table = np.stack([np.asarray(jets[name]) for name in toy_jets.LABELS])
+    table = np.stack([np.asarray(jets[name]) for name in jet_toys.LABELS])
     assert (table.sum(axis=0) == 1).all()
     assert table.sum(axis=1).tolist() == [400] * 10
 
@@ -71,7 +71,7 @@ def test_particles_are_in_falling_pt_and_of_one_kind_each(jets: dict) -> None:
     first = np.zeros(len(pt), bool)
     first[np.cumsum(counts)[:-1]] = True
     assert ((np.diff(pt) <= 1e-3) | first[1:]).all()
-    assert (sum(jets[name].values for name in toy_jets.FLAGS) == 1).all()
+    assert (sum(jets[name].values for name in jet_toys.FLAGS) == 1).all()
     neutral = (jets["part_isNeutralHadron"].values + jets["part_isPhoton"].values) == 1
     assert ((jets["part_charge"].values == 0) == neutral).all()
     assert (jets["part_d0val"].values[neutral] == 0).all()
@@ -85,7 +85,7 @@ def test_jets_have_the_mass_of_what_decays(jets: dict, name: str, mass: float) -
 
 def test_prongs_show_in_subjettiness(jets: dict) -> None:
     ratio = {n: np.asarray(jets[f"jet_tau{n + 1}"]) / np.asarray(jets[f"jet_tau{n}"]) for n in (1, 2, 3)}
-    label = {name: np.asarray(jets[f"label_{name}"]) == 1 for name in toy_jets.CLASSES}
+    label = {name: np.asarray(jets[f"label_{name}"]) == 1 for name in jet_toys.CLASSES}
     assert np.median(ratio[1][label["Wqq"]]) < 0.5 < np.median(ratio[1][label["QCD"]])
     assert np.median(ratio[2][label["Tbqq"]]) < np.median(ratio[2][label["Zqq"]]) - 0.2
     assert np.median(ratio[3][label["H4q"]]) < np.median(ratio[3][label["Tbqq"]]) - 0.2
@@ -94,7 +94,7 @@ def test_prongs_show_in_subjettiness(jets: dict) -> None:
 def test_lifetimes_show_in_impact_parameters(jets: dict) -> None:
     d0 = Jagged(np.abs(jets["part_d0val"].values) > 0.2, jets["part_d0val"].counts)
     displaced = sums({"d0": d0}, "d0")
-    mean = {name: displaced[np.asarray(jets[f"label_{name}"]) == 1].mean() for name in toy_jets.CLASSES}
+    mean = {name: displaced[np.asarray(jets[f"label_{name}"]) == 1].mean() for name in jet_toys.CLASSES}
     assert mean["Hbb"] > 1.5 * mean["Hcc"] > 3 * mean["Hgg"]
 
 
@@ -107,12 +107,12 @@ def test_leptons_show(jets: dict) -> None:
 
 def test_the_seed_decides(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        toy_jets.write(tmp_path / f"{name}.parquet", toy_jets.mixed(50, seed))
+        jet_toys.write(tmp_path / f"{name}.parquet", jet_toys.mixed(50, seed))
     a, b, c = ((tmp_path / f"{name}.parquet").read_bytes() for name in "abc")
     assert a == b != c
 
 
 def test_other_files_are_refused_and_nothing_half_written_stays(tmp_path: Path) -> None:
     with pytest.raises(EventFileError, match=r"written as .root or .parquet"):
-        toy_jets.write(tmp_path / "toys.csv", toy_jets.mixed(20, 1))
+        jet_toys.write(tmp_path / "toys.csv", jet_toys.mixed(20, 1))
     assert list(tmp_path.iterdir()) == []

@@ -2,11 +2,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from modelferry.core.errors import ConfigError
 from modelferry.demo import kinematics as kin
-from modelferry.demo.toys import BACKGROUNDS, CHANNELS, generate
-from modelferry.errors import ConfigError
-from modelferry.events.analysis_tree import Collections
-from modelferry.events.particles import event_weights, four_momentum
+from modelferry.demo.charged_higgs_toys import BACKGROUNDS, CHANNELS, generate
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
+from modelferry.families.charged_higgs_particlenet.node_features import event_weights, four_momentum
 
 SIGNAL = "TTToHcToWAToMuMu-MHc160_MA85"
 SAMPLES = (SIGNAL, *BACKGROUNDS)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from modelferry.core.events import EventSet, join
 from modelferry.demo import charged_higgs_particlenet as demo
-from modelferry.demo import toys, training
-from modelferry.demo.training import (
+from modelferry.demo import charged_higgs_toys, charged_higgs_training
+from modelferry.demo.charged_higgs_training import (
     Batch,
     Prepared,
     Settings,
@@ -18,9 +19,8 @@ from modelferry.demo.training import (
     train,
     weighted_loss,
 )
-from modelferry.events import EventSet, join
-from modelferry.events.particles import event_set
-from modelferry.networks.charged_higgs_reference import ParticleNet
+from modelferry.families.charged_higgs_particlenet.node_features import event_set
+from modelferry.families.charged_higgs_particlenet.reference import ParticleNet
 
 SAMPLES = ("TTToHcToWAToMuMu-MHc160_MA85", *demo.BACKGROUNDS.values())
 TINY = Settings(epochs=3, batch=32)
@@ -29,7 +29,7 @@ SMALL = {"hidden": 16, "dropout": 0.1}
 
 def some_events(n: int, seed: int) -> EventSet:
     return join(
-        event_set(toys.generate("Run1E2Mu", sample, n, seed), "2018", sample, label)
+        event_set(charged_higgs_toys.generate("Run1E2Mu", sample, n, seed), "2018", sample, label)
         for label, sample in enumerate(SAMPLES)
     )
 
@@ -78,7 +78,7 @@ def test_weights_kept_are_those_of_the_best_epoch(
         seen.append((next(losses), network.output.weight.detach().clone()))
         return seen[-1][0]
 
-    monkeypatch.setattr(training, "_loss", noted)
+    monkeypatch.setattr(charged_higgs_training, "_loss", noted)
     train("family/model", splits, demo.CLASSES, SMALL, tmp_path / "model.pt", TINY)
     content = torch.load(tmp_path / "model.pt", weights_only=True)
     assert (content["best_loss"], content["val_loss"]) == (1.0, 2.0)

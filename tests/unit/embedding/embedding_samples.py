@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelferry import paths
 from modelferry.config import Config
-from modelferry.contract import Arrays
-from modelferry.digests import sha256_of_file
-from modelferry.embedding import stage
-from modelferry.embedding.plan import JetPlan
-from modelferry.environment import describe
+from modelferry.core import paths
+from modelferry.core.contract import Arrays
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.environment import describe
 from modelferry.families import load_family
 from modelferry.plan import Plan
+from modelferry.plan.embeddings import JetPlan
 from modelferry.records import FileFacts
 from modelferry.records.export import Manifest
+from modelferry.stages.embeddings import stage
 
 CLASSES, WIDTH = 10, 6
 NETWORK = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from modelferry.config import Config
-from modelferry.errors import ConfigError
+from modelferry.core.errors import ConfigError
 from modelferry.plan import Plan
-from modelferry.workflow_start import _find_mistakes
+from modelferry.plan.start import _find_mistakes
 
 CAMPAIGN = {
     "family": "particle_transformer",

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelferry import paths
 from modelferry.config import Config
-from modelferry.embedding import explore
-from modelferry.embedding.plan import JetPlan
-from modelferry.embedding.records import Embeddings, EmbeddingTable, Exploration
-from modelferry.embedding.stage import schema
-from modelferry.errors import ArtifactError, ConfigError
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
+from modelferry.plan.embeddings import JetPlan
 from modelferry.records import FileFacts
+from modelferry.records.embeddings import Embeddings, EmbeddingTable, Exploration
+from modelferry.stages.embeddings import explore
+from modelferry.stages.embeddings.stage import schema
 
 CLASSES = ("QCD", "Hbb", "Wqq", "Tbl")
 EACH, WIDTH = 50, 5

@@ -11,26 +11,26 @@ import pyarrow.parquet as pq
 import pytest
 from embedding_samples import CLASSES, WIDTH, Stub, jet_plan, tagger, write_manifest
 
-from modelferry import paths
-from modelferry.contract import Arrays
-from modelferry.demo import toy_jets
-from modelferry.embedding import stage
-from modelferry.embedding.inference import Embedder, scores_of
-from modelferry.embedding.plan import parts
-from modelferry.embedding.stage import embed_file, label_name
-from modelferry.errors import ArtifactError, ConfigError, EventFileError
-from modelferry.events.counts import NO_OUTPUT, NOT_FINITE, NOT_SELECTED
-from modelferry.events.jetclass import mass, read_chunks
+from modelferry.core import paths
+from modelferry.core.contract import Arrays
+from modelferry.core.cutflow import NO_OUTPUT, NOT_FINITE, NOT_SELECTED
+from modelferry.core.errors import ArtifactError, ConfigError, EventFileError
+from modelferry.demo import jet_toys
 from modelferry.families import load_family
-from modelferry.preparation import Card, Jagged, prepare
+from modelferry.families.jets import Card, Jagged, prepare
+from modelferry.families.jets.jetclass import mass, read_chunks
+from modelferry.plan.embeddings import parts
+from modelferry.stages.embeddings import stage
+from modelferry.stages.embeddings.inference import Embedder, scores_of
+from modelferry.stages.embeddings.stage import embed_file, label_name
 
 N = 150
 
 
 @pytest.fixture
 def toys(stub: Stub) -> dict[str, np.ndarray | Jagged]:
-    columns = toy_jets.mixed(N, 21)
-    toy_jets.write("toys.parquet", columns)
+    columns = jet_toys.mixed(N, 21)
+    jet_toys.write("toys.parquet", columns)
     return columns
 
 
@@ -54,9 +54,9 @@ def test_rows_are_the_jets_of_the_file_in_its_order(toys: dict) -> None:
     assert (record.jets, record.kept, record.left_out) == (N, N, {})
     assert set(column("file")) == {"toys.parquet"}
     assert column("event_index").tolist() == list(range(N))
-    labels = np.stack([np.asarray(toys[name]) for name in toy_jets.LABELS]).argmax(axis=0)
+    labels = np.stack([np.asarray(toys[name]) for name in jet_toys.LABELS]).argmax(axis=0)
     assert column("truth_label").tolist() == labels.tolist()
-    assert column("label_name").tolist() == [toy_jets.CLASSES[label] for label in labels]
+    assert column("label_name").tolist() == [jet_toys.CLASSES[label] for label in labels]
     for name in ("jet_pt", "jet_eta", "jet_phi", "jet_sdmass"):
         assert np.array_equal(column(name), np.asarray(toys[name])), name
     assert np.array_equal(column("jet_mass"), mass(toys))
@@ -68,7 +68,7 @@ def test_each_jet_has_its_own_scores_and_embedding(toys: dict) -> None:
     prepared = prepare(jets.card, next(read_chunks("toys.parquet", jets.card.branches)).columns)
     outputs = tagger()({name: values[:, :, ::1] for name, values in prepared.inputs.items()})
     np.testing.assert_allclose(embeddings(), outputs["embedding"], atol=1e-6)
-    scores = np.stack([column(f"score_{name}") for name in toy_jets.CLASSES], axis=1)
+    scores = np.stack([column(f"score_{name}") for name in jet_toys.CLASSES], axis=1)
     np.testing.assert_allclose(scores, scores_of(outputs["logits"], "softmax"), atol=1e-6)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     assert len(np.unique(embeddings(), axis=0)) == N
@@ -100,11 +100,11 @@ def test_a_chunk_boundary_does_not_show(toys: dict, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_becomes_of_every_jet_is_counted(stub: Stub) -> None:
-    columns = toy_jets.mixed(N, 22)
+    columns = jet_toys.mixed(N, 22)
     columns["part_px"].values[0] = np.nan
-    for name in toy_jets.LABELS:
+    for name in jet_toys.LABELS:
         np.asarray(columns[name])[7] = 0
-    toy_jets.write("toys.root", columns)
+    jet_toys.write("toys.root", columns)
     jets = jet_plan(["toys.root"])
     sound = stub.run
     small: list[int] = []
@@ -146,7 +146,7 @@ def test_finished_files_are_left_alone_until_something_changes(toys: dict, stub:
     assert redone()
     write_manifest(jets, b"other weights")
     assert redone()
-    toy_jets.write("toys.parquet", toy_jets.mixed(N, 23))
+    jet_toys.write("toys.parquet", jet_toys.mixed(N, 23))
     assert redone()
     object.__setattr__(jets, "embed", jets.embed.model_copy(update={"batch": 3}))
     assert redone()

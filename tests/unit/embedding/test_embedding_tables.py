@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from embedding_samples import WIDTH, Stub, jet_plan, write_manifest
 
-from modelferry import paths
-from modelferry.demo import toy_jets
-from modelferry.embedding.records import Embeddings
-from modelferry.embedding.stage import embed_file
-from modelferry.embedding.tables import collect_tables
-from modelferry.errors import ArtifactError
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError
+from modelferry.demo import jet_toys
+from modelferry.records.embeddings import Embeddings
+from modelferry.stages.embeddings.stage import embed_file
+from modelferry.stages.embeddings.tables import collect_tables
 
 FIRST, SECOND = 90, 60
 SEED_COLUMNS = [
@@ -25,11 +25,11 @@ SEED_COLUMNS = [
 
 @pytest.fixture
 def made(stub: Stub) -> Embeddings:
-    toy_jets.write("a.parquet", toy_jets.mixed(FIRST, 31))
-    columns = toy_jets.mixed(SECOND, 32)
-    for name in toy_jets.LABELS:
+    jet_toys.write("a.parquet", jet_toys.mixed(FIRST, 31))
+    columns = jet_toys.mixed(SECOND, 32)
+    for name in jet_toys.LABELS:
         np.asarray(columns[name])[:2] = 0
-    toy_jets.write("b.root", columns)
+    jet_toys.write("b.root", columns)
     jets = jet_plan(["a.parquet", "b.root"])
     for part in jets.files:
         embed_file(jets, part)
@@ -37,7 +37,7 @@ def made(stub: Stub) -> Embeddings:
 
 
 def test_every_jet_is_in_the_table_of_its_class(made: Embeddings) -> None:
-    assert {table.name for table in made.tables} == {*toy_jets.CLASSES, "unlabelled"}
+    assert {table.name for table in made.tables} == {*jet_toys.CLASSES, "unlabelled"}
     assert sum(table.rows for table in made.tables) == made.kept == FIRST + SECOND
     seen = set()
     for table in made.tables:
@@ -55,7 +55,7 @@ def test_csv_has_the_seeds_columns_and_reads_back_to_the_same_float32(made: Embe
         content = pq.read_table(table.parquet.path)
         with Path(table.csv.path).open(newline="") as file:
             header, *rows = csv.reader(file)
-        scores = [f"score_{name}" for name in toy_jets.CLASSES]
+        scores = [f"score_{name}" for name in jet_toys.CLASSES]
         assert header == [*SEED_COLUMNS, *scores, *(f"emb_{place}" for place in range(WIDTH))] == content.column_names
         assert len(rows) == table.rows
         for name, texts in zip(header, zip(*rows, strict=True), strict=True):

@@ -8,8 +8,16 @@ import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelferry.errors import EventFileError
-from modelferry.events.analysis_tree import DTYPES, OBJECTS, SCALARS, Collections, branches, read, write
+from modelferry.core.errors import EventFileError
+from modelferry.families.charged_higgs_particlenet.analysis_tree import (
+    DTYPES,
+    OBJECTS,
+    SCALARS,
+    Collections,
+    branches,
+    read,
+    write,
+)
 
 floats = st.floats(-1e6, 1e6, width=32)
 VALUES = {

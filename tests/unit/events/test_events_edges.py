@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.events.edges import delta_r, delta_r_edges, eta_phi, wrap
+from modelferry.families.charged_higgs_particlenet.edges import delta_r, delta_r_edges, eta_phi, wrap
 
 SHEET = Path("/work/shared/facts/charged_higgs_particlenet_outputs.json")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from modelferry.events import EventSet, join
+from modelferry.core.events import EventSet, join
 
 
 def some_events(n: int, source: str) -> EventSet:

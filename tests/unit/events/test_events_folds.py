@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelferry.errors import EventFileError
-from modelferry.events.folds import fold_of, training_folds
+from modelferry.core.errors import EventFileError
+from modelferry.families.charged_higgs_particlenet.folds import fold_of, training_folds
 
 EXAMPLES = [(20.716, 5, 3), (63.27, 3, 2), (0.4, 2, 4), (150.0, 4, 4), (149.99, 4, 2), (37.2, 2, 4)]
 

@@ -15,10 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoint_samples import DATA
-from modelferry.demo import toy_jets
-from modelferry.errors import EventFileError
-from modelferry.events import jetclass
-from modelferry.events.counts import (
+from modelferry.core.cutflow import (  # fmt: skip
     CUT,
     DIFFERENT_LENGTHS,
     EMPTY,
@@ -26,8 +23,10 @@ from modelferry.events.counts import (
     SEVERAL_LABELS,
     UNLABELLED,
     Counts,
-)  # fmt: skip
-from modelferry.preparation import Jagged, prepare, read_card
+)
+from modelferry.core.errors import EventFileError
+from modelferry.demo import jet_toys
+from modelferry.families.jets import Jagged, jetclass, prepare, read_card
 
 CARD = read_card("JetClass_full")
 Columns = dict[str, np.ndarray | Jagged]
@@ -97,7 +96,7 @@ SPOILT: dict[str, tuple[str, Callable[[Columns, int], None]]] = {
     ),
     "a label of 2": (
         SEVERAL_LABELS,
-        lambda c, jet: [put(c, name, jet, 2.0 * (name == "label_Zqq")) for name in toy_jets.LABELS] and None,
+        lambda c, jet: [put(c, name, jet, 2.0 * (name == "label_Zqq")) for name in jet_toys.LABELS] and None,
     ),
 }
 
@@ -109,8 +108,8 @@ def put_first(columns: Columns, name: str, jet: int, value: float) -> None:
 
 
 def test_what_was_written_is_read(suffix: str, tmp_path: Path) -> None:
-    made = toy_jets.mixed(N, 3)
-    toy_jets.write(tmp_path / f"toys{suffix}", made)
+    made = jet_toys.mixed(N, 3)
+    jet_toys.write(tmp_path / f"toys{suffix}", made)
     found, entries, counts = read(tmp_path / f"toys{suffix}")
     assert same(found, {name: made[name] for name in found})
     assert {"part_charge", "part_isMuon", "label_Hbb", "jet_pt"} <= found.keys()
@@ -122,11 +121,11 @@ def test_what_was_written_is_read(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", SPOILT)
 def test_a_spoilt_jet_is_left_out_and_counted(what: str, suffix: str, tmp_path: Path) -> None:
     reason, spoil = SPOILT[what]
-    columns = toy_jets.mixed(N, 4)
+    columns = jet_toys.mixed(N, 4)
     sound = {name: columns[name] for name in columns}
     for jet in (0, 11, N - 1):
         spoil(columns, jet)
-    toy_jets.write(tmp_path / f"toys{suffix}", columns)
+    jet_toys.write(tmp_path / f"toys{suffix}", columns)
     found, entries, counts = read(tmp_path / f"toys{suffix}")
     assert counts.left_out == {reason: 3}
     assert (counts.read, counts.kept) == (N, N - 3)
@@ -137,17 +136,17 @@ def test_a_spoilt_jet_is_left_out_and_counted(what: str, suffix: str, tmp_path: 
 
 
 def test_lists_of_different_lengths_are_counted(tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 5)
+    columns = jet_toys.mixed(N, 5)
     with_lists(columns, "part_dphi", 8, [0.0])
-    toy_jets.write(tmp_path / "toys.parquet", columns)
+    jet_toys.write(tmp_path / "toys.parquet", columns)
     _, entries, counts = read(tmp_path / "toys.parquet")
     assert counts.left_out == {DIFFERENT_LENGTHS: 1}
     assert 8 not in entries
 
 
 def test_missing_numbers_of_parquet_count_as_not_finite_and_missing_lists_as_empty(tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 6)
-    toy_jets.write(tmp_path / "toys.parquet", columns)
+    columns = jet_toys.mixed(N, 6)
+    jet_toys.write(tmp_path / "toys.parquet", columns)
     table = pq.read_table(tmp_path / "toys.parquet")
     rows = table.to_pylist()
     rows[2]["part_pz"][0] = None
@@ -160,11 +159,11 @@ def test_missing_numbers_of_parquet_count_as_not_finite_and_missing_lists_as_emp
 
 
 def test_one_particle_and_more_than_the_network_takes_are_kept(suffix: str, tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 7)
+    columns = jet_toys.mixed(N, 7)
     with_lists(columns, "", 1, [1.5])
     with_lists(columns, "", 2, list(np.linspace(2, 1, 200)))
     with_lists(columns, "", 3, list(np.linspace(2, 1, 128)))
-    toy_jets.write(tmp_path / f"toys{suffix}", columns)
+    jet_toys.write(tmp_path / f"toys{suffix}", columns)
     found, entries, counts = read(tmp_path / f"toys{suffix}")
     assert len(entries) == N
     assert counts.noted == {CUT: 1}
@@ -174,21 +173,21 @@ def test_one_particle_and_more_than_the_network_takes_are_kept(suffix: str, tmp_
 
 
 def test_jets_without_any_label_are_kept_and_noted(suffix: str, tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 8)
-    for name in toy_jets.LABELS:
+    columns = jet_toys.mixed(N, 8)
+    for name in jet_toys.LABELS:
         put(columns, name, 5, 0)
-    toy_jets.write(tmp_path / f"toys{suffix}", columns)
+    jet_toys.write(tmp_path / f"toys{suffix}", columns)
     found, _, counts = read(tmp_path / f"toys{suffix}")
     assert counts.noted == {UNLABELLED: 1}
     assert prepare(CARD, found).labels[5] == -1
 
 
 def test_data_without_label_columns_are_unlabelled_but_some_of_them_are_an_error(suffix: str, tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 9)
+    columns = jet_toys.mixed(N, 9)
     none = {name: column for name, column in columns.items() if not name.startswith("label_")}
-    toy_jets.write(tmp_path / f"data{suffix}", none)
+    jet_toys.write(tmp_path / f"data{suffix}", none)
     assert read(tmp_path / f"data{suffix}")[2].noted == {UNLABELLED: N}
-    toy_jets.write(tmp_path / f"some{suffix}", {k: c for k, c in columns.items() if k != "label_Hbb"})
+    jet_toys.write(tmp_path / f"some{suffix}", {k: c for k, c in columns.items() if k != "label_Hbb"})
     with pytest.raises(EventFileError, match=r"some.*lacks \w+ label_Hbb"):
         read(tmp_path / f"some{suffix}")
 
@@ -201,19 +200,19 @@ def one_line(path: Path, inputs: tuple[str, ...] = CARD.branches) -> str:
 
 
 def test_mistakes_are_one_line_that_names_the_file(suffix: str, tmp_path: Path) -> None:
-    columns = toy_jets.mixed(N, 10)
+    columns = jet_toys.mixed(N, 10)
     lacking = {k: c for k, c in columns.items() if k not in ("part_energy", "part_d0val")}
-    toy_jets.write(tmp_path / f"lacking{suffix}", lacking)
+    jet_toys.write(tmp_path / f"lacking{suffix}", lacking)
     said = one_line(tmp_path / f"lacking{suffix}")
     assert "part_d0val" in said
     assert "part_energy" in said
-    toy_jets.write(tmp_path / f"whole{suffix}", columns)
+    jet_toys.write(tmp_path / f"whole{suffix}", columns)
     whole = (tmp_path / f"whole{suffix}").read_bytes()
     (tmp_path / f"half{suffix}").write_bytes(whole[: len(whole) // 2])
     (tmp_path / f"nothing{suffix}").write_bytes(b"")
     for name in ("half", "nothing"):
         assert f"{name}{suffix}: not a whole" in one_line(tmp_path / f"{name}{suffix}")
-    toy_jets.write(tmp_path / f"empty{suffix}", toy_jets.generate(np.empty(0, np.int64), 1))
+    jet_toys.write(tmp_path / f"empty{suffix}", jet_toys.generate(np.empty(0, np.int64), 1))
     assert "no jets in it" in one_line(tmp_path / f"empty{suffix}")
     assert "no such file" in one_line(tmp_path / f"absent{suffix}")
 
@@ -226,7 +225,7 @@ def test_a_file_without_the_tree_says_which_trees_it_has(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["aux_genpart_pt", "label_Hbb", "jet_label", "genpart_px", "aux_truth_match"])
 def test_truth_is_refused_as_an_input(name: str, tmp_path: Path) -> None:
-    toy_jets.write(tmp_path / "toys.parquet", toy_jets.mixed(N, 11))
+    jet_toys.write(tmp_path / "toys.parquet", jet_toys.mixed(N, 11))
     said = one_line(tmp_path / "toys.parquet", (*CARD.branches, name))
     assert f"'{name}' is truth" in said
 
@@ -258,9 +257,9 @@ def test_mass_of_a_jet() -> None:
 def test_chunks_do_not_matter(chunks: tuple[int, int], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "chunks.root"
     if not path.exists():
-        columns = toy_jets.mixed(N, 12)
+        columns = jet_toys.mixed(N, 12)
         with_lists(columns, "", 9, [])
-        toy_jets.write(path, columns)
+        jet_toys.write(path, columns)
     (first, places, a), (second, others, b) = (read(path, chunk) for chunk in chunks)
     assert same(first, second)
     assert places.tolist() == others.tolist()
@@ -268,6 +267,6 @@ def test_chunks_do_not_matter(chunks: tuple[int, int], tmp_path_factory: pytest.
 
 
 def test_no_more_than_a_chunk_is_read_before_the_first_is_given(tmp_path: Path) -> None:
-    toy_jets.write(tmp_path / "toys.parquet", toy_jets.mixed(N, 13))
+    jet_toys.write(tmp_path / "toys.parquet", jet_toys.mixed(N, 13))
     first = list(itertools.islice(jetclass.read_chunks(tmp_path / "toys.parquet", CARD.branches, chunk=5), 1))
     assert len(first[0]) == 5

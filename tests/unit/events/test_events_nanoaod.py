@@ -12,11 +12,12 @@ import pytest
 import uproot
 
 from checkpoint_samples import DATA
-from modelferry.errors import ConfigError, EventFileError
-from modelferry.events import EventSet, nanoaod
-from modelferry.events.edges import delta_r
-from modelferry.events.selection import MEDIUM, Selection
+from modelferry.core.errors import ConfigError, EventFileError
+from modelferry.core.events import EventSet
 from modelferry.families import load_family
+from modelferry.families.charged_higgs_particlenet import nanoaod
+from modelferry.families.charged_higgs_particlenet.edges import delta_r
+from modelferry.families.charged_higgs_particlenet.selection import MEDIUM, Selection
 
 FAMILY = load_family("charged_higgs_particlenet")
 REAL = {name: DATA / "coffea" / f"{name}.root" for name in ("nano_dimuon", "nano_dy")}

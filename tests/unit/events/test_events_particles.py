@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelferry.errors import EventFileError
-from modelferry.events import UNKNOWN
-from modelferry.events.analysis_tree import Collections
-from modelferry.events.particles import (
+from modelferry.core.errors import EventFileError
+from modelferry.core.events import UNKNOWN
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
+from modelferry.families.charged_higgs_particlenet.family import FEATURES
+from modelferry.families.charged_higgs_particlenet.node_features import (
     ERAS,
     era_one_hot,
     event_set,
@@ -15,7 +16,6 @@ from modelferry.events.particles import (
     four_momentum,
     node_features,
 )
-from modelferry.families.charged_higgs_particlenet import FEATURES
 
 
 def lepton(pt: float, charge: int) -> dict:

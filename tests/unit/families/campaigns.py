@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelferry.config.file import parse_config
-from modelferry.exporting import export_model
 from modelferry.plan import Plan
 from modelferry.records.validation import Validation
-from modelferry.templates import build_template
-from modelferry.validation.reference import record_reference
-from modelferry.validation.stage import validate_artifact
+from modelferry.stages.export.artifact import export_model
+from modelferry.stages.export.template import build_template
+from modelferry.stages.validation.reference import record_reference
+from modelferry.stages.validation.stage import validate_artifact
 
 IN_PROCESS = {"ort": "onnxruntime", "onnx": "onnxruntime"}
 

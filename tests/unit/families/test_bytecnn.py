@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from modelferry.checkpoints import load_state_dict
-from modelferry.errors import CheckpointError, ConfigError
+from modelferry.checkpoints.reader import load_state_dict
+from modelferry.core.errors import CheckpointError, ConfigError
 from modelferry.families import load_family
-from modelferry.validation.probes import make_probes, sizes_of
+from modelferry.stages.validation.probes import make_probes, sizes_of
 
 FAMILY = load_family("bytecnn")
 DEFAULT = dict(FAMILY.hyperparameters)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from checkpoint_samples import FACTS, formula_state, save_checkpoint
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.contract import Arrays
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.core.contract import Arrays
 from modelferry.families import load_family
 from modelferry.formats import load_format
 

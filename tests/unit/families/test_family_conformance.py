@@ -12,7 +12,7 @@ import torch
 
 import family_samples
 from family_samples import SMALL
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.demo import demo_for
 from modelferry.families import Family, family_names, load_family
 from modelferry.formats import format_names, load_format
@@ -218,7 +218,7 @@ def test_family_of_ones_own_is_loaded_from_the_folder_one_is_in(own: str) -> Non
     ],
 )
 def test_family_of_ones_own_that_cannot_be_loaded_is_named(own: str, name: str, wanted: str) -> None:
-    from modelferry.errors import ConfigError
+    from modelferry.core.errors import ConfigError
 
     with pytest.raises(ConfigError, match=wanted):
         load_family(own + name)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.checkpoints import fit
-from modelferry.errors import CheckpointError, ConfigError, EventFileError
+from modelferry.checkpoints.reader import fit
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.core.errors import CheckpointError, ConfigError, EventFileError
 from modelferry.families import load_family
 from modelferry.formats import load_format
 

@@ -12,11 +12,11 @@ from lightning.pytorch import LightningModule
 from tagger_samples import Tagger, UsesTrainer
 from torch import nn
 
-from modelferry.checkpoints import fit
+from modelferry.checkpoints.reader import fit
 from modelferry.config.file import parse_config
-from modelferry.detached import detached
-from modelferry.digests import code_digest
-from modelferry.errors import CheckpointError, ConfigError, EventFileError, NetworkError
+from modelferry.core.digests import code_digest
+from modelferry.core.errors import CheckpointError, ConfigError, EventFileError, NetworkError
+from modelferry.core.network_copy import detached
 from modelferry.families import load_family
 from modelferry.plan import Plan, reruns
 

@@ -11,7 +11,7 @@ from campaigns import validated
 from mineral_network import NODES, MineralTagger
 
 from checkpoint_samples import DATA
-from modelferry.checkpoints import fit
+from modelferry.checkpoints.reader import fit
 from modelferry.families import load_family
 from modelferry.formats import load_format
 

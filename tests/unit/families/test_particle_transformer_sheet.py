@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from jet_samples import expected, formula_weights, jets_of
-from modelferry.contract import Arrays
-from modelferry.errors import ConfigError
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ConfigError
 from modelferry.families import load_family
-from modelferry.jets import PREPARED, RAW, JetFamily
-from modelferry.transforms import NONE
+from modelferry.families.jets.base import PREPARED, RAW, JetFamily
+from modelferry.families.transforms import NONE
 
 FAMILY = load_family("particle_transformer")
 SHEET = "particle_transformer_sophon_outputs.json"

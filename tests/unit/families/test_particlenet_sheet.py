@@ -14,14 +14,14 @@ import torch
 
 from checkpoint_samples import DATA
 from jet_samples import expected, jets_of
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.checkpoints import fit, load_state_dict
-from modelferry.contract import Arrays
+from modelferry.checkpoints.reader import fit, load_state_dict
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.core.contract import Arrays
 from modelferry.families import load_family
+from modelferry.families.jets import prepare
+from modelferry.families.jets.base import PREPARED, RAW, JetFamily
+from modelferry.families.transforms import NONE
 from modelferry.formats import load_format
-from modelferry.jets import PREPARED, RAW, JetFamily
-from modelferry.preparation import prepare
-from modelferry.transforms import NONE
 
 SOFTMAX = 1e-5
 """What must hold; rounding alone gives 1.3e-6."""

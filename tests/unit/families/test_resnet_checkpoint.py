@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from checkpoint_samples import DATA
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes
-from modelferry.checkpoints import fit
+from modelferry.checkpoints.reader import fit
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
 from modelferry.families import load_family
+from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import format_names, load_format
-from modelferry.transforms import resolve_transforms
 
 CHECKPOINT = DATA / "pytorch_resnet_cifar10/resnet20-12fca82f.th"
 IMAGE = DATA / "finn/cifar10-test-data-class3.npz"

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import load_family
-from modelferry.networks.charged_higgs_flat import mean_by, nearest
+from modelferry.families.charged_higgs_particlenet.flat import mean_by, nearest
 
 FAMILY = load_family("charged_higgs_particlenet")
 CONTRACT: Contract = FAMILY.contract({"hidden": 8}, "flat")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 
-from modelferry import environment
-from modelferry.archives import WEIGHTS, Kind, read_archive, write_archive
-from modelferry.errors import ArtifactError
+from modelferry.core import environment
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import aotinductor, load_format
-from modelferry.places import Places, find_places
-from modelferry.weights import Blanks, raw_bytes
+from modelferry.formats.shared.pt2_archive import WEIGHTS, Kind, read_archive, write_archive
+from modelferry.formats.shared.weight_offsets import Places, find_places
+from modelferry.formats.shared.weight_slots import Blanks, raw_bytes
 
 AOTINDUCTOR = load_format("aotinductor")
 TORCH_EXPORT = load_format("torch_export")

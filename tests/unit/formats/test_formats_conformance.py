@@ -19,11 +19,11 @@ from formats_samples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelferry.errors import ArtifactError, ContractError
+from modelferry.core.errors import ArtifactError, ContractError
+from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Format, Runner, format_names, load_format
-from modelferry.tolerances import Tolerance
-from modelferry.validation.outside import malformed
-from modelferry.validation.weights_inside import altered, describe
+from modelferry.formats.shared.weight_readback import altered, describe
+from modelferry.stages.validation.invalid_inputs import malformed
 
 TOLERANCE = Tolerance(rtol=1e-5, atol=1e-5)
 """Logits here are sums of terms of order 1 to 10, each rounded some ten times to 1.2e-7 of itself, in any order."""

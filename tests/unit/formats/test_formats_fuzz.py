@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from formats_samples import CONTRACT, random_weights
 
-from modelferry.contract import Arrays
+from modelferry.core.contract import Arrays
 from modelferry.formats import format_names, load_format
 
 SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "fuzz.py"

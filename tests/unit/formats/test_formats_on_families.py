@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from family_samples import SMALL
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError
 from modelferry.families import Family, family_names
 from modelferry.formats import Format, format_names, load_format
 

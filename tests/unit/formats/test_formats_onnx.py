@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelferry.contract import Contract, Dimension, Tensor
+from modelferry.core.contract import Contract, Dimension, Tensor
 from modelferry.formats.onnx import FORMAT
 
 

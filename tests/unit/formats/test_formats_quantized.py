@@ -5,10 +5,10 @@ import onnx
 import pytest
 import torch
 
-from modelferry.checkpoints import fit
+from modelferry.checkpoints.reader import fit
 from modelferry.families import load_family
+from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import load_format
-from modelferry.transforms import resolve_transforms
 
 FAMILY, TARGET = load_family("charged_higgs_particlenet"), load_format("quantized")
 HIDDEN, LAYOUT = {"hidden": 64}, "dense"

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from checkpoint_samples import FACTS, formula_state
-from modelferry.contract import Arrays
-from modelferry.events.edges import delta_r_edges, eta_phi
+from modelferry.core.contract import Arrays
 from modelferry.families import load_family
-from modelferry.networks.charged_higgs_dense import DenseParticleNet, nearest
-from modelferry.networks.directions import DeltaR
-from modelferry.transforms import NONE, TRANSFORMS
+from modelferry.families.charged_higgs_particlenet.dense import DenseParticleNet, nearest
+from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges, eta_phi
+from modelferry.families.shared.directions import DeltaR
+from modelferry.families.transforms import NONE, TRANSFORMS
 
 FAMILY = load_family("charged_higgs_particlenet")
 SHEET = FACTS / "charged_higgs_particlenet_outputs.json"

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelferry.networks import charged_higgs_dense, charged_higgs_flat
+from modelferry.families.charged_higgs_particlenet import dense, flat
 
 K = 4
 EVENTS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
@@ -35,7 +35,7 @@ def test_flat_layout_selects_the_nearest_and_any_of_equals(
 ) -> None:
     events = coordinates(sizes, features, spread, seed)
     batch = np.repeat(np.arange(len(sizes)), sizes)
-    index, valid = charged_higgs_flat.nearest(torch.from_numpy(np.concatenate(events)), K, torch.from_numpy(batch))
+    index, valid = flat.nearest(torch.from_numpy(np.concatenate(events)), K, torch.from_numpy(batch))
     start = 0
     for x in events:
         for node, others in enumerate(oracle(x)):
@@ -57,7 +57,7 @@ def test_dense_layout_selects_the_nearest_and_the_first_of_equals(
     for number, x in enumerate(events):
         apart = torch.from_numpy(((x[:, None] - x[None]) ** 2).sum(-1))
         distance[number, : len(x), : len(x)] = apart.fill_diagonal_(torch.inf)
-    index = charged_higgs_dense.nearest(distance, K)
+    index = dense.nearest(distance, K)
     for number, x in enumerate(events):
         for node, others in enumerate(oracle(x)):
             assert index[number, node, : min(K, len(x) - 1)].tolist() == others[:K]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from modelferry.networks.particle_transformer import PairFeatures, Pairs
-from modelferry.networks.particle_transformer_reference import pair_features
+from modelferry.families.particle_transformer.deployable import PairFeatures, Pairs
+from modelferry.families.particle_transformer.reference import pair_features
 
 
 @pytest.mark.parametrize("particles", [1, 2, 3, 4, 7, 8, 127, 128])

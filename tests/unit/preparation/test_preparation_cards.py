@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import yaml
 
-from modelferry.errors import ConfigError
-from modelferry.jet_inputs import raw_inputs
-from modelferry.preparation import packaged_cards, read_card
+from modelferry.core.errors import ConfigError
+from modelferry.families.jets import packaged_cards, read_card
+from modelferry.families.jets.layouts import raw_inputs
 
 SMALL: dict[str, Any] = {
     "new_variables": {"part_pt": "np.hypot(part_px, part_py)", "part_pt_log": "np.log(part_pt)"},

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from modelferry.errors import ConfigError, EventFileError
-from modelferry.events.jets import sample_jets
-from modelferry.preparation import Card, Jagged, prepare, read_card
-from modelferry.preparation.columns import Value
-from modelferry.preparation.expressions import parse
+from modelferry.core.errors import ConfigError, EventFileError
+from modelferry.families.jets import Card, Jagged, prepare, read_card
+from modelferry.families.jets.columns import Value
+from modelferry.families.jets.expressions import parse
+from modelferry.families.jets.sample import sample_jets
 
 F = np.float32
 FEATURES = {

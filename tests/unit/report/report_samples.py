@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelferry.contract import Contract, Dimension, Tensor
+from modelferry.core.contract import Contract, Dimension, Tensor
+from modelferry.core.tolerances import Tolerance
 from modelferry.records import Environment, Exactness, Status
 from modelferry.records.summary import (
     Summary,
@@ -14,7 +15,6 @@ from modelferry.records.summary import (
     SummaryTemplate,
     SummaryValidation,
 )
-from modelferry.tolerances import Tolerance
 
 ARCHITECTURE = "a1b2c3d4e5f6" * 5 + "0123"
 FEATURES = ("E", "Px", "Py", "Pz", "charge", "isMuon", "isElectron", "isJet", "isBjet")

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import CONTRACTS, six, summary
 
+from modelferry.records.residuals import VALUES, apart, differences
+from modelferry.records.residuals import sketch as packed
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Sketch
-from modelferry.report.comparisons import FLOAT32, FLOAT64, compare, matrix
-from modelferry.report.markdown import render
-from modelferry.sketch import VALUES, apart, differences
-from modelferry.sketch import sketch as packed
+from modelferry.stages.report.artifact_matrix import FLOAT32, FLOAT64, compare, matrix
+from modelferry.stages.report.first_page import render
 
 
 def sketch(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Sketch:

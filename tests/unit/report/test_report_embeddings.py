@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from report_samples import CONTRACTS, six, summary
 
-from modelferry.embedding.records import (
+from modelferry.records import FileFacts
+from modelferry.records.embeddings import (  # fmt: skip
     EmbeddingComparison,
     Embeddings,
     EmbeddingTable,
@@ -17,11 +18,10 @@ from modelferry.embedding.records import (
     ProbeCurve,
     Projection,
     RocCurve,
-)  # fmt: skip
-from modelferry.records import FileFacts
-from modelferry.report import embedding_figures, embeddings
-from modelferry.report.markdown import MARK, render
-from modelferry.report.stage import write_report
+)
+from modelferry.stages.report import embedding_figures, embeddings
+from modelferry.stages.report.first_page import MARK, render
+from modelferry.stages.report.stage import write_report
 
 CLASSES = ("QCD", "Hbb", "Tbl")
 

@@ -7,9 +7,9 @@ import pytest
 from report_samples import CONTRACTS, failed, missing, model, six, summary
 
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report.changes import changes
-from modelferry.report.markdown import headline, render
-from modelferry.report.stage import write_report
+from modelferry.stages.report.changes import changes
+from modelferry.stages.report.first_page import headline, render
+from modelferry.stages.report.stage import write_report
 
 
 def first_page(found: Summary) -> str:

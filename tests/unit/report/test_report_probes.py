@@ -4,7 +4,7 @@ from report_samples import model, six, summary
 
 from modelferry.records.summary import SummaryModel, SummaryProbes
 from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint
-from modelferry.report import probes
+from modelferry.stages.report import probes
 
 
 def point(events: int, particles: int, outcome: str = "correct", expected: str = "correct") -> ShapePoint:
@@ -72,7 +72,7 @@ def test_worst_change_of_each_pair_of_classes_is_shown() -> None:
 def test_report_without_probes_has_no_such_sections() -> None:
     from report_samples import CONTRACTS
 
-    from modelferry.report.markdown import render
+    from modelferry.stages.report.first_page import render
 
     page = render(summary(six()), CONTRACTS, [], [])["summary.md"]
     assert "Every pair of sizes" not in page

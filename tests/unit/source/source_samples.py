@@ -14,8 +14,8 @@ import torch
 
 from checkpoint_samples import DATA
 from modelferry.families import load_family
+from modelferry.families.transforms import FOLD_BATCH_NORM
 from modelferry.formats import load_format
-from modelferry.transforms import FOLD_BATCH_NORM
 
 FAMILY = load_family("bytecnn")
 REFERENCE_FILE = DATA / "pinybytecnn/bytecnn_10k_reference.json"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from source_samples import Network
 
-from modelferry.errors import ArtifactError
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import load_format
 
 ROOT = Path(__file__).parents[3]

@@ -11,10 +11,10 @@ import pytest
 import torch
 from source_samples import FAMILY, Network
 
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
-from modelferry.checkpoints import load_state_dict
+from modelferry.checkpoints.reader import load_state_dict
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
 from modelferry.config import Config
-from modelferry.errors import ArtifactError, CheckpointError, ConfigError
+from modelferry.core.errors import ArtifactError, CheckpointError, ConfigError
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from source_samples import Network, collated, plain_loops, predict_of
 
-from modelferry.errors import ArtifactError, ContractError
+from modelferry.core.errors import ArtifactError, ContractError
 from modelferry.formats import load_format
 
 Predict = Callable[[str | bytes], float]

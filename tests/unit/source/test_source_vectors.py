@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from modelferry.contract import Contract, Dimension, Tensor
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Contract, Dimension, Tensor
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Runner, load_format
-from modelferry.source.description import describe
-from modelferry.source.runtime import sigmoid
+from modelferry.formats.codegen.layer_graph import describe
+from modelferry.formats.codegen.python_runtime import sigmoid
 
 INPUTS = 5
 
@@ -136,7 +136,7 @@ def test_json_holds_texts_only(tmp_path: Path) -> None:
     "change", [{"stride": 2}, {"dilation": 2}, {"padding": 0}, {"bias": False}, {"padding_mode": "circular"}], ids=str
 )
 def test_convolutions_of_other_kinds_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    from modelferry.networks.bytecnn import ByteEmbedding, Pool
+    from modelferry.families.bytecnn.deployable import ByteEmbedding, Pool
 
     convolution = nn.Conv1d(2, 3, 3, **{"padding": 1, **change})
     network = nn.Sequential(ByteEmbedding(9, 2), convolution, nn.ReLU(), Pool("max"), nn.Linear(3, 1))

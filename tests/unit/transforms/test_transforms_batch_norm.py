@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from modelferry.transforms.batch_norm import MeanAffine, fold_into_next, fold_into_previous, move_past_mean
+from modelferry.families.transforms.batch_norm import MeanAffine, fold_into_next, fold_into_previous, move_past_mean
 
 widths = st.integers(1, 7)
 seeds = st.integers(0, 2**20)

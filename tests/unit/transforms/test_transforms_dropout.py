@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from modelferry.transforms.dropout import remove_dropout
+from modelferry.families.transforms.dropout import remove_dropout
 
 
 def test_no_dropout_is_left_and_other_layers_keep_their_names() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from modelferry.transforms.edge_convolution import split_edge_linear
+from modelferry.families.transforms.edge_convolution import split_edge_linear
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 8), st.integers(0, 12), st.integers(0, 2**20))

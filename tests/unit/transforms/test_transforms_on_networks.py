@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from checkpoint_samples import formula_state
-from modelferry.contract import Arrays
-from modelferry.errors import ConfigError
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ConfigError
 from modelferry.families import load_family
-from modelferry.transforms import (
+from modelferry.families.transforms import (
     FOLD_BATCH_NORM,
     NONE,
     REMOVE_DROPOUT,

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from modelferry.contract import Contract
-from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
-from modelferry.networks.charged_higgs_flat import EdgeConvolution, FlatParticleNet, mean_by, nearest
-from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
+from modelferry.core.contract import Contract
+from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
+from modelferry.families.charged_higgs_particlenet.flat import EdgeConvolution, FlatParticleNet, mean_by, nearest
+from modelferry.families.charged_higgs_particlenet.sizes import NEIGHBOURS
 
 DEFECTS = (
     "edges reversed",

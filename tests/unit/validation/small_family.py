@@ -10,16 +10,16 @@ import torch
 
 from checkpoint_samples import formula_state
 from modelferry.config.sections import Validation
-from modelferry.contract import Arrays, Contract
-from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.tolerances import Tolerance
+from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
 from modelferry.formats import Runner
-from modelferry.running import on_tensors
-from modelferry.tolerances import Tolerance
-from modelferry.validation.examination import Examination, examine
-from modelferry.validation.probes import make_probes
-from modelferry.validation.recording import Recording
-from modelferry.validation.reference import evaluate
-from modelferry.validation.shaking import evaluate_shaken
+from modelferry.formats.shared.runner import on_tensors
+from modelferry.stages.validation.checks import Examination, examine
+from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.probes import make_probes
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.reference import evaluate
 
 HIDDEN = {"hidden": 16}
 LARGEST = {"events": 8, "particles": 12, "nodes": 80, "edges": 320}

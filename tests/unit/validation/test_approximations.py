@@ -10,23 +10,23 @@ import pytest
 import torch
 
 from checkpoint_samples import save_checkpoint
-from modelferry import paths
 from modelferry.config.file import parse_config
-from modelferry.contract import Contract
-from modelferry.digests import sha256_of_file
-from modelferry.exporting import export_model
+from modelferry.core import paths
+from modelferry.core.contract import Contract
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
-from modelferry.templates import build_template
-from modelferry.tolerances import Tolerance
-from modelferry.validation.controls import with_changed_bias
-from modelferry.validation.recording import Recording
-from modelferry.validation.reference import record_reference
-from modelferry.validation.stage import validate_artifact
+from modelferry.stages.export.artifact import export_model
+from modelferry.stages.export.template import build_template
+from modelferry.stages.validation.controls import with_changed_bias
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.reference import record_reference
+from modelferry.stages.validation.stage import validate_artifact
 
 STATIC = "torchscript-static_edges"
 
@@ -123,7 +123,7 @@ def test_its_weights_are_read_back_like_those_of_any_other(ground: Ground) -> No
 @pytest.mark.parametrize("method", ["trace", "script"])
 def test_it_is_the_network_with_static_edges_scripted_or_traced(method: str) -> None:
     """It equals the trained network where every pair is an edge, and no more where it is not."""
-    from modelferry.networks import charged_higgs_broken as broken
+    from modelferry.families.charged_higgs_particlenet import mistakes as broken
 
     family = load_family("charged_higgs_particlenet")
     reference, contract = family.reference({"hidden": 8}).eval(), family.contract({"hidden": 8}, "flat")

@@ -6,9 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.contract import Contract
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import (
+from modelferry.comparison.difference import (
     Outputs,
     area_under_curve,
     difference,
@@ -17,7 +15,9 @@ from modelferry.validation.compare import (
     ulps,
     within,
 )
-from modelferry.validation.decisions import flips
+from modelferry.core.contract import Contract
+from modelferry.core.tolerances import Tolerance
+from modelferry.stages.validation.decisions import flips
 
 FLOATS = st.floats(-100, 100, width=32)
 TABLES = arrays(np.float32, st.tuples(st.integers(1, 5), st.just(3)), elements=FLOATS)

@@ -13,21 +13,21 @@ import torch
 
 from checkpoint_samples import formula_state
 from family_samples import SMALL
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.comparison.difference import Outputs
+from modelferry.comparison.eager import evaluate
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family, load_family
 from modelferry.formats import Format, load_format
-from modelferry.running import on_tensors
-from modelferry.tolerances import Tolerance
-from modelferry.validation import controls, spoiling
-from modelferry.validation.attempt import allows, attempt
-from modelferry.validation.broken import TRAINING, record_broken
-from modelferry.validation.compare import Outputs
-from modelferry.validation.controls import Whole, run_controls
-from modelferry.validation.eager import evaluate
-from modelferry.validation.probes import NOT_FINITE, Probe, make_probes
-from modelferry.validation.recording import Recording
-from modelferry.validation.stage import unsteady
-from modelferry.validation.verdict import Verdict, judge, with_controls
+from modelferry.formats.shared.runner import on_tensors
+from modelferry.stages.validation import controls, input_corruptions
+from modelferry.stages.validation.controls import Whole, run_controls
+from modelferry.stages.validation.faulty_networks import TRAINING, record_broken
+from modelferry.stages.validation.probes import NOT_FINITE, Probe, make_probes
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.run_probes import allows, attempt
+from modelferry.stages.validation.stage import unsteady
+from modelferry.stages.validation.verdict import Verdict, judge, with_controls
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     found = run_controls(whole, recording, Tolerance())
     expected = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD}
     expected |= {TRAINING} if dropout else set()
-    expected |= {spoiling.SWAPPED} if features else set()
+    expected |= {input_corruptions.SWAPPED} if features else set()
     assert {control.name for control in found} == expected
     assert all(control.detected for control in found)
 

@@ -22,9 +22,9 @@ from small_family import (
     unchecked,
 )  # fmt: skip
 
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.formats import Runner
-from modelferry.validation.recording import Recording
+from modelferry.stages.validation.recording import Recording
 
 CONTRACTS = {"flat": FLAT, "dense": DENSE}
 
@@ -164,7 +164,7 @@ def test_static_edges_keep_the_small_points_and_fail_the_others(recording) -> No
 
     class Static(torch.nn.Module):
         def forward(self, x, edge_index, graph_input, batch):
-            from modelferry.networks.charged_higgs_flat import mean_by
+            from modelferry.families.charged_higgs_particlenet.flat import mean_by
 
             first = network.conv1.along_edges(network.gn0(x, batch, graph_input.size(0)), edge_index)
             second = network.conv2.along_edges(first, edge_index)

@@ -7,12 +7,12 @@ import pytest
 from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
 
 from family_samples import SMALL
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ContractError
-from modelferry.validation.attempt import allows
-from modelferry.validation.examination import typical_inputs
-from modelferry.validation.outside import malformed, reject_all
-from modelferry.validation.recording import Recording
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ContractError
+from modelferry.stages.validation.checks import typical_inputs
+from modelferry.stages.validation.invalid_inputs import malformed, reject_all
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.run_probes import allows
 
 CONTRACTS = [
     (name, layout, family.contract(family.hyperparameters, layout))

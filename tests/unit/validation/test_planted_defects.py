@@ -14,24 +14,24 @@ import torch
 from planted_family import DEFECTS, LAYOUT, PlantedFamily
 
 from checkpoint_samples import save_checkpoint
-from modelferry import paths
-from modelferry.checkpoints import load_state_dict
+from modelferry.checkpoints.reader import load_state_dict
 from modelferry.config.file import parse_config
-from modelferry.digests import sha256_of_file
-from modelferry.exporting import export_model, trained_weights
+from modelferry.core import paths
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
-from modelferry.templates import build_template
-from modelferry.tolerances import Tolerance
-from modelferry.validation.controls import with_changed_bias, with_changed_weight
-from modelferry.validation.diagnosis import diagnose
-from modelferry.validation.recording import Recording
-from modelferry.validation.reference import record_reference
-from modelferry.validation.stage import validate_artifact
+from modelferry.stages.export.artifact import export_model, trained_weights
+from modelferry.stages.export.template import build_template
+from modelferry.stages.validation.controls import with_changed_bias, with_changed_weight
+from modelferry.stages.validation.diagnosis import diagnose
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.reference import record_reference
+from modelferry.stages.validation.stage import validate_artifact
 
 EXACT = [name for name in format_names() if load_format(name).exactness == "exact" and load_format(name).general]
 KEEPING = [name for name in EXACT if load_format(name).keeps_weights]

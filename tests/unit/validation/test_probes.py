@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from family_samples import SMALL
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.families import Family
-from modelferry.validation.attempt import allows
-from modelferry.validation.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
+from modelferry.stages.validation.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
+from modelferry.stages.validation.run_probes import allows
 
 
 @pytest.fixture(params=list(SMALL))

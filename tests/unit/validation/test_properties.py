@@ -8,10 +8,10 @@ import torch
 from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
 
 from family_samples import SMALL
-from modelferry.contract import Arrays
+from modelferry.core.contract import Arrays
 from modelferry.records.validation import PropertyResult
-from modelferry.validation.probes import ALONE, REORDERED, TOGETHER, make_probes
-from modelferry.validation.recording import Recording
+from modelferry.stages.validation.probes import ALONE, REORDERED, TOGETHER, make_probes
+from modelferry.stages.validation.recording import Recording
 
 MATES, ORDER = "independent of batch mates", "independent of the order of particles"
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelferry.contract import Arrays
-from modelferry.errors import ArtifactError
-from modelferry.validation.probes import Probe
-from modelferry.validation.recording import Recording
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ArtifactError
+from modelferry.stages.validation.probes import Probe
+from modelferry.stages.validation.recording import Recording
 
 
 def recording(sizes: list[int], seed: int = 0) -> Recording:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.comparison.difference import Outputs, decided_by_rounding, unstable
+from modelferry.comparison.eager import run_eagerly
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import Outputs, decided_by_rounding, unstable
-from modelferry.validation.eager import run_eagerly
-from modelferry.validation.probes import Probe
-from modelferry.validation.shaking import evaluate_shaken
+from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.probes import Probe
 
 EVENTS = 40
 STEEP = 1e4

@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from modelferry.comparison.difference import Outputs
+from modelferry.core.tolerances import Tolerance
 from modelferry.records.validation import Control
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import Outputs
-from modelferry.validation.verdict import Verdict, judge, with_bitwise, with_controls
+from modelferry.stages.validation.verdict import Verdict, judge, with_bitwise, with_controls
 
 N = 2000
 PASSED = Verdict("passed", "")

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state
+from modelferry.comparison.difference import Outputs, ill_conditioned, within
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
-from modelferry.tolerances import Tolerance
-from modelferry.validation.attempt import allows
-from modelferry.validation.compare import Outputs, ill_conditioned, within
-from modelferry.validation.probes import NOT_FINITE, make_probes
-from modelferry.validation.reference import evaluate
-from modelferry.validation.verdict import judge
+from modelferry.stages.validation.probes import NOT_FINITE, make_probes
+from modelferry.stages.validation.reference import evaluate
+from modelferry.stages.validation.run_probes import allows
+from modelferry.stages.validation.verdict import judge
 
 FAMILY = load_family("charged_higgs_particlenet")
 CONTRACT = FAMILY.contract({"hidden": 16}, "flat")
@@ -49,7 +49,7 @@ def test_static_edges_in_the_later_layers_fail() -> None:
 
     class Static(torch.nn.Module):
         def forward(self, x, edge_index, graph_input, batch):
-            from modelferry.networks.charged_higgs_flat import mean_by
+            from modelferry.families.charged_higgs_particlenet.flat import mean_by
 
             net, events = deployable, graph_input.size(0)
             first = net.conv1.along_edges(net.gn0(x, batch, events), edge_index)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.comparison import Comparison, compare
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArgumentError, ArtifactError, ContractError
-from modelferry.examples import at_least_two
-from modelferry.files import temporary_name
+from modelferry.api.example_inputs import at_least_two
+from modelferry.api.verify import Comparison, compare
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
+from modelferry.core.files import temporary_name
+from modelferry.core.tensors import to_array, to_tensor
 from modelferry.formats import Format, Runner
-from modelferry.tensors import to_array, to_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ def written(
     out: Path,
 ) -> Artifact:
     """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
-    from modelferry.validation.weights_inside import altered, describe
+    from modelferry.formats.shared.weight_readback import altered, describe
 
     _check_place(out)
     temporary = temporary_name(out).with_suffix(f".{target.extension}")

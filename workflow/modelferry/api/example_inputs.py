@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Dimension, DType, Tensor
-from modelferry.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
-from modelferry.outputs import named
-from modelferry.tensors import to_array, to_tensor
+from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
+from modelferry.core.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
+from modelferry.core.nested_outputs import named
+from modelferry.core.tensors import to_array, to_tensor
 
 if TYPE_CHECKING:
     import torch

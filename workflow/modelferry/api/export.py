@@ -12,21 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.artifact import Artifact, written
-from modelferry.comparison import Comparison, compare
-from modelferry.contract import Contract
-from modelferry.detached import detached
-from modelferry.errors import ArgumentError
-from modelferry.examples import Dynamic, contract_of, named_inputs
+from modelferry.api.artifact import Artifact, written
+from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
+from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
+from modelferry.api.verify import Comparison, compare
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArgumentError
+from modelferry.core.nested_outputs import return_tuple
+from modelferry.core.network_copy import detached
+from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Runner, format_names, load_format
-from modelferry.outputs import return_tuple
-from modelferry.tolerances import Tolerance
-from modelferry.undisturbed import ONE_AT_A_TIME, undisturbed
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.examples import Inputs
+    from modelferry.api.example_inputs import Inputs
 
 
 def export(
@@ -163,7 +163,7 @@ def from_checkpoint(
     path: Path | str, model_class: type[torch.nn.Module], arguments: Mapping[str, Any]
 ) -> torch.nn.Module:
     """Return the network of a checkpoint; nothing in the file is executed."""
-    from modelferry.checkpoints import fit, hyperparameters_inside, load_state_dict
+    from modelferry.checkpoints.reader import fit, hyperparameters_inside, load_state_dict
 
     state = load_state_dict(path)
     accepted = inspect.signature(model_class).parameters
@@ -207,7 +207,7 @@ def _format_named(path: Path) -> str:
         if path.name.endswith(f".{target.extension}"):
             return target.name
     if path.suffix == ".pt2" and path.is_file():
-        from modelferry.archives import format_of, kind_of
+        from modelferry.formats.shared.pt2_archive import format_of, kind_of
 
         return format_of(kind_of(path))
     endings = ", ".join(sorted({f".{target.extension}" for target in formats}))

@@ -8,13 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
-from modelferry.errors import ArgumentError
+from modelferry.core.errors import ArgumentError
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.api import Artifact
-    from modelferry.examples import Dynamic, Inputs
+    from modelferry.api.example_inputs import Dynamic, Inputs
+    from modelferry.api.export import Artifact
 
 OWN = ("strict", "optimize")
 
@@ -50,7 +50,7 @@ class ExportMixin:
         """
         if not kwargs.keys() <= set(OWN):
             return self._inherited("to_torchscript", file_path, method, example_inputs, kwargs)
-        from modelferry.torchscript import export_to_torchscript
+        from modelferry.api.torchscript import export_to_torchscript
 
         return export_to_torchscript(_network(self), file_path, example_inputs, method or "script", **kwargs)
 
@@ -96,7 +96,7 @@ class ExportMixin:
         dynamic: Dynamic | None,
         options: dict[str, Any] | None = None,
     ) -> Artifact:
-        from modelferry.api import export
+        from modelferry.api.export import export
 
         inputs = getattr(self, "example_input_array", None) if inputs is None else inputs
         if inputs is None:

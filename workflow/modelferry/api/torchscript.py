@@ -13,20 +13,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.api import from_checkpoint, prepared, tolerance_given
-from modelferry.artifact import written
-from modelferry.comparison import Comparison, compare
-from modelferry.contract import Contract
-from modelferry.detached import unwrapped
-from modelferry.errors import ArgumentError, ArtifactError, did_you_mean
-from modelferry.examples import contract_of, named_inputs
+from modelferry.api.artifact import written
+from modelferry.api.example_inputs import contract_of, named_inputs
+from modelferry.api.export import from_checkpoint, prepared, tolerance_given
+from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
+from modelferry.api.verify import Comparison, compare
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArgumentError, ArtifactError, did_you_mean
+from modelferry.core.network_copy import unwrapped
 from modelferry.formats import load_format
-from modelferry.undisturbed import ONE_AT_A_TIME, undisturbed
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.examples import Inputs
+    from modelferry.api.example_inputs import Inputs
 
 UNKNOWN = Contract(layout="unknown", inputs=(), outputs=(), dimensions=())
 """The contract of a module that was scripted without an example."""
@@ -139,7 +139,7 @@ def validate_torchscript_export(
     """
     import torch
 
-    from modelferry.running import on_tensors
+    from modelferry.formats.shared.runner import on_tensors
 
     module = exported if isinstance(exported, torch.jit.ScriptModule) else load_torchscript(exported)
     with undisturbed():

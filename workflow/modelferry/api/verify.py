@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import NetworkError, one_line
-from modelferry.examples import resized
-from modelferry.outputs import named
-from modelferry.tensors import to_array, to_tensor
-from modelferry.tolerances import Tolerance, tolerance_of
+from modelferry.api.example_inputs import resized
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import NetworkError, one_line
+from modelferry.core.nested_outputs import named
+from modelferry.core.tensors import to_array, to_tensor
+from modelferry.core.tolerances import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
     import torch
@@ -143,7 +143,7 @@ def compare(
 
 
 def _calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
-    from modelferry.validation.points import all_pairs, sizes_of
+    from modelferry.stages.validation.shape_points import all_pairs, sizes_of
 
     rng = np.random.default_rng(SEED)
     yield "the example", example
@@ -211,8 +211,8 @@ def _column(array: np.ndarray) -> np.ndarray:
 def _difference(
     name: str, rows: list[tuple[np.ndarray, ...]], asked: Tolerance | None, usual: Tolerance
 ) -> OutputDifference:
-    from modelferry.validation.compare import Outputs, difference, within
-    from modelferry.validation.verdict import departs
+    from modelferry.comparison.difference import Outputs, difference, within
+    from modelferry.stages.validation.verdict import departs
 
     tolerance = asked or usual
     exact, own, found = (np.concatenate(column) for column in zip(*rows, strict=True))

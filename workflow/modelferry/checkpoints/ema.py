@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.checkpoints import SAFETENSORS, load_content, load_state_dict, state_dict_in, without_prefixes
-from modelferry.errors import CheckpointError, did_you_mean
+from modelferry.checkpoints.reader import SAFETENSORS, load_content, load_state_dict, state_dict_in, without_prefixes
+from modelferry.core.errors import CheckpointError, did_you_mean
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelferry.errors import CheckpointError
+from modelferry.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     import torch
 
     if path.suffix == JSON:
-        from modelferry.source.json_file import read_arrays
+        from modelferry.formats.codegen.json_file import read_arrays
 
         return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(path).items()}
     return state_dict_in(load_content(path), path, torch.Tensor)
@@ -73,7 +73,7 @@ def facts_beside(path: Path | str) -> dict[str, str | int | float]:
     if path.suffix == SAFETENSORS:
         return {}
     if path.suffix == JSON:
-        from modelferry.source.json_file import info
+        from modelferry.formats.codegen.json_file import info
 
         content: Any = info(path)
     else:

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelferry.checkpoints import JSON, SAFETENSORS, state_dict_in, without_prefixes
-from modelferry.errors import CheckpointError
+from modelferry.checkpoints.reader import JSON, SAFETENSORS, state_dict_in, without_prefixes
+from modelferry.core.errors import CheckpointError
 from modelferry.families import Family, Shapes
 
 STREAM_PREFACE = 3
@@ -89,7 +89,7 @@ def _read(path: Path, file: BinaryIO) -> Any:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         return {name: _Shape(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
     if path.suffix == JSON:
-        from modelferry.source.json_file import read_arrays, shape_of
+        from modelferry.formats.codegen.json_file import read_arrays, shape_of
 
         return {name: _Shape(shape_of(values)) for name, values in read_arrays(path).items()}
     if zipfile.is_zipfile(file):
@@ -106,7 +106,7 @@ def stated_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
     """Return the hyperparameters of `family` that a file states beside its tensors: one in JSON, or of Lightning."""
     if Path(path).suffix != JSON:
         return family.stated(Path(path))
-    from modelferry.source.json_file import stated
+    from modelferry.formats.codegen.json_file import stated
 
     return {name: value for name, value in stated(Path(path)).items() if name in family.hyperparameters}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from modelferry.commands.jobs import for_each_model, reported
+from modelferry.cli.jobs import for_each_model, reported
 from modelferry.plan.models import PlannedModel
 
 
 def benchmark(options: argparse.Namespace) -> int:
     """Time artifacts beside the eager reference."""
-    from modelferry.benchmark.stage import benchmark_model
+    from modelferry.stages.benchmark.stage import benchmark_model
 
     def run(planned: PlannedModel) -> None:
         with reported("benchmark", planned.id):

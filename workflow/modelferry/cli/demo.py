@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from modelferry import paths
-from modelferry.commands.jobs import for_each_model, reported
-from modelferry.errors import ConfigError
+from modelferry.cli.jobs import for_each_model, reported
+from modelferry.core import paths
+from modelferry.core.errors import ConfigError
 from modelferry.plan.models import PlannedModel
 
 

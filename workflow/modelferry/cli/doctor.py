@@ -8,7 +8,7 @@ from importlib.metadata import requires
 
 from packaging.requirements import Requirement
 
-from modelferry.environment import describe, installed
+from modelferry.core.environment import describe, installed
 from modelferry.formats import format_names, load_format
 from modelferry.runtimes import load_runtime, runtime_names
 

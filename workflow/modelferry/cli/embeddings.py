@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from modelferry import paths
-from modelferry.commands.jobs import for_each_model, plan_of, reported
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.cli.jobs import for_each_model, plan_of, reported
+from modelferry.core import paths
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.plan.models import PlannedModel
 
 
@@ -15,8 +15,8 @@ def embed(options: argparse.Namespace) -> int:
 
     Files that an earlier call finished, with the same artifact and data card, are left as they are.
     """
-    from modelferry.embedding.stage import embed_file
-    from modelferry.embedding.tables import collect_tables
+    from modelferry.stages.embeddings.stage import embed_file
+    from modelferry.stages.embeddings.tables import collect_tables
 
     def run(planned: PlannedModel) -> None:
         jets = planned.jets
@@ -41,7 +41,7 @@ def embed(options: argparse.Namespace) -> int:
 
 def explore(options: argparse.Namespace) -> int:
     """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
-    from modelferry.embedding.explore import explore_campaign
+    from modelferry.stages.embeddings.explore import explore_campaign
 
     found = plan_of(options).explored
     if options.campaign not in found:

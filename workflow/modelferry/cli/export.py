@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from modelferry.commands.jobs import chosen_exports, for_each, plan_of, reported
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.cli.jobs import chosen_exports, for_each, plan_of, reported
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.formats import load_format
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.templates import TemplateSpec
@@ -22,7 +22,7 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.checkpoint:
         return _export_file(options)
-    from modelferry.exporting import export_model
+    from modelferry.stages.export.artifact import export_model
 
     def run(planned: PlannedModel, name: str) -> None:
         spec = planned.template(name)
@@ -47,7 +47,7 @@ def template(options: argparse.Namespace) -> int:
 def _export_file(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from modelferry import bare
+    from modelferry.stages.export import standalone
 
     if options.model or options.all or any(v for name, v in vars(options).items() if name.startswith("axis_")):
         raise ConfigError("both a checkpoint and models of the config are chosen", "give one or the other")
@@ -59,13 +59,13 @@ def _export_file(options: argparse.Namespace) -> int:
     facts = {name: value for name, value in given.items() if value is not None}
     if options.time_stamp:
         facts["exported"] = datetime.now(UTC).isoformat(timespec="seconds")
-    settings = bare.parse_hyperparameters(options.set)
-    model = bare.read_model(Path(options.checkpoint), options.family, settings, facts)
-    truth = bare.Truth.of(model)
+    settings = standalone.parse_hyperparameters(options.set)
+    model = standalone.read_model(Path(options.checkpoint), options.family, settings, facts)
+    truth = standalone.Truth.of(model)
     if model.assumed:
         defaults = ", ".join(f"{name} = {model.hyperparameters[name]}" for name in model.assumed)
         print(f"note: the checkpoint does not tell {defaults}; if they are others, say so with --set NAME=VALUE")
-    for written in bare.export_file(model, truth, formats, Path(options.output_dir)):
+    for written in standalone.export_file(model, truth, formats, Path(options.output_dir)):
         checked = f"largest difference on {written.events} texts {written.max_abs_diff:.2g}"
         print(f"{written.path}  {written.bytes / 1e3:.1f} kB, {checked}")
     if truth.undecided:
@@ -74,7 +74,7 @@ def _export_file(options: argparse.Namespace) -> int:
 
 
 def _build(spec: TemplateSpec) -> None:
-    from modelferry.templates import build_template
+    from modelferry.stages.export.template import build_template
 
     with reported("template", f"{spec.architecture}/{spec.variant}"):
         record = build_template(spec)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelferry import paths
+from modelferry.cli.selection import select
 from modelferry.config.file import read_config
-from modelferry.errors import ModelferryError, log_traceback, one_line
+from modelferry.core import paths
+from modelferry.core.errors import ModelferryError, log_traceback, one_line
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.records.failure import Failure
-from modelferry.selection import select
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from modelferry import commands
-from modelferry.commands import benchmarks, demos, exports, jets, reports, setup, validations
+from modelferry import cli
+from modelferry.cli import benchmark, demo, embeddings, report, setup
+from modelferry.cli import export as exports
+from modelferry.cli import validate as validations
 from modelferry.config.file import read_config
-from modelferry.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
+from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
@@ -63,17 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(arguments: Sequence[str]) -> Parser:
     common, chosen = _shared(arguments)
-    parser = Parser(prog="modelferry", description=commands.__doc__, allow_abbrev=False)
+    parser = Parser(prog="modelferry", description=cli.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, run: commands.Command, *parents: Parser) -> argparse.ArgumentParser:
+    def add(name: str, run: cli.Command, *parents: Parser) -> argparse.ArgumentParser:
         summary = (run.__doc__ or "").splitlines()[0]
         added = subparsers.add_parser(name, help=summary, description=run.__doc__, parents=parents, allow_abbrev=False)
         added.set_defaults(run=run)
         return added
 
-    add("models", reports.models, common)
+    add("models", report.models, common)
     _add_export(add("export", exports.export, chosen))
     _add_validate(add("validate", validations.validate, chosen))
     diagnose = add("diagnose", validations.diagnose, common)
@@ -81,23 +83,23 @@ def _parser(arguments: Sequence[str]) -> Parser:
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
     event = add("event", validations.event, chosen)
     event.add_argument("number", type=int, help="number of the event in the model's recording")
-    add("benchmark", benchmarks.benchmark, chosen)
-    embed = add("embed", jets.embed, chosen)
+    add("benchmark", benchmark.benchmark, chosen)
+    embed = add("embed", embeddings.embed, chosen)
     embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
     embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
     embed.add_argument("--again", action="store_true", help="also what an earlier call finished")
-    add("explore", jets.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
-    add("report", reports.report, common)
-    add("verdict", reports.verdict, common)
+    add("explore", embeddings.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
+    add("report", report.report, common)
+    add("verdict", report.verdict, common)
     add("doctor", setup.doctor, common)
     add("template", exports.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
     add("build-cpp", setup.build_cpp, common)
     add("reference", validations.reference, chosen)
-    add("gate", reports.gate, common)
-    events = add("demo-events", demos.demo_events, common)
+    add("gate", report.gate, common)
+    events = add("demo-events", demo.demo_events, common)
     events.add_argument("family", help="family whose toy events are made")
     events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
-    add("demo-train", demos.demo_train, chosen)
+    add("demo-train", demo.demo_train, chosen)
     add("schemas", setup.schemas, common).add_argument("folder", help="where to write the JSON schemas")
     for added in subparsers.choices.values():
         added.set_defaults(known=tuple(added._option_string_actions))

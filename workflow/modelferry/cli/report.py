@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from modelferry import paths
-from modelferry.commands.jobs import plan_of
-from modelferry.errors import ModelferryError
-from modelferry.files import write_text
+from modelferry.cli.jobs import plan_of
+from modelferry.core import paths
+from modelferry.core.errors import ModelferryError
+from modelferry.core.files import write_text
 from modelferry.records.summary import Summary
 
 
 def models(options: argparse.Namespace) -> int:
     """List all models with their state."""
-    from modelferry.report.collect import collect
+    from modelferry.stages.report.collect import collect
 
     summary, _ = collect(plan_of(options))
     width = max(len(model.id) for model in summary.models)
@@ -25,7 +25,7 @@ def models(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report on whatever is there."""
-    from modelferry.report.stage import report as write
+    from modelferry.stages.report.stage import report as write
 
     write(plan_of(options))
     return 0

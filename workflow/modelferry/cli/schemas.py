@@ -8,15 +8,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelferry.config import Config
-from modelferry.embedding.records import EmbeddedFile, Embeddings, Exploration
+from modelferry.formats.codegen.json_file import ByteCnnFile
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark
 from modelferry.records.demo import DemoTraining
+from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
 from modelferry.records.export import Manifest, Template
 from modelferry.records.failure import Failure
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
-from modelferry.source.json_file import ByteCnnFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelferry.config.models import Model
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean
 
 
 def select(models: Iterable[Model], ids: Sequence[str], axes: Mapping[str, str], everything: bool) -> list[Model]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from modelferry.files import write_text
+from modelferry.core.files import write_text
 
 
 def doctor(options: argparse.Namespace) -> int:
     """Show what this machine can do, and what to install for the rest."""
-    from modelferry.doctor import examine
+    from modelferry.cli.doctor import examine
 
     findings = examine()
     for finding in findings:
@@ -20,15 +20,15 @@ def doctor(options: argparse.Namespace) -> int:
 
 def build_cpp(options: argparse.Namespace) -> int:
     """Build the C++ runtime, or take it from the cache, and print the folder that it is installed in."""
-    from modelferry import cpp
+    from modelferry.runtimes.native import build
 
-    print(cpp.install().resolve())
+    print(build.install().resolve())
     return 0
 
 
 def schemas(options: argparse.Namespace) -> int:
     """Write the JSON schemas of the config and of every record."""
-    from modelferry.schemas import all_schemas
+    from modelferry.cli.schemas import all_schemas
 
     for name, text in all_schemas().items():
         write_text(Path(options.folder) / name, text)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry import paths
-from modelferry.commands.jobs import chosen, chosen_exports, for_each, for_each_model, plan_of, reported
-from modelferry.errors import ArtifactError, ConfigError
+from modelferry.cli.jobs import chosen, chosen_exports, for_each, for_each_model, plan_of, reported
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.export import Manifest
@@ -19,7 +19,7 @@ from modelferry.records.validation import Validation
 from modelferry.runtimes import runtimes_of
 
 if TYPE_CHECKING:
-    from modelferry.validation.recording import Recording
+    from modelferry.stages.validation.recording import Recording
 
 
 OTHERS = 3
@@ -28,7 +28,7 @@ OTHERS = 3
 
 def reference(options: argparse.Namespace) -> int:
     """Record probes and the outputs of the network as trained, in float64 and float32."""
-    from modelferry.validation.reference import record_reference
+    from modelferry.stages.validation.reference import record_reference
 
     def run(planned: PlannedModel) -> None:
         with reported("reference", planned.id):
@@ -60,7 +60,7 @@ def validate(options: argparse.Namespace) -> int:
 
 def diagnose(options: argparse.Namespace) -> int:
     """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
-    from modelferry.validation.diagnosis import diagnose as found
+    from modelferry.stages.validation.diagnosis import diagnose as found
 
     planned = plan_of(options).model(options.id)
     name = planned.model.export(options.export).name
@@ -72,7 +72,7 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def event(options: argparse.Namespace) -> int:
     """Show a recorded event of a model, by the number that a validation lists it under: inputs and outputs, as JSON."""
-    from modelferry.validation.recording import Recording
+    from modelferry.stages.validation.recording import Recording
 
     for planned in chosen(plan_of(options), options):
         recording = Recording.read(paths.reference(planned.id))
@@ -104,8 +104,8 @@ def _others(plan: Plan, planned: PlannedModel) -> list[str]:
 def _validate(
     planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
 ) -> Validation:
-    from modelferry.validation.reference import record_reference
-    from modelferry.validation.stage import validate_artifact
+    from modelferry.stages.validation.reference import record_reference
+    from modelferry.stages.validation.stage import validate_artifact
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
     tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
@@ -124,8 +124,8 @@ def _validate(
 
 def _recording(planned: PlannedModel) -> Recording:
     """Return what was recorded of a model's reference; record it if that was not done yet."""
-    from modelferry.validation.recording import Recording
-    from modelferry.validation.reference import record_reference
+    from modelferry.stages.validation.recording import Recording
+    from modelferry.stages.validation.reference import record_reference
 
     path = paths.reference(planned.id)
     if not Path(path).is_file():

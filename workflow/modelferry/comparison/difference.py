@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.tolerances import Tolerance
+from modelferry.core.tolerances import Tolerance
 
 ILL_CONDITIONED = 10.0
 """An event is ill-conditioned if the float32 reference is off the float64 one by this many tolerances."""

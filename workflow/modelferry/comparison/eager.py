@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from modelferry.contract import Arrays, Contract
+from modelferry.comparison.difference import by_event
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.validation.compare import by_event
-from modelferry.validation.probes import Probe
+from modelferry.stages.validation.probes import Probe
 
 Prepare = Callable[[Arrays], Arrays]
 

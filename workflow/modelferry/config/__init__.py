@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator
 from modelferry.config.campaign import Campaign
 from modelferry.config.models import Model, expand
 from modelferry.config.strict import Strict, safe
-from modelferry.errors import ConfigError
+from modelferry.core.errors import ConfigError
 
 RESERVED_CAMPAIGNS = {"templates", "demo", "runtimes"}
 

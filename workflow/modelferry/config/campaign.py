@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from modelferry.config.sections import Benchmark, Embed, Events, Explore, Export, Override, Validation
 from modelferry.config.strict import AxisValue, Strict, as_value_error, safe
-from modelferry.errors import did_you_mean
+from modelferry.core.errors import did_you_mean
 from modelferry.families import load_family
-from modelferry.transforms import resolve_approximations
+from modelferry.families.transforms import resolve_approximations
 
 DEMO = "demo"
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from modelferry.config import Config
 from modelferry.config.strict import UNKNOWN_KEY
-from modelferry.errors import ConfigError
+from modelferry.core.errors import ConfigError
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
 

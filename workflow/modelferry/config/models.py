@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelferry import paths
 from modelferry.config.campaign import DEMO, Campaign
 from modelferry.config.sections import Benchmark, Embed, Explore, Export, Validation
 from modelferry.config.strict import AxisValue
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core import paths
+from modelferry.core.errors import ConfigError, did_you_mean
 
 Axes = dict[str, AxisValue]
 

@@ -8,10 +8,10 @@ from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validat
 from pydantic_core import CoreSchema
 
 from modelferry.config.strict import AxisValue, Strict, as_value_error, safe
-from modelferry.contract import DType
-from modelferry.errors import did_you_mean
+from modelferry.core.contract import DType
+from modelferry.core.errors import did_you_mean
+from modelferry.core.tolerances import Tolerance, tolerance_of
 from modelferry.formats import format_names, load_format
-from modelferry.tolerances import Tolerance, tolerance_of
 
 
 class Export(Strict):

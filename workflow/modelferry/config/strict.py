@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean
 
 UNKNOWN_KEY = "unknown_key"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from modelferry.errors import ContractError
+from modelferry.core.errors import ContractError
 
 Arrays = dict[str, np.ndarray]
 """Named arrays: the inputs or the outputs of one call of a network."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "modelferry"
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 def canonical_json(value: Any) -> str:

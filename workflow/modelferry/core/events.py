@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.contract import Arrays
+from modelferry.core.contract import Arrays
 
 UNKNOWN = -1
 """The label of an event whose class is not known."""

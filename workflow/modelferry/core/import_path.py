@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean
 
 
 def imported(path: str, what: str) -> Any:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelferry.errors import NetworkError
+from modelferry.core.errors import NetworkError
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from modelferry.errors import NetworkError
+from modelferry.core.errors import NetworkError
 
 if TYPE_CHECKING:
     import torch

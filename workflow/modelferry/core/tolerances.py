@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelferry.contract import DType
+from modelferry.core.contract import DType
 from modelferry.records import Part
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelferry.events import EventSet
+from modelferry.core.events import EventSet
 from modelferry.records.demo import DemoTraining
 
 Axes = Mapping[str, str | int | float]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from modelferry.core.errors import ConfigError
+from modelferry.core.events import EventSet, join
+from modelferry.core.files import write_text
 from modelferry.demo import Axes
-from modelferry.errors import ConfigError
-from modelferry.events import EventSet, join
-from modelferry.files import write_text
 from modelferry.records.demo import DemoTraining
 
 CLASSES = ("prose", "code")

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry import environment
-from modelferry.demo.repeatable import repeatable, save
-from modelferry.events import EventSet
-from modelferry.families.bytecnn import FAMILY
+from modelferry.comparison.difference import area_under_curve
+from modelferry.core import environment
+from modelferry.core.events import EventSet
+from modelferry.demo.determinism import repeatable, save
+from modelferry.families.bytecnn.family import FAMILY
 from modelferry.records.demo import DemoTraining
-from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, LEARNING_RATE = 3, 32, 4e-3
 

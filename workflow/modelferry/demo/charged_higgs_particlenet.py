@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.demo import Axes, toys
-from modelferry.errors import ConfigError, did_you_mean
-from modelferry.events import EventSet, analysis_tree, join
-from modelferry.events.folds import FOLDS, fold_of, training_folds
-from modelferry.events.particles import ERAS, event_set
+from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.events import EventSet, join
+from modelferry.demo import Axes, charged_higgs_toys
+from modelferry.families.charged_higgs_particlenet import analysis_tree
+from modelferry.families.charged_higgs_particlenet.folds import FOLDS, fold_of, training_folds
+from modelferry.families.charged_higgs_particlenet.node_features import ERAS, event_set
 from modelferry.records.demo import DemoTraining
 
 EVENTS_PER_FILE = 300
@@ -42,23 +43,23 @@ class ChargedHiggsDemo:
         channel, _, sample = group.partition("/")
         for member in self.members:
             seed = zlib.crc32(f"{group}/{member}".encode())
-            analysis_tree.write(folder / member, toys.generate(channel, sample, EVENTS_PER_FILE, seed))
+            analysis_tree.write(folder / member, charged_higgs_toys.generate(channel, sample, EVENTS_PER_FILE, seed))
 
     def train(
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path
     ) -> DemoTraining:
         """Train for test fold f: on f+1, f+2, f+3, validated on f+4; the test AUCs are from f alone."""
-        from modelferry.demo import training
+        from modelferry.demo import charged_higgs_training
 
         labelled, folds = labelled_events(axes, events)
         test_fold = _point(axes)[2]
         train_folds, validation_fold = training_folds(test_fold)
-        splits = training.Splits(
+        splits = charged_higgs_training.Splits(
             training=labelled.take(np.isin(folds, train_folds)),
             validation=labelled.take(folds == validation_fold),
             test=labelled.take(folds == test_fold),
         )
-        return training.train(model_id, splits, CLASSES, hyperparameters, out)
+        return charged_higgs_training.train(model_id, splits, CLASSES, hyperparameters, out)
 
     def test_events(self, axes: Axes, events: Path) -> EventSet:
         """Return the events the model at `axes` has not seen, its test fold, labelled as in `CLASSES`."""
@@ -89,11 +90,11 @@ def _point(axes: Axes) -> tuple[str, str, int]:
             remedy = f"add '{name}' to the campaign's axes in config.yaml (its axes: {', '.join(axes) or 'none'})"
             raise ConfigError(f"the charged_higgs_particlenet demo needs the axis '{name}'", remedy)
     channel, signal, fold = str(axes["channel"]), str(axes["signal"]), str(axes["fold"])
-    if channel not in toys.CHANNELS:
-        raise ConfigError(f"channel '{channel}' has no toy events", did_you_mean(channel, toys.CHANNELS))
-    if not toys.SIGNAL.fullmatch(signal):
+    if channel not in charged_higgs_toys.CHANNELS:
+        raise ConfigError(f"channel '{channel}' has no toy events", did_you_mean(channel, charged_higgs_toys.CHANNELS))
+    if not charged_higgs_toys.SIGNAL.fullmatch(signal):
         raise ConfigError(f"signal '{signal}' has no masses", "name it TTToHcToWAToMuMu-MHc{X}_MA{Y}, masses in GeV")
-    toys.process_of(signal)
+    charged_higgs_toys.process_of(signal)
     number = fold.removeprefix("fold-")
     if not number.isdecimal() or int(number) >= FOLDS:
         raise ConfigError(f"fold '{fold}' does not exist", f"give a number from 0 to {FOLDS - 1}")

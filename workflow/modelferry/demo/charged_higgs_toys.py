@@ -13,11 +13,11 @@ from functools import partial
 import awkward as ak
 import numpy as np
 
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.demo import kinematics as kin
 from modelferry.demo.detector import M_LEPTON, Partons, detect
 from modelferry.demo.kinematics import pair_produced, produced, two_body
-from modelferry.errors import ConfigError, did_you_mean
-from modelferry.events.analysis_tree import Collections
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
 
 CHANNELS = {"Run1E2Mu": "electron", "Run3Mu": "muon"}
 """Channel → kind of the lepton beside the opposite-sign muon pair."""

@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from modelferry import environment
-from modelferry.demo.repeatable import repeatable, save
-from modelferry.events import EventSet
-from modelferry.events.edges import delta_r_edges
-from modelferry.networks.charged_higgs_reference import ParticleNet
+from modelferry.core import environment
+from modelferry.core.events import EventSet
+from modelferry.demo.determinism import repeatable, save
+from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges
+from modelferry.families.charged_higgs_particlenet.reference import ParticleNet
 from modelferry.records.demo import DemoTraining
 
 

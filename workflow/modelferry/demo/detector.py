@@ -8,8 +8,8 @@ import awkward as ak
 import numpy as np
 
 from modelferry.demo import kinematics as kin
-from modelferry.events.analysis_tree import Collections
-from modelferry.events.edges import wrap
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
+from modelferry.families.charged_higgs_particlenet.edges import wrap
 
 M_LEPTON = {"electron": 0.000511, "muon": 0.10566}
 RESOLUTION = {"electron": 0.02, "muon": 0.01, "jet": 0.15}

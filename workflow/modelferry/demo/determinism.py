@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from modelferry.files import replacing
+from modelferry.core.files import replacing
 
 
 @contextmanager

@@ -16,11 +16,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from modelferry import environment
-from modelferry.demo.repeatable import repeatable
-from modelferry.files import replacing
+from modelferry.comparison.difference import area_under_curve
+from modelferry.core import environment
+from modelferry.core.files import replacing
+from modelferry.demo.determinism import repeatable
 from modelferry.records.demo import DemoTraining
-from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH = 15, 64
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modelferry.errors import EventFileError
-from modelferry.files import replacing
-from modelferry.preparation.columns import Jagged, Value
+from modelferry.core.errors import EventFileError
+from modelferry.core.files import replacing
+from modelferry.families.jets.columns import Jagged, Value
 
 CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 """Class names in JetClass's order; the position is the label."""

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry import environment
-from modelferry.contract import Arrays
-from modelferry.demo.repeatable import repeatable, save
-from modelferry.events.jetclass import read_chunks
-from modelferry.jets import JetFamily
-from modelferry.preparation import Card, prepare
+from modelferry.comparison.difference import area_under_curve
+from modelferry.core import environment
+from modelferry.core.contract import Arrays
+from modelferry.demo.determinism import repeatable, save
+from modelferry.families.jets import Card, prepare
+from modelferry.families.jets.base import JetFamily
+from modelferry.families.jets.jetclass import read_chunks
 from modelferry.records.demo import DemoTraining
-from modelferry.validation.compare import area_under_curve
 
 EPOCHS, BATCH, PEAK = 4, 48, 5e-3
 PREFIX = "mod."

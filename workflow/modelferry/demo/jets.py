@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.demo import Axes, toy_jets
-from modelferry.errors import ConfigError
-from modelferry.events import EventSet
-from modelferry.jets import JetFamily
+from modelferry.core.errors import ConfigError
+from modelferry.core.events import EventSet
+from modelferry.demo import Axes, jet_toys
+from modelferry.families.jets.base import JetFamily
 from modelferry.records.demo import DemoTraining
 
 GROUP = "toy_jets"
@@ -43,7 +43,7 @@ class JetDemo:
     def make_events(self, group: str, folder: Path) -> None:
         """Write the toy jets."""
         for member, jets in JETS.items():
-            toy_jets.write(folder / member, toy_jets.mixed(jets, zlib.crc32(f"{group}/{member}".encode())))
+            jet_toys.write(folder / member, jet_toys.mixed(jets, zlib.crc32(f"{group}/{member}".encode())))
 
     def train(
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path
@@ -55,7 +55,7 @@ class JetDemo:
         jets = Jets.read([events / GROUP / TRAINING], card)
         learned = jets.take(np.arange(len(jets)) % FOLDS != _fold(axes))
         test = Jets.read([events / GROUP / member for member in TESTS], card)
-        return train(self.family, model_id, learned, test, toy_jets.CLASSES, hyperparameters, out)
+        return train(self.family, model_id, learned, test, jet_toys.CLASSES, hyperparameters, out)
 
     def test_events(self, axes: Axes, events: Path) -> EventSet:
         """Return the jets of the test files, with their classes."""

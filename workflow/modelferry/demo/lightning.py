@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.contract import Arrays
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ConfigError
+from modelferry.core.events import EventSet
+from modelferry.core.files import write_arrays
 from modelferry.demo import Axes
-from modelferry.errors import ConfigError
-from modelferry.events import EventSet
-from modelferry.files import write_arrays
 from modelferry.records.demo import DemoTraining
 
 GROUP, MEMBER = "digits", "digits.npz"
@@ -45,7 +45,7 @@ class LightningDemo:
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path
     ) -> DemoTraining:
         """Train on all folds but one; accuracy and AUCs are from that one."""
-        from modelferry.demo.digits import train
+        from modelferry.demo.digits_training import train
 
         arrays, folds = _images(events)
         test = folds == _fold(axes)

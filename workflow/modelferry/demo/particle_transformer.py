@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from modelferry.demo.jets import JetDemo
-from modelferry.families.particle_transformer import FAMILY
+from modelferry.families.particle_transformer.family import FAMILY
 
 DEMO = JetDemo(FAMILY)

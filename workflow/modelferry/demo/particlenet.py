@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from modelferry.demo.jets import JetDemo
-from modelferry.families.particlenet import FAMILY
+from modelferry.families.particlenet.family import FAMILY
 
 DEMO = JetDemo(FAMILY)

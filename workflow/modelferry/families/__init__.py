@@ -6,16 +6,17 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelferry.checkpoints import load_state_dict
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ConfigError, did_you_mean
-from modelferry.events import EventSet
-from modelferry.imports import imported
-from modelferry.transforms import NONE
+from modelferry.checkpoints.reader import load_state_dict
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.events import EventSet
+from modelferry.core.import_path import imported
+from modelferry.families.transforms import NONE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,11 +92,11 @@ class Family(ABC):
         """Return the network as it was trained, with the checkpoint's keys."""
 
     def transforms(self, layout: str) -> tuple[str, ...]:
-        """Return the exact rewrites that the deployable of a layout knows: names of `modelferry.transforms`."""
+        """Return the exact rewrites that the deployable of a layout knows: names in `families.transforms`."""
         return ()
 
     def approximations(self, layout: str) -> tuple[str, ...]:
-        """Return the rewrites to another function that a layout knows: names of `modelferry.transforms`."""
+        """Return the rewrites to another function that a layout knows: names of `modelferry.families.transforms`."""
         return ()
 
     @abstractmethod
@@ -208,8 +209,10 @@ class Family(ABC):
 
 @cache
 def family_names() -> tuple[str, ...]:
-    """Return the names of the families that come with modelferry: the modules of this package."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    """Return the names of the families that come with modelferry: the folders here with a module `family`."""
+    return tuple(
+        sorted(module.name for module in iter_modules(__path__) if find_spec(f"{__name__}.{module.name}.family"))
+    )
 
 
 def family_module(name: str) -> str:
@@ -218,7 +221,7 @@ def family_module(name: str) -> str:
         return name.partition(":")[0]
     if name not in family_names():
         raise ConfigError(f"unknown family '{name}'", did_you_mean(name, family_names()))
-    return f"{__name__}.{name}"
+    return f"{__name__}.{name}.family"
 
 
 @cache

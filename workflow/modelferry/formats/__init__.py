@@ -12,8 +12,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.records import Exactness
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Format(ABC):
 @cache
 def format_names() -> tuple[str, ...]:
     """Return the names of all formats: the modules of this package."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
 def load_format(name: str) -> Format:

@@ -22,13 +22,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from modelferry import environment
-from modelferry.archives import CONTRACT, EXTRA, WEIGHTS, Kind, read_archive, read_entries, write_archive
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.core import environment
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Format, Runner
-from modelferry.places import Constant, Places, find_places
-from modelferry.weights import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.pt2_archive import (
+    CONTRACT,
+    EXTRA,
+    WEIGHTS,
+    Kind,
+    read_archive,
+    read_entries,
+    write_archive,
+)
+from modelferry.formats.shared.weight_offsets import Constant, Places, find_places
+from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +111,7 @@ class AOTInductor(Format):
         """Compile for ``options["isa"]``, native being what this CPU has, and write with all weights zero."""
         if reason := self.unavailable():
             raise ArtifactError(reason)
-        from modelferry.exported import export_program, read_weights
+        from modelferry.formats.shared.program import export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
         blanks = Blanks.of(program.state_dict, read_weights(program))
@@ -151,7 +159,7 @@ class AOTInductor(Format):
         _check_target(path, Target.model_validate_json(entries[TARGET]))
         import torch
 
-        from modelferry.running import on_tensors
+        from modelferry.formats.shared.runner import on_tensors
 
         torch.set_num_threads(threads)
         try:

@@ -10,19 +10,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Contract
-from modelferry.digests import sha256_of_file
-from modelferry.environment import compiler
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Contract
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.environment import compiler
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Runner
-from modelferry.source import FACTS
-from modelferry.source.format import SourceFormat
-from modelferry.source.text import constant, identifier
+from modelferry.formats.codegen import FACTS
+from modelferry.formats.codegen.base import SourceFormat
+from modelferry.formats.codegen.source_template import constant, identifier
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelferry.source.description import Description
+    from modelferry.formats.codegen.layer_graph import Description
 
 FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror")
 
@@ -41,13 +41,13 @@ class Cpp(SourceFormat):
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the header with blanks."""
-        from modelferry.source.cpp_header import header_body
+        from modelferry.formats.codegen.cpp_header import header_body
 
         return header_body(description, contract)
 
     def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
         """Return braced numbers of type float, axes as they are and, for another blank, in reverse."""
-        from modelferry.source.cpp_header import OUTPUTS_LAST, braced
+        from modelferry.formats.codegen.cpp_header import OUTPUTS_LAST, braced
 
         return {
             constant(name): braced(values),
@@ -56,7 +56,7 @@ class Cpp(SourceFormat):
 
     def facts(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return strings, and the name as an identifier."""
-        from modelferry.source.cpp_header import quoted
+        from modelferry.formats.codegen.cpp_header import quoted
 
         known = {name: quoted(given.get(name, "")) for name in FACTS}
         plain = identifier(given["name"])
@@ -64,7 +64,7 @@ class Cpp(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Run the compiled header in a process of its own, on one thread."""
-        from modelferry.source.hosting import Hosted
+        from modelferry.formats.codegen.worker_process import Hosted
 
         return Hosted([str(self.prepare(path))], path)
 
@@ -85,7 +85,7 @@ def _programs() -> tempfile.TemporaryDirectory[str]:
 
 @cache
 def _compiled(path: Path, digest: str) -> Path:
-    from modelferry.source.cpp_program import program
+    from modelferry.formats.codegen.cpp_program import program
 
     folder = Path(_programs().name)
     source, out = folder / f"{digest}.cpp", folder / digest

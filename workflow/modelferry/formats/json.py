@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Contract
-from modelferry.errors import ArtifactError, CheckpointError
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.formats import Runner
-from modelferry.source import FACTS
-from modelferry.source.format import SourceFormat
-from modelferry.source.text import constant
+from modelferry.formats.codegen import FACTS
+from modelferry.formats.codegen.base import SourceFormat
+from modelferry.formats.codegen.source_template import constant
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelferry.source.description import Description
+    from modelferry.formats.codegen.layer_graph import Description
 
 
 class Json(SourceFormat):
@@ -29,7 +29,7 @@ class Json(SourceFormat):
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""
-        from modelferry.source.json_file import file_body
+        from modelferry.formats.codegen.json_file import file_body
 
         if description.text is None:
             raise ArtifactError("format json holds byte CNNs only, and this network reads no text", "use python or cpp")
@@ -46,8 +46,8 @@ class Json(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
+        from modelferry.formats.codegen.json_file import read_file
         from modelferry.formats.python import host_python
-        from modelferry.source.json_file import read_file
 
         try:
             read_file(path)

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError, UnsupportedOperatorError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
 from modelferry.formats import Bound, Format, Runner
-from modelferry.weights import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -46,7 +46,7 @@ class Onnx(Format):
         """Export, simplify without looking at the weights, check, and write with all weights zero."""
         import onnx
 
-        from modelferry.exported import dynamic_shapes, export_program, read_weights
+        from modelferry.formats.shared.program import dynamic_shapes, export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
         blanks = Blanks.of(program.state_dict, read_weights(program))
@@ -210,7 +210,7 @@ def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
     """Fold constants and drop what is not needed, in place, with the weights disguised as inputs meanwhile."""
     import onnxscript
 
-    from modelferry.onnx_rewrites import rewrite
+    from modelferry.formats.shared.onnx_rewrites import rewrite
 
     graph = model.graph
     weights = {name: graph.initializers.pop(name) for name in blanks.root if name in graph.initializers}

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Contract
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Runner
-from modelferry.source import FACTS
-from modelferry.source.format import SourceFormat
-from modelferry.source.text import constant
+from modelferry.formats.codegen import FACTS
+from modelferry.formats.codegen.base import SourceFormat
+from modelferry.formats.codegen.source_template import constant
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modelferry.source.description import Description
+    from modelferry.formats.codegen.layer_graph import Description
 
 
 class Python(SourceFormat):
@@ -30,13 +30,13 @@ class Python(SourceFormat):
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the module with blanks."""
-        from modelferry.source.python_module import module_body
+        from modelferry.formats.codegen.python_module import module_body
 
         return module_body(description, contract)
 
     def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
         """Return a string of nested lists."""
-        from modelferry.source.python_module import quoted
+        from modelferry.formats.codegen.python_module import quoted
 
         return {constant(name): quoted(values.tolist())}
 
@@ -52,12 +52,12 @@ class Python(SourceFormat):
 
 def host_python(path: Path) -> Runner:
     """Return a module or a JSON file, hosted by a fresh interpreter that finds the standard library only."""
-    from modelferry.source import host, runtime  # noqa: F401 - what the interpreter will run
-    from modelferry.source.hosting import Hosted
+    from modelferry.formats.codegen import python_runtime, worker  # noqa: F401 - what the interpreter will run
+    from modelferry.formats.codegen.worker_process import Hosted
 
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", "export it")
-    return Hosted([sys.executable, "-I", "-S", "-B", host.__file__, str(path)], path)
+    return Hosted([sys.executable, "-I", "-S", "-B", worker.__file__, str(path)], path)
 
 
 FORMAT = Python()

@@ -9,11 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.archives import CONTRACT, EXTRA, WEIGHTS, Kind, read_archive, read_entries, write_archive
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Format, Runner
-from modelferry.weights import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.pt2_archive import (
+    CONTRACT,
+    EXTRA,
+    WEIGHTS,
+    Kind,
+    read_archive,
+    read_entries,
+    write_archive,
+)
+from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +45,7 @@ class TorchExport(Format):
         """Export the deployable and save it with all weights zero."""
         import torch
 
-        from modelferry.exported import export_program, read_weights
+        from modelferry.formats.shared.program import export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
         blanks = Blanks.of(program.state_dict, read_weights(program))
@@ -77,8 +85,8 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
-        from modelferry.exported import unremembered
-        from modelferry.running import on_tensors
+        from modelferry.formats.shared.program import unremembered
+        from modelferry.formats.shared.runner import on_tensors
 
         torch.set_num_threads(threads)
         with unremembered(), warnings.catch_warnings():
@@ -91,8 +99,8 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
-        from modelferry.exported import unremembered
-        from modelferry.running import INPUT, outputs_of_modules
+        from modelferry.formats.shared.program import unremembered
+        from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 
         with unremembered(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

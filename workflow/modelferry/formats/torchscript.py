@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError, NetworkError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError, NetworkError
+from modelferry.core.tensors import to_tensor
 from modelferry.formats import Format, Runner
-from modelferry.tensors import to_tensor
-from modelferry.weights import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +88,7 @@ class TorchScript(Format):
         """Load with ``torch.jit.load``; outputs are named as the contract inside the archive says."""
         import torch
 
-        from modelferry.running import on_tensors
+        from modelferry.formats.shared.runner import on_tensors
 
         torch.set_num_threads(threads)
         extra = {CONTRACT_FILE: ""}
@@ -131,8 +131,8 @@ class TorchScript(Format):
 
 def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: bool) -> torch.jit.ScriptModule:
     """Trace a network; raise `NetworkError` for what a trace cannot hold."""
-    from modelferry.tracing import trace
-    from modelferry.user_code import traced_faithfully
+    from modelferry.formats.shared.exporter_errors import traced_faithfully
+    from modelferry.formats.shared.trace import trace
 
     try:
         with traced_faithfully(network, inputs):
@@ -151,7 +151,7 @@ def _scripted(network: torch.nn.Module) -> torch.jit.ScriptModule:
     """Script a network; raise `ScriptingError` with the line that cannot be."""
     import torch
 
-    from modelferry.user_code import not_scripted
+    from modelferry.formats.shared.exporter_errors import not_scripted
 
     try:
         module: torch.jit.ScriptModule = torch.jit.script(network)

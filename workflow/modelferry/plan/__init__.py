@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from modelferry import paths
 from modelferry.config import Config
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core import paths
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.formats import load_format
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.plan.templates import TemplateSpec

@@ -12,18 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry import paths
 from modelferry.config.campaign import DEMO
 from modelferry.config.models import Model
 from modelferry.config.sections import Embed, Explore
+from modelferry.core import paths
+from modelferry.core.digests import digest_of
+from modelferry.core.errors import ConfigError
 from modelferry.demo import demo_for
-from modelferry.digests import digest_of
-from modelferry.errors import ConfigError
 from modelferry.families import load_family
 from modelferry.runtimes import runtimes_of
 
 if TYPE_CHECKING:
-    from modelferry.preparation import Card
+    from modelferry.families.jets import Card
 
 PACKAGES = ("pyarrow", "scikit-learn")
 """Distributions whose version matters, beside those of the format."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from modelferry import paths
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
 from modelferry.config.models import Model
 from modelferry.config.sections import Export
+from modelferry.core import paths
+from modelferry.core.errors import CheckpointError, ConfigError
+from modelferry.core.tolerances import Tolerance
 from modelferry.demo import demo_for
-from modelferry.embedding.plan import JetPlan
-from modelferry.errors import CheckpointError, ConfigError
 from modelferry.families import Family, load_family
 from modelferry.formats import load_format
+from modelferry.plan.embeddings import JetPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
 from modelferry.runtimes import load_runtime, runtimes_of
-from modelferry.tolerances import Tolerance
 
 
 @dataclass(frozen=True)

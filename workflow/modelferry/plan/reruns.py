@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
-from modelferry.digests import canonical_json, code_digest, digest_of, sha256_of_file
-from modelferry.embedding.plan import PACKAGES
-from modelferry.environment import installed
+from modelferry.core.digests import canonical_json, code_digest, digest_of, sha256_of_file
+from modelferry.core.environment import installed
 from modelferry.families import family_module, load_family
 from modelferry.formats import load_format
+from modelferry.plan.embeddings import PACKAGES
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.templates import TemplateSpec
 
 STAGES = {
-    "demo": "modelferry.demo.training",
-    "template": "modelferry.templates",
-    "export": "modelferry.exporting",
-    "reference": "modelferry.validation.reference",
-    "validate": "modelferry.validation.stage",
-    "benchmark": "modelferry.benchmark.stage",
-    "embed": "modelferry.embedding.stage",
-    "collect": "modelferry.embedding.tables",
-    "explore": "modelferry.embedding.explore",
-    "report": "modelferry.report.stage",
+    "demo": "modelferry.demo.charged_higgs_training",
+    "template": "modelferry.stages.export.template",
+    "export": "modelferry.stages.export.artifact",
+    "reference": "modelferry.stages.validation.reference",
+    "validate": "modelferry.stages.validation.stage",
+    "benchmark": "modelferry.stages.benchmark.stage",
+    "embed": "modelferry.stages.embeddings.stage",
+    "collect": "modelferry.stages.embeddings.tables",
+    "explore": "modelferry.stages.embeddings.explore",
+    "report": "modelferry.stages.report.stage",
 }
 """The module that does the work of each stage; what it imports is its code."""
 

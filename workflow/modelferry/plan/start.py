@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelferry import paths
 from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
-from modelferry.digests import digest_of
-from modelferry.errors import ModelferryError
-from modelferry.files import write_text
+from modelferry.core import paths
+from modelferry.core.digests import digest_of
+from modelferry.core.errors import ModelferryError
+from modelferry.core.files import write_text
 from modelferry.plan import Plan
 
 STATE = Path(".snakemake/modelferry")

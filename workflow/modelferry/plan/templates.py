@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from modelferry import paths
 from modelferry.config.sections import Export
-from modelferry.digests import canonical_json, digest_of
-from modelferry.environment import installed
+from modelferry.core import paths
+from modelferry.core.digests import canonical_json, digest_of
+from modelferry.core.environment import installed
 from modelferry.families import load_family
+from modelferry.families.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 from modelferry.formats import load_format
 from modelferry.records import Exactness
-from modelferry.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 
 
 @dataclass(frozen=True)

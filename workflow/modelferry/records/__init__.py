@@ -11,9 +11,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modelferry.digests import sha256_of_file
-from modelferry.errors import ArtifactError
-from modelferry.files import write_text
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.errors import ArtifactError
+from modelferry.core.files import write_text
 
 SCHEMA_VERSION = 1
 

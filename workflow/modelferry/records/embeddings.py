@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from modelferry.events.counts import Counts
+from modelferry.core.cutflow import Counts
 from modelferry.records import Environment, FileFacts, Part, Record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.records import Environment, Exactness, FileFacts, Record
 
 

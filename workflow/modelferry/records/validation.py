@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from modelferry.core.tolerances import Tolerance
 from modelferry.records import Environment, Exactness, Part, Record, Status
-from modelferry.tolerances import Tolerance
 
 BLIND = "the validator is broken"
 """How the reason of a validation begins if a control went unseen."""
@@ -85,7 +85,7 @@ class Control(Part):
 
 
 class Sketch(Part):
-    """Differences from the float32 reference event by event, packed: `modelferry.sketch` reads them."""
+    """Differences from the float32 reference event by event, packed: `modelferry.records.residuals` reads them."""
 
     events: int
     values: int

@@ -15,8 +15,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import ClassVar
 
-from modelferry.contract import Arrays
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.formats import Format, Runner, load_format
 
 
@@ -65,7 +65,7 @@ class Runtime(ABC):
 @cache
 def runtime_names() -> tuple[str, ...]:
     """Return the names of all runtimes: the modules of this package."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
 def load_runtime(name: str) -> Runtime:

@@ -12,11 +12,12 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from modelferry import cpp, paths
-from modelferry.contract import Arrays
-from modelferry.errors import ArtifactError, ContractError, ModelferryError
+from modelferry.core import paths
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ArtifactError, ContractError, ModelferryError
 from modelferry.formats import Format, Runner
 from modelferry.runtimes import ColdStart, Runtime
+from modelferry.runtimes.native import build
 
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
 """What goes through the pipes; NumPy has no bfloat16."""
@@ -33,7 +34,7 @@ class Process:
     def __init__(self, path: Path, threads: int) -> None:
         self.path = path
         self._says = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        command = [str(cpp.runner()), str(path), "--threads", str(threads)]
+        command = [str(build.runner()), str(path), "--threads", str(threads)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._says)
         ready, _ = self._read()
         self.load_seconds: float = ready["load_seconds"]
@@ -113,11 +114,11 @@ class Cpp(Runtime):
 
     def unavailable(self) -> str:
         """Ask for a compiler and CMake."""
-        return cpp.unavailable()
+        return build.unavailable()
 
     def files(self) -> tuple[str, ...]:
         """Return the runner."""
-        return (paths.cpp_runner(cpp.key()),)
+        return (paths.cpp_runner(build.key()),)
 
     def host(self, target: Format) -> Format:
         """Return the format with `load` as it is here."""

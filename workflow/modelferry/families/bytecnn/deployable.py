@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from modelferry.transforms import FOLD_BATCH_NORM, NONE
-from modelferry.transforms.batch_norm import fold_into_previous
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
+from modelferry.families.transforms.batch_norm import fold_into_previous
 
 BYTES = 256
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.checkpoints import without_prefixes
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.errors import CheckpointError
+from modelferry.checkpoints.reader import without_prefixes
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.errors import CheckpointError
 from modelferry.families import Family, Shapes
-from modelferry.transforms import FOLD_BATCH_NORM, NONE
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:
     import torch
@@ -142,7 +142,7 @@ class ByteCNN(Family):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the network as trained."""
-        from modelferry.networks.bytecnn_reference import ByteCNN
+        from modelferry.families.bytecnn.reference import ByteCNN
 
         return ByteCNN(**hyperparameters)
 
@@ -154,7 +154,7 @@ class ByteCNN(Family):
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
         """Return the sequence of layers."""
-        from modelferry.networks.bytecnn import layers
+        from modelferry.families.bytecnn.deployable import layers
 
         return layers(**hyperparameters, transforms=transforms)
 
@@ -162,7 +162,7 @@ class ByteCNN(Family):
         self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> StateDict:
         """Return the weights as they are, or with batch norms folded in."""
-        from modelferry.networks.bytecnn import converted
+        from modelferry.families.bytecnn.deployable import converted
 
         return converted(state_dict, hyperparameters["eps"], transforms)
 

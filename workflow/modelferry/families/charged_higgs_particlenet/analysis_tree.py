@@ -14,8 +14,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from modelferry.events.root_file import TREE, opened_tree, require_branches
-from modelferry.files import replacing
+from modelferry.core.files import replacing
+from modelferry.families.shared.root_file import TREE, opened_tree, require_branches
 
 SCALARS = {
     "gen_weight": "genWeight",

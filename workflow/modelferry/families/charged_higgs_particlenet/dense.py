@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
-from modelferry.networks.directions import DeltaR
-from modelferry.transforms import NONE
+from modelferry.families.charged_higgs_particlenet.layers import EdgeLayers, ParticleNetLayers
+from modelferry.families.shared.directions import DeltaR
+from modelferry.families.transforms import NONE
 
 
 def nearest(distance: Tensor, k: int) -> Tensor:

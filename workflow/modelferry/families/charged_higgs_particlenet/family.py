@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.errors import EventFileError
-from modelferry.events import EventSet, join
-from modelferry.events.edges import delta_r_edges
-from modelferry.events.particles import ERAS, era_one_hot, event_set
-from modelferry.events.selection import Selection
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.errors import EventFileError
+from modelferry.core.events import EventSet, join
 from modelferry.families import Family, Shapes
-from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, STATIC_EDGES
+from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges
+from modelferry.families.charged_higgs_particlenet.node_features import ERAS, era_one_hot, event_set
+from modelferry.families.charged_higgs_particlenet.selection import Selection
+from modelferry.families.charged_higgs_particlenet.sizes import NEIGHBOURS
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR, STATIC_EDGES
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class ChargedHiggsParticleNet(Family):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the PyTorch Geometric network."""
-        from modelferry.networks.charged_higgs_reference import ParticleNet
+        from modelferry.families.charged_higgs_particlenet.reference import ParticleNet
 
         return ParticleNet(hidden=hyperparameters["hidden"])
 
@@ -98,8 +98,8 @@ class ChargedHiggsParticleNet(Family):
         self, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> torch.nn.Module:
         """Return the pure-torch network; its keys are the checkpoint's unless `transforms` change them."""
-        from modelferry.networks.charged_higgs_dense import DenseParticleNet
-        from modelferry.networks.charged_higgs_flat import FlatParticleNet
+        from modelferry.families.charged_higgs_particlenet.dense import DenseParticleNet
+        from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 
         network = DenseParticleNet if layout == "dense" else FlatParticleNet
         return network(hyperparameters["hidden"], transforms)
@@ -108,7 +108,7 @@ class ChargedHiggsParticleNet(Family):
         self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> StateDict:
         """Return the checkpoint's weights, or those of the rewritten network computed from them."""
-        from modelferry.networks.charged_higgs_layers import converted
+        from modelferry.families.charged_higgs_particlenet.layers import converted
 
         return converted(state_dict, transforms)
 
@@ -162,7 +162,7 @@ class ChargedHiggsParticleNet(Family):
         A file's era is in its path (``…/2018/…`` or ``…2018.root``), unless the options give it. The selection is for
         NanoAOD: the analysis's own files hold selected events.
         """
-        from modelferry.events import analysis_tree, nanoaod
+        from modelferry.families.charged_higgs_particlenet import analysis_tree, nanoaod
 
         selection = Selection.of(options)
         largest = PARTICLES.maximum
@@ -195,7 +195,7 @@ class ChargedHiggsParticleNet(Family):
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return what exporters of this network have got wrong: its graphs, and its normalisation."""
-        from modelferry.networks import charged_higgs_broken as broken
+        from modelferry.families.charged_higgs_particlenet import mistakes as broken
 
         return {
             "edges reversed": broken.reversed_edges,

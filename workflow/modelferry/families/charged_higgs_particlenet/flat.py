@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from modelferry.networks.charged_higgs_layers import EdgeLayers, ParticleNetLayers
-from modelferry.transforms import NONE, STATIC_EDGES
+from modelferry.families.charged_higgs_particlenet.layers import EdgeLayers, ParticleNetLayers
+from modelferry.families.transforms import NONE, STATIC_EDGES
 
 
 def sum_by(values: Tensor, index: Tensor, size: int) -> Tensor:

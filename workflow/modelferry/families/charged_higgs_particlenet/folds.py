@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelferry.errors import EventFileError
+from modelferry.core.errors import EventFileError
 
 FOLDS = 5
 TRANDOM3_SCALE = 2.3283064365386963e-10

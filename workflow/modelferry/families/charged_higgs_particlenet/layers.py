@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modelferry.networks.charged_higgs_sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
-from modelferry.transforms.batch_norm import MeanAffine, fold_into_next, fold_into_previous, move_past_mean
-from modelferry.transforms.dropout import remove_dropout
-from modelferry.transforms.edge_convolution import split_edge_linear
+from modelferry.families.charged_higgs_particlenet.sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.families.transforms.batch_norm import MeanAffine, fold_into_next, fold_into_previous, move_past_mean
+from modelferry.families.transforms.dropout import remove_dropout
+from modelferry.families.transforms.edge_convolution import split_edge_linear
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3")
 

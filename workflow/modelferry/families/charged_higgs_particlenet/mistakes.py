@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelferry.networks.charged_higgs_reference import knn_graph
-from modelferry.networks.charged_higgs_sizes import NEIGHBOURS
+from modelferry.families.charged_higgs_particlenet.reference import knn_graph
+from modelferry.families.charged_higgs_particlenet.sizes import NEIGHBOURS
 
 Edges = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From the input of a later layer (ΣN, F), the edges of the input (2, E) and the event of each particle (ΣN,)."""

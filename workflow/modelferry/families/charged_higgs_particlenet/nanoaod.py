@@ -13,12 +13,12 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from modelferry.events import EventSet, join
-from modelferry.events.analysis_tree import Collections
-from modelferry.events.edges import wrap
-from modelferry.events.particles import event_set
-from modelferry.events.root_file import opened_tree, require_branches
-from modelferry.events.selection import Cuts, Selection
+from modelferry.core.events import EventSet, join
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
+from modelferry.families.charged_higgs_particlenet.edges import wrap
+from modelferry.families.charged_higgs_particlenet.node_features import event_set
+from modelferry.families.charged_higgs_particlenet.selection import Cuts, Selection
+from modelferry.families.shared.root_file import opened_tree, require_branches
 
 CHUNK = 50_000
 """Events read at a time."""

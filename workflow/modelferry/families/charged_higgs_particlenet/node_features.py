@@ -5,9 +5,9 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
-from modelferry.errors import EventFileError, did_you_mean
-from modelferry.events import UNKNOWN, EventSet
-from modelferry.events.analysis_tree import Collections
+from modelferry.core.errors import EventFileError, did_you_mean
+from modelferry.core.events import UNKNOWN, EventSet
+from modelferry.families.charged_higgs_particlenet.analysis_tree import Collections
 
 ERAS = ("2016preVFP", "2016postVFP", "2017", "2018")
 

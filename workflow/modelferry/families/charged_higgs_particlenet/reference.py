@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GraphNorm, MessagePassing, global_mean_pool
 from torch_geometric.utils import dropout_edge, to_dense_batch
 
-from modelferry.networks.charged_higgs_sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
+from modelferry.families.charged_higgs_particlenet.sizes import CLASSES, GRAPH_FEATURES, NEIGHBOURS, NODE_FEATURES
 
 
 def knn_graph(x: Tensor, k: int, batch: Tensor) -> Tensor:

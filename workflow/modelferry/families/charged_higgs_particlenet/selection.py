@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean
 
 MEDIUM: Mapping[str, float] = {"2016preVFP": 0.2598, "2016postVFP": 0.2489, "2017": 0.3040, "2018": 0.2783}
 """Medium working point of DeepJet by era, for the ultra-legacy reconstruction: CMS BTV recommendations."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.errors import ConfigError, EventFileError, did_you_mean
-from modelferry.events import UNKNOWN, EventSet, join
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.errors import ConfigError, EventFileError, did_you_mean
+from modelferry.core.events import UNKNOWN, EventSet, join
 from modelferry.families import Family, Shapes
-from modelferry.transforms import FOLD_BATCH_NORM, NONE
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ class ImageClassifier(Family):
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
         """Return the weights at the place that `weights` names, spelt as the reference does."""
-        from modelferry.averaged import weights_at
+        from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])
         return state if hyperparameters["timm"] else {respelt(name): tensor for name, tensor in state.items()}
@@ -133,7 +133,7 @@ class ImageClassifier(Family):
         """Return the network as trained, with its normalisation before it."""
         if hyperparameters["timm"]:
             return _backbone(hyperparameters)
-        from modelferry.networks.resnet_reference import ResNet
+        from modelferry.families.image_classifier.resnet_reference import ResNet
 
         return ResNet(**{name: hyperparameters[name] for name in NETWORK})
 
@@ -147,7 +147,7 @@ class ImageClassifier(Family):
         """Return the network as a sequence, or timm's own."""
         if hyperparameters["timm"]:
             return _backbone(hyperparameters)
-        from modelferry.networks.resnet import network
+        from modelferry.families.image_classifier.resnet import network
 
         return network(**{name: hyperparameters[name] for name in NETWORK}, transforms=transforms)
 
@@ -155,7 +155,7 @@ class ImageClassifier(Family):
         self, state_dict: StateDict, hyperparameters: Mapping[str, Any], layout: str, transforms: frozenset[str] = NONE
     ) -> StateDict:
         """Return the weights as they are, or with batch norms folded in."""
-        from modelferry.networks.resnet import converted
+        from modelferry.families.image_classifier.resnet import converted
 
         return converted(state_dict, transforms)
 
@@ -220,7 +220,7 @@ def respelt(name: str) -> str:
 
 
 def _backbone(hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
-    from modelferry.networks.timm_backbone import backbone
+    from modelferry.families.image_classifier.timm_backbone import backbone
 
     names = ("classes", "channels", "options", "mean", "std")
     return backbone(hyperparameters["timm"], **{name: hyperparameters[name] for name in names})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from modelferry.transforms import FOLD_BATCH_NORM, NONE
-from modelferry.transforms.batch_norm import fold_into_previous
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
+from modelferry.families.transforms.batch_norm import fold_into_previous
 
 WIDER = 4
 IMAGENET_STEM = 7

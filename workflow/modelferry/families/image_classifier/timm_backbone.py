@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelferry.errors import ConfigError
+from modelferry.core.errors import ConfigError
 
 
 def backbone(

@@ -5,8 +5,8 @@ The layout of cards is the one that weaver reads (https://github.com/hqucms/weav
 
 from __future__ import annotations
 
-from modelferry.preparation.card import Card, packaged_cards, read_card
-from modelferry.preparation.columns import Column, Jagged
-from modelferry.preparation.prepare import Prepared, prepare
+from modelferry.families.jets.card import Card, packaged_cards, read_card
+from modelferry.families.jets.columns import Column, Jagged
+from modelferry.families.jets.prepare import Prepared, prepare
 
 __all__ = ["Card", "Column", "Jagged", "Prepared", "packaged_cards", "prepare", "read_card"]

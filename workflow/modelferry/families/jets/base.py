@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Dimension, Tensor
-from modelferry.digests import sha256_of_file
-from modelferry.errors import ConfigError, EventFileError
-from modelferry.events import EventSet, join
-from modelferry.events.jets import sample_jets
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.errors import ConfigError, EventFileError
+from modelferry.core.events import EventSet, join
 from modelferry.families import Family
-from modelferry.jet_inputs import (
+from modelferry.families.jets import Card, Jagged, packaged_cards, prepare, read_card
+from modelferry.families.jets.layouts import (
     PREPARED_MISTAKES,
     PREPARED_NOTE,
     RAW_MISTAKES,
@@ -30,14 +30,14 @@ from modelferry.jet_inputs import (
     prepared_input,
     raw_inputs,
 )
-from modelferry.preparation import Card, Jagged, packaged_cards, prepare, read_card
-from modelferry.transforms import NONE
+from modelferry.families.jets.sample import sample_jets
+from modelferry.families.transforms import NONE
 
 if TYPE_CHECKING:
     import torch
 
     from modelferry.families import StateDict
-    from modelferry.preparation import Column
+    from modelferry.families.jets import Column
 
 PREPARED, RAW = "prepared", "raw"
 JETS = Dimension(name="jets", minimum=1, typical=8, maximum=64, description="jets of a call")
@@ -153,7 +153,7 @@ class JetFamily(Family):
         network = self.network(hyperparameters, transforms)
         if layout != RAW:
             return network
-        from modelferry.networks.preparation import Prepare, Raw, RawOfTwo
+        from modelferry.families.jets.preparation_module import Prepare, Raw, RawOfTwo
 
         inside = Prepare(self.card_of(hyperparameters), self.inputs)
         kinds = (Raw, RawOfTwo)
@@ -173,7 +173,7 @@ class JetFamily(Family):
 
     def events_of(self, columns: Mapping[str, Column]) -> list[Arrays]:
         """Return the jets of `columns` as events: their particles, (n, columns), and what is said of the jet."""
-        from modelferry.preparation.columns import as_columns
+        from modelferry.families.jets.columns import as_columns
 
         names, of_jets = self.card.particle_branches, self.card.jet_branches
         values = as_columns(columns, (*names, *of_jets))
@@ -250,9 +250,9 @@ class JetFamily(Family):
     ) -> EventSet:
         """Read JetClass files: jets that the data card selects, each as long as the contract allows at most.
 
-        Jets that are not sound are left out, as `modelferry.events.jetclass` says.
+        Jets that are not sound are left out, as `modelferry.families.jets.jetclass` says.
         """
-        from modelferry.events.jetclass import CHUNK, read_chunks
+        from modelferry.families.jets.jetclass import CHUNK, read_chunks
 
         card = self.card
         longest = min(LONGEST, *(card.inputs[name].length or LONGEST for name in self.inputs))

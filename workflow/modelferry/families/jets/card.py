@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from modelferry.errors import ConfigError, ModelferryError, did_you_mean
-from modelferry.preparation.expressions import Expression, parse
+from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean
+from modelferry.families.jets.expressions import Expression, parse
 
 CARDS = Path(__file__).parent / "cards"
 TRUTH = re.compile(r"(aux|label|genpart|genjet|gen)_|jet_label$|truth_")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.errors import EventFileError
+from modelferry.core.errors import EventFileError
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.errors import ConfigError, did_you_mean
-from modelferry.preparation.columns import Jagged, Value
+from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.families.jets.columns import Jagged, Value
 
 MODULES = ("np", "numpy", "ak", "awkward", "math")
 CONSTANTS = {"pi": np.pi, "e": np.e, "inf": np.inf, "nan": np.nan}

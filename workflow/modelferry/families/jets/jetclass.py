@@ -15,11 +15,11 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from modelferry.errors import EventFileError, did_you_mean
-from modelferry.events.counts import CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts
-from modelferry.events.root_file import opened_tree, require_branches
-from modelferry.preparation.card import TRUTH
-from modelferry.preparation.columns import Jagged, Value
+from modelferry.core.cutflow import CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts
+from modelferry.core.errors import EventFileError, did_you_mean
+from modelferry.families.jets.card import TRUTH
+from modelferry.families.jets.columns import Jagged, Value
+from modelferry.families.shared.root_file import opened_tree, require_branches
 
 TREE = "tree"
 PARQUET = ".parquet"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Tensor
-from modelferry.errors import ConfigError
-from modelferry.preparation import Card
+from modelferry.core.contract import Arrays, Contract, Tensor
+from modelferry.core.errors import ConfigError
+from modelferry.families.jets import Card
 
 Mistake = Callable[[Arrays, Contract], Arrays]
 

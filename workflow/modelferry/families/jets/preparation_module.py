@@ -1,6 +1,6 @@
 """The preparation of a data card as part of a network: float32 throughout, operations in the same order.
 
-Written apart from `modelferry.preparation.prepare`, which it is validated against: the expressions are parsed by the
+Written apart from `modelferry.families.jets.prepare`, which it is validated against: the expressions are parsed by the
 same code, and computed by other code.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from modelferry.errors import ConfigError, did_you_mean
-from modelferry.preparation.card import Card, Variable
-from modelferry.preparation.expressions import CONSTANTS, Expression, function_of
+from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.families.jets.card import Card, Variable
+from modelferry.families.jets.expressions import CONSTANTS, Expression, function_of
 
 
 def hypot(x: Tensor, y: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.contract import Arrays
-from modelferry.errors import ConfigError
-from modelferry.events import UNKNOWN
-from modelferry.preparation.card import Card, Variable
-from modelferry.preparation.columns import Column, Jagged, Value, as_columns
-from modelferry.preparation.expressions import parse
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ConfigError
+from modelferry.core.events import UNKNOWN
+from modelferry.families.jets.card import Card, Variable
+from modelferry.families.jets.columns import Column, Jagged, Value, as_columns
+from modelferry.families.jets.expressions import parse
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelferry.preparation.columns import Jagged, Value
+from modelferry.families.jets.columns import Jagged, Value
 
 TYPES = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 SHARES = (0.5, 0.12, 0.32, 0.03, 0.03)

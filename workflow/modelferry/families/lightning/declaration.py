@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from modelferry.contract import Arrays, Contract, Dimension, DType, Tensor
-from modelferry.digests import canonical_json
-from modelferry.errors import ConfigError, EventFileError
-from modelferry.events import UNKNOWN, EventSet, join
+from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
+from modelferry.core.digests import canonical_json
+from modelferry.core.errors import ConfigError, EventFileError
+from modelferry.core.events import UNKNOWN, EventSet, join
 
 LABELS, WEIGHTS = "labels", "weights"
 """Arrays of an event file that are no inputs."""

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.contract import Arrays, Contract
-from modelferry.declared import Declaration, declaration, in_order
-from modelferry.errors import ConfigError
-from modelferry.events import EventSet
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ConfigError
+from modelferry.core.events import EventSet
 from modelferry.families import Family
-from modelferry.transforms import NONE
+from modelferry.families.lightning.declaration import Declaration, declaration, in_order
+from modelferry.families.transforms import NONE
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class Lightning(Family):
 
     def stated(self, path: Path) -> dict[str, Any]:
         """Return the hyperparameters of a Lightning checkpoint that are plain values."""
-        from modelferry.checkpoint_shapes import read_content
+        from modelferry.checkpoints.shapes import read_content
 
         content = read_content(path)
         found = content.get(STATED) if isinstance(content, Mapping) else None
@@ -87,7 +87,7 @@ class Lightning(Family):
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
         """Return the weights at the place that `weights` names; without `strict`, those that the class has."""
-        from modelferry.averaged import weights_at
+        from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])
         if hyperparameters["strict"]:
@@ -101,7 +101,7 @@ class Lightning(Family):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the user's class as it is; its outputs come in the order of the contract."""
-        from modelferry.networks.lightning_module import returning
+        from modelferry.families.lightning.module import returning
 
         network, _ = _called(hyperparameters)
         return returning(network, list(declaration(hyperparameters).outputs))
@@ -113,8 +113,8 @@ class Lightning(Family):
 
         One that returns a tensor needs no hook for the order of its outputs, and can be scripted.
         """
-        from modelferry.detached import detached
-        from modelferry.networks.lightning_module import returning
+        from modelferry.core.network_copy import detached
+        from modelferry.families.lightning.module import returning
 
         network, single = _called(hyperparameters)
         return detached(network if single else returning(network, list(declaration(hyperparameters).outputs)))
@@ -136,7 +136,7 @@ class Lightning(Family):
 
 def _called(hyperparameters: Mapping[str, Any]) -> tuple[torch.nn.Module, bool]:
     """Return the user's class, called once to see that it does as declared, and whether it returns one tensor."""
-    from modelferry.networks.lightning_module import build, check
+    from modelferry.families.lightning.module import build, check
 
     declared = declaration(hyperparameters)
     network = build(hyperparameters["class"], hyperparameters[STATED], hyperparameters["init"])

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ConfigError, NetworkError, did_you_mean
-from modelferry.imports import imported
-from modelferry.outputs import ONLY, named
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ConfigError, NetworkError, did_you_mean
+from modelferry.core.import_path import imported
+from modelferry.core.nested_outputs import ONLY, named
 
 
 def build(path: str, stated: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:

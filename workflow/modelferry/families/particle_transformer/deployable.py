@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, softmax
 
-from modelferry.networks.directions import DeltaR
-from modelferry.networks.pointwise import batch_norm, pointwise
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT
-from modelferry.transforms.batch_norm import fold_into_next, fold_into_previous
-from modelferry.transforms.dropout import remove_dropout
+from modelferry.families.shared.directions import DeltaR
+from modelferry.families.shared.pointwise import batch_norm, pointwise
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT
+from modelferry.families.transforms.batch_norm import fold_into_next, fold_into_previous
+from modelferry.families.transforms.dropout import remove_dropout
 
 PAIR_FEATURES = 4
 

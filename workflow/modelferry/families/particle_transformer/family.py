@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelferry.contract import Tensor
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.contract import Tensor
+from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.families import Shapes
-from modelferry.jets import JetFamily
-from modelferry.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT
+from modelferry.families.jets.base import JetFamily
+from modelferry.families.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +114,7 @@ class ParticleTransformer(JetFamily):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the network of weaver; pair features are float32 arithmetic also where all else is float64."""
-        from modelferry.networks.particle_transformer_reference import ParticleTransformer
+        from modelferry.families.particle_transformer.reference import ParticleTransformer
 
         return ParticleTransformer(**_arguments(hyperparameters))
 
@@ -124,19 +124,19 @@ class ParticleTransformer(JetFamily):
 
     def network(self, hyperparameters: Mapping[str, Any], transforms: frozenset[str]) -> torch.nn.Module:
         """Return the pure-torch network."""
-        from modelferry.networks.particle_transformer import ParticleTransformer
+        from modelferry.families.particle_transformer.deployable import ParticleTransformer
 
         return ParticleTransformer(**_arguments(hyperparameters), transforms=transforms)
 
     def network_weights(self, state_dict: StateDict, transforms: frozenset[str]) -> StateDict:
         """Return the checkpoint's weights, or those of the rewritten network computed from them."""
-        from modelferry.networks.particle_transformer import converted
+        from modelferry.families.particle_transformer.deployable import converted
 
         return converted(state_dict, transforms)
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return mistakes that ports of this network make; what each costs on real jets is known (docs/jets.md)."""
-        from modelferry.networks import particle_transformer_broken as broken
+        from modelferry.families.particle_transformer import mistakes as broken
 
         return {
             "heads scaled in the other form": broken.other_head_scaling,

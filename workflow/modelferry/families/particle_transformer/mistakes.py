@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from modelferry.networks.particle_transformer_reference import Block, PairEmbed
+from modelferry.families.particle_transformer.reference import Block, PairEmbed
 
 
 def _blocks(network: nn.Module) -> Iterable[Block]:

@@ -128,7 +128,7 @@ class Block(nn.Module):
 
 
 class ParticleTransformer(nn.Module):
-    """The network; see `modelferry.families.particle_transformer` for the arguments."""
+    """The network; see `modelferry.families.particle_transformer.family` for the arguments."""
 
     def __init__(
         self,

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from modelferry.networks.pointwise import batch_norm, pointwise
-from modelferry.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
-from modelferry.transforms.batch_norm import fold_into_previous
-from modelferry.transforms.dropout import remove_dropout
-from modelferry.transforms.edge_convolution import split_edge_linear
+from modelferry.families.shared.pointwise import batch_norm, pointwise
+from modelferry.families.transforms import FOLD_BATCH_NORM, NONE, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.families.transforms.batch_norm import fold_into_previous
+from modelferry.families.transforms.dropout import remove_dropout
+from modelferry.families.transforms.edge_convolution import split_edge_linear
 
 
 class EdgeConvolution(nn.Module):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelferry.families import Shapes
-from modelferry.jets import JetFamily
-from modelferry.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
+from modelferry.families.jets.base import JetFamily
+from modelferry.families.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class ParticleNet(JetFamily):
 
     def reference(self, hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
         """Return the network of weaver."""
-        from modelferry.networks.particlenet_reference import ParticleNet
+        from modelferry.families.particlenet.reference import ParticleNet
 
         return ParticleNet(**{name: hyperparameters[name] for name in NETWORK})
 
@@ -75,19 +75,19 @@ class ParticleNet(JetFamily):
 
     def network(self, hyperparameters: Mapping[str, Any], transforms: frozenset[str]) -> torch.nn.Module:
         """Return the pure-torch network."""
-        from modelferry.networks.particlenet import ParticleNet
+        from modelferry.families.particlenet.deployable import ParticleNet
 
         return ParticleNet(**{name: hyperparameters[name] for name in NETWORK}, transforms=transforms)
 
     def network_weights(self, state_dict: StateDict, transforms: frozenset[str]) -> StateDict:
         """Return the checkpoint's weights, or those of the rewritten network computed from them."""
-        from modelferry.networks.particlenet import converted
+        from modelferry.families.particlenet.deployable import converted
 
         return converted(state_dict, transforms)
 
     def broken_networks(self) -> dict[str, Callable[[torch.nn.Module], torch.nn.Module]]:
         """Return mistakes that ports of this network make; what each costs on real jets is known (docs/jets.md)."""
-        from modelferry.networks import particlenet_broken as broken
+        from modelferry.families.particlenet import mistakes as broken
 
         return {
             "self among the neighbours": broken.self_as_neighbour,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelferry.networks.particlenet_reference import EdgeConvolution, neighbours_of
+from modelferry.families.particlenet.reference import EdgeConvolution, neighbours_of
 
 
 def _blocks(network: nn.Module) -> Iterable[EdgeConvolution]:

@@ -58,7 +58,7 @@ class EdgeConvolution(nn.Module):
 
 
 class ParticleNet(nn.Module):
-    """The network; see `modelferry.families.particlenet` for the arguments."""
+    """The network; see `modelferry.families.particlenet.family` for the arguments."""
 
     def __init__(
         self, features: int, classes: int, neighbours: int, widths: Sequence[Sequence[int]], dense: Sequence[int]

@@ -2,7 +2,7 @@
 
 ONNX Runtime computes neither arctan nor arsinh in float64, and a vectorised one may differ in the last bit from the
 scalar one that computes the rest of a row. So φ comes from sums, products, quotients and comparisons alone.
-Distances equal those of `modelferry.events.edges` but for some units in the last place of float64.
+Distances equal those of `families.charged_higgs_particlenet.edges` but for some units in the last place of float64.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 TINY = 2.2250738585072014e-308
-"""The smallest pt that `modelferry.events.edges` has."""
+"""The smallest pt that `families.charged_higgs_particlenet.edges` has."""
 LOG_TINY = -708.3964185322641
 """Its logarithm."""
 MAX_ETA = 710.4758600739439
-"""arsinh of the largest float64: what `modelferry.events.edges` has along the beam."""
+"""arsinh of the largest float64: what `families.charged_higgs_particlenet.edges` has along the beam."""
 LEGENDRE_POINTS = 23
 """So many take `DeltaR.twice_arctan` to 1e-17; half of them, for what they integrate is even."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import uproot
 
-from modelferry.errors import EventFileError, did_you_mean
+from modelferry.core.errors import EventFileError, did_you_mean
 
 TREE = "Events"
 

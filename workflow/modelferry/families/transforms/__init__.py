@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from modelferry.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean
 
 FOLD_BATCH_NORM = "fold_batch_norm"
 SPLIT_EDGE_LINEAR = "split_edge_linear"

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError
 from modelferry.formats import Format
-from modelferry.source.text import SourceTemplate
-from modelferry.weights import Blanks
+from modelferry.formats.codegen.source_template import SourceTemplate
+from modelferry.formats.shared.weight_slots import Blanks
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from modelferry.source.description import Description
+    from modelferry.formats.codegen.layer_graph import Description
 
 
 class SourceFormat(Format):
@@ -43,7 +43,7 @@ class SourceFormat(Format):
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
     ) -> None:
         """Write the code of the network."""
-        from modelferry.source.description import describe
+        from modelferry.formats.codegen.layer_graph import describe
 
         description = describe(deployable, contract, self.name)
         weights = deployable.state_dict()

@@ -6,9 +6,9 @@ import re
 from string import Template
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Contract
-from modelferry.source.description import Activation, Convolution, Description, Linear, architecture_name
-from modelferry.source.text import blank, constant, contract_text, rows
+from modelferry.core.contract import Contract
+from modelferry.formats.codegen.layer_graph import Activation, Convolution, Description, Linear, architecture_name
+from modelferry.formats.codegen.source_template import blank, constant, contract_text, rows
 
 if TYPE_CHECKING:
     import numpy as np

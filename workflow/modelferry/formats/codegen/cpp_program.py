@@ -1,4 +1,4 @@
-"""The program around a generated header that hosts it: what `modelferry.source.host` is for Python."""
+"""The program around a generated header that hosts it: what `modelferry.formats.codegen.worker` is for Python."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from modelferry.errors import ArtifactError
+from modelferry.core.errors import ArtifactError
 
 PROGRAM = Template("""\
 #include "$header"

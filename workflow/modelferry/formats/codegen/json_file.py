@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from modelferry.contract import Contract
-from modelferry.errors import CheckpointError
-from modelferry.source.description import Description, Pooling, architecture_name
-from modelferry.source.text import blank, constant, contract_text
+from modelferry.core.contract import Contract
+from modelferry.core.errors import CheckpointError
+from modelferry.formats.codegen.layer_graph import Description, Pooling, architecture_name
+from modelferry.formats.codegen.source_template import blank, constant, contract_text
 
 BYTES_A_FLOAT32 = 4
 ENTRY = re.compile(r"(conv\d|bn\d|classifier|output|fc1|fc2)_(weight|bias|running_mean|running_var)")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, cast
 
-from modelferry.contract import Contract
-from modelferry.errors import UnsupportedOperatorError
+from modelferry.core.contract import Contract
+from modelferry.core.errors import UnsupportedOperatorError
 from modelferry.records import Part
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _layers(network: nn.Module) -> Layers:
 
 def _text(layers: Layers) -> Text | None:
     """Take what makes a vector of a text from the front of `layers`, if they begin so."""
-    from modelferry.networks.bytecnn import ByteEmbedding, Pool
+    from modelferry.families.bytecnn.deployable import ByteEmbedding, Pool
 
     name, embedding = layers[0] if layers else ("", None)
     if not isinstance(embedding, ByteEmbedding):

@@ -6,10 +6,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from modelferry.contract import Contract
-from modelferry.source import runtime
-from modelferry.source.description import Description, Linear, architecture_name
-from modelferry.source.text import blank, constant, contract_text, rows
+from modelferry.core.contract import Contract
+from modelferry.formats.codegen import python_runtime
+from modelferry.formats.codegen.layer_graph import Description, Linear, architecture_name
+from modelferry.formats.codegen.source_template import blank, constant, contract_text, rows
 
 BEGINS, TEXT_BEGINS = "def sigmoid", "class ByteNetwork:"
 KINDS = {1: "Vector", 2: "Matrix", 3: "Sequence[Matrix]"}
@@ -93,7 +93,7 @@ TEXT_IMPORTS = f"from collections import Counter\n{IMPORTS}"
 def module_body(description: Description, contract: Contract) -> str:
     """Return the module's text with blanks."""
     text = description.text
-    source = Path(runtime.__file__).read_text(encoding="utf-8")
+    source = Path(python_runtime.__file__).read_text(encoding="utf-8")
     code = source[source.index(BEGINS) : None if text else source.index(TEXT_BEGINS)]
     facts = {
         "dense": ", ".join(map(_linear, description.dense)),

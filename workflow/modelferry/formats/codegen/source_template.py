@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from modelferry.contract import Contract
-from modelferry.errors import ArtifactError
-from modelferry.weights import Blanks
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArtifactError
+from modelferry.formats.shared.weight_slots import Blanks
 
 BLANK = re.compile(r"\$\{(\w+)\}")
 WIDTH = 110

@@ -27,7 +27,7 @@ def from_json(path: str) -> tuple[dict[str, Any], Callable[[Any], Any]]:
     ]
     names = [f"conv{number + 1}" for number in range(len(content["architecture"]["convolutions"]))]
     convolutions = [(weights[f"{name}_weight"], weights[f"{name}_bias"]) for name in names]
-    runtime = runpy.run_path(str(Path(__file__).with_name("runtime.py")))
+    runtime = runpy.run_path(str(Path(__file__).with_name("python_runtime.py")))
     sizes = content["architecture"]
     network = runtime["ByteNetwork"](weights["embedding"], convolutions, layers, sizes["max_len"], sizes["pooling"])
     return content["contract"], network

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError
 
 HEADER = struct.Struct("<II")
 PEAK = re.compile(r"VmHWM:\s*(\d+) kB")
@@ -23,7 +23,7 @@ PEAK = re.compile(r"VmHWM:\s*(\d+) kB")
 class Hosted:
     """A network in another process; a `Runner`. Ends with this object, or with this process.
 
-    The process gives its contract as a line of JSON, and then answers as `modelferry.source.host` says. Its outputs are
+    The process gives its contract as a line of JSON, and then answers as `formats.codegen.worker` says. Its outputs are
     float64, whatever the contract calls them, so that no digit is lost that it has.
     """
 

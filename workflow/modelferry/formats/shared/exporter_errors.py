@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.errors import ControlFlowError, ModelferryError, NetworkError, ScriptingError
+from modelferry.core.errors import ControlFlowError, ModelferryError, NetworkError, ScriptingError
 
 if TYPE_CHECKING:
     import torch
@@ -102,8 +102,8 @@ def _is_library(file: str) -> bool:
 
 
 def _is_machinery(file: str) -> bool:
-    here = Path(__file__).parent
-    return Path(file).is_relative_to(here) and not Path(file).is_relative_to(here / "networks")
+    here = Path(__file__).parents[2]
+    return Path(file).is_relative_to(here) and not Path(file).is_relative_to(here / "families")
 
 
 def _shown(file: str, line: int) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ArtifactError, NetworkError
-from modelferry.tensors import to_tensor
-from modelferry.user_code import not_followed
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ArtifactError, NetworkError
+from modelferry.core.tensors import to_tensor
+from modelferry.formats.shared.exporter_errors import not_followed
 
 if TYPE_CHECKING:
     import torch

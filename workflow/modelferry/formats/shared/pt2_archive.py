@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from modelferry.errors import ArtifactError
+from modelferry.core.errors import ArtifactError
 
 EXTRA = "extra/"
 """Folder of what a user adds; ``torch.export.load`` returns it."""

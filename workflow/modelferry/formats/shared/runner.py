@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.nested_outputs import flat
+from modelferry.core.tensors import to_array, to_tensor
 from modelferry.formats import Bound
-from modelferry.outputs import flat
-from modelferry.tensors import to_array, to_tensor
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.errors import ArtifactError, UnsupportedOperatorError
-from modelferry.weights import raw_bytes
+from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
+from modelferry.formats.shared.weight_slots import raw_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.weights import raw_bytes
+from modelferry.formats.shared.weight_slots import raw_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
-from modelferry.errors import ArtifactError
+from modelferry.core.errors import ArtifactError
 
 if TYPE_CHECKING:
     import torch

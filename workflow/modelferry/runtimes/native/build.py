@@ -19,13 +19,13 @@ from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelferry import paths
-from modelferry.digests import digest_of, sha256_of_file
-from modelferry.environment import compiler, installed
-from modelferry.errors import ArtifactError
-from modelferry.files import temporary_name
+from modelferry.core import paths
+from modelferry.core.digests import digest_of, sha256_of_file
+from modelferry.core.environment import compiler, installed
+from modelferry.core.errors import ArtifactError
+from modelferry.core.files import temporary_name
 
-SOURCES = Path(__file__).resolve().parents[1] / "cpp"
+SOURCES = Path(__file__).resolve().parents[3] / "cpp"
 RUNNER = "bin/modelferry-run"
 NOT_BUILT_FROM = ("tests", "bench")
 """Folders of the sources that make no difference to the library and the runner."""

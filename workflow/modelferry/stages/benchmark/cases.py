@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Arrays
+from modelferry.core.contract import Arrays
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.runtimes import in_runtime, runtimes_of
@@ -63,7 +63,7 @@ def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
 def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:
     import torch
 
-    from modelferry.validation.reference import load_reference
+    from modelferry.stages.validation.reference import load_reference
 
     torch.set_num_threads(threads)
     network = load_reference(planned, family)

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.benchmark.subjects import EAGER, Subject, load_subject, prepare_subject, sample_inputs
+from modelferry.formats.codegen.worker_process import Hosted
 from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.source.hosting import Hosted
+from modelferry.stages.benchmark.cases import EAGER, Subject, load_subject, prepare_subject, sample_inputs
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

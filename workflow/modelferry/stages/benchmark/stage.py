@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry import paths
-from modelferry.benchmark.cold import cold_start
-from modelferry.benchmark.subjects import EAGER, SEED, Subject, load_subject, subjects_of
-from modelferry.benchmark.timing import Latency, time_in_turn
-from modelferry.contract import Contract
-from modelferry.digests import sha256_of_file
-from modelferry.environment import describe
+from modelferry.comparison.difference import by_event, within
+from modelferry.core import paths
+from modelferry.core.contract import Contract
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.environment import describe
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.export import Manifest
 from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import by_event, within
+from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, subjects_of
+from modelferry.stages.benchmark.cold_start import cold_start
+from modelferry.stages.benchmark.timing import Latency, time_in_turn
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

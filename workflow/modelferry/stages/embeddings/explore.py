@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modelferry import paths
-from modelferry.embedding import measures
-from modelferry.embedding.measures import Probe
-from modelferry.embedding.records import EmbeddingComparison, Embeddings, Exploration, ExploredModel, ProbeCurve
-from modelferry.embedding.stage import JET_COLUMNS
-from modelferry.errors import ArtifactError, ConfigError, did_you_mean
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError, ConfigError, did_you_mean
+from modelferry.records.embeddings import EmbeddingComparison, Embeddings, Exploration, ExploredModel, ProbeCurve
+from modelferry.stages.embeddings import metrics
+from modelferry.stages.embeddings.metrics import Probe
+from modelferry.stages.embeddings.stage import JET_COLUMNS
 
 if TYPE_CHECKING:
-    from modelferry.embedding.plan import JetPlan
+    from modelferry.plan.embeddings import JetPlan
 
 MODELS = 6
 """So many models of a campaign, the first ones, are looked at: pairs grow with their square."""
@@ -145,13 +145,13 @@ def _explored(
     learning: np.ndarray,
     seed: int,
 ) -> ExploredModel:
-    table = measures.confusion(sample.scores, sample.labels)
+    table = metrics.confusion(sample.scores, sample.labels)
     curves = []
     for place, name in enumerate(classes):
         if place != against:
             pair = (sample.labels == place) | (sample.labels == against)
-            scores = measures.discriminant(sample.scores[pair], place, against)
-            curves.append(measures.roc(name, scores, sample.labels[pair] == place))
+            scores = metrics.discriminant(sample.scores[pair], place, against)
+            curves.append(metrics.roc(name, scores, sample.labels[pair] == place))
     shuffled = np.random.default_rng(seed).permutation(sample.labels)
     return ExploredModel(
         model=model,
@@ -160,7 +160,7 @@ def _explored(
         accuracy=float(np.trace(table) / table.sum()),
         confusion=tuple(tuple(row) for row in table.tolist()),
         roc=tuple(curves),
-        projections=(measures.pca(sample.embeddings[drawn]), measures.tsne(sample.embeddings[drawn], seed)),
+        projections=(metrics.pca(sample.embeddings[drawn]), metrics.tsne(sample.embeddings[drawn], seed)),
         probes=(
             _probe("embedding", sample.embeddings, sample.labels, learning, against, seed),
             _probe("kinematics", sample.kinematics, sample.labels, learning, against, seed),
@@ -178,11 +178,11 @@ def _probe(
     seed: int,
 ) -> ProbeCurve:
     rng = np.random.default_rng(seed)
-    steps = measures.sizes(int(learning.sum()), len(np.unique(labels)))
+    steps = metrics.sizes(int(learning.sum()), len(np.unique(labels)))
     found = []
     for step in steps:
         aucs = []
-        for _ in range(measures.REPEATED if step < learning.sum() else 1):
+        for _ in range(metrics.REPEATED if step < learning.sum() else 1):
             rows = _balanced(rng, labels, learning, step)
             probe = Probe(features[rows], labels[rows])
             aucs.append(probe.auc(features[~learning], labels[~learning], against))
@@ -198,11 +198,11 @@ def _probe(
 def _compared(first: str, second: str, a: Sample, b: Sample, learning: np.ndarray, against: int) -> EmbeddingComparison:
     labels, test = a.labels, ~learning
     probe, other = Probe(a.embeddings[learning], labels[learning]), Probe(b.embeddings[learning], labels[learning])
-    moved = measures.mapped(b.embeddings[learning], a.embeddings[learning], b.embeddings[test])
+    moved = metrics.mapped(b.embeddings[learning], a.embeddings[learning], b.embeddings[test])
     return EmbeddingComparison(
         first=first,
         second=second,
-        cka=measures.linear_cka(a.embeddings, b.embeddings),
+        cka=metrics.linear_cka(a.embeddings, b.embeddings),
         first_auc=probe.auc(a.embeddings[test], labels[test], against),
         second_auc=other.auc(b.embeddings[test], labels[test], against),
         transferred_auc=probe.auc(moved, labels[test], against),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ConfigError
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ConfigError
 from modelferry.families import Family
+from modelferry.families.jets import Prepared
 from modelferry.formats import Runner
-from modelferry.preparation import Prepared
 
 EMBEDDING = "embedding"
 """The output of a network that is its embedding; its first output gives the scores."""

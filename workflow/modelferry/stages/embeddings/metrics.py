@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.preprocessing import StandardScaler
 
-from modelferry.embedding.records import Projection, RocCurve
+from modelferry.records.embeddings import Projection, RocCurve
 
 EFFICIENCIES = np.linspace(0.02, 1, 50)
 REPEATED = 3

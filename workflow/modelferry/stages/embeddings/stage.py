@@ -14,23 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from modelferry import paths
-from modelferry.embedding.inference import Embedder
-from modelferry.embedding.records import EmbeddedFile
-from modelferry.environment import describe
-from modelferry.errors import ArtifactError, EventFileError
-from modelferry.events.counts import NO_OUTPUT, NOT_SELECTED, Counts
-from modelferry.events.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
+from modelferry.core import paths
+from modelferry.core.cutflow import NO_OUTPUT, NOT_SELECTED, Counts
+from modelferry.core.environment import describe
+from modelferry.core.errors import ArtifactError, EventFileError
+from modelferry.core.files import replacing
 from modelferry.families import load_family
-from modelferry.files import replacing
+from modelferry.families.jets import Card, prepare
+from modelferry.families.jets.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
 from modelferry.formats import load_format
-from modelferry.preparation import Card, prepare
 from modelferry.records import FileFacts
+from modelferry.records.embeddings import EmbeddedFile
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
+from modelferry.stages.embeddings.inference import Embedder
 
 if TYPE_CHECKING:
-    from modelferry.embedding.plan import JetPlan
+    from modelferry.plan.embeddings import JetPlan
 
 UNLABELLED_NAME = "unlabelled"
 JET_COLUMNS = ("jet_sdmass", "jet_mass", "jet_pt", "jet_eta", "jet_phi")

@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
-from modelferry import paths
-from modelferry.embedding.records import EmbeddedFile, Embeddings, EmbeddingTable
-from modelferry.errors import ArtifactError
-from modelferry.files import temporary_name
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError
+from modelferry.core.files import temporary_name
 from modelferry.records import FileFacts
+from modelferry.records.embeddings import EmbeddedFile, Embeddings, EmbeddingTable
 
 if TYPE_CHECKING:
-    from modelferry.embedding.plan import JetPlan
+    from modelferry.plan.embeddings import JetPlan
 
 
 class ClassTable:

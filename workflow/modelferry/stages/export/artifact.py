@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry import paths
-from modelferry.checkpoints import fit
-from modelferry.digests import sha256_of_file
-from modelferry.environment import describe
-from modelferry.errors import ArtifactError, CheckpointError
+from modelferry.checkpoints.reader import fit
+from modelferry.core import paths
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.environment import describe
+from modelferry.core.errors import ArtifactError, CheckpointError
+from modelferry.core.files import replacing
 from modelferry.families import Family
-from modelferry.files import replacing
 from modelferry.formats import load_format
 from modelferry.records import FileFacts
 from modelferry.records.export import Manifest, Template

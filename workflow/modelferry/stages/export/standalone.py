@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.checkpoint_shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
-from modelferry.checkpoints import facts_beside, fit, load_state_dict
-from modelferry.errors import ArtifactError, ConfigError, ContractError
+from modelferry.checkpoints.reader import facts_beside, fit, load_state_dict
+from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.core.errors import ArtifactError, ConfigError, ContractError
+from modelferry.core.files import replacing
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family, load_family
-from modelferry.files import replacing
+from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import load_format
-from modelferry.tolerances import Tolerance
-from modelferry.transforms import resolve_transforms
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.contract import Arrays
-    from modelferry.validation.probes import Probe
+    from modelferry.core.contract import Arrays
+    from modelferry.stages.validation.probes import Probe
 
 CHECKED = 64
 """Events that a written file is tried on, at least."""
@@ -129,8 +129,8 @@ class Truth:
         """Evaluate the reference on events of all sizes."""
         import torch
 
-        from modelferry.validation.eager import evaluate
-        from modelferry.validation.probes import make_probes
+        from modelferry.comparison.eager import evaluate
+        from modelferry.stages.validation.probes import make_probes
 
         family = model.family
         contract = family.contract(model.hyperparameters, family.reference_layout)
@@ -154,8 +154,8 @@ class Truth:
 
         `called` is what the error calls it: `path` may have a temporary name.
         """
-        from modelferry.validation.compare import Outputs, by_event
-        from modelferry.validation.verdict import judge
+        from modelferry.comparison.difference import Outputs, by_event
+        from modelferry.stages.validation.verdict import judge
 
         family = self.model.family
         contract = family.contract(self.model.hyperparameters, family.layouts[0])

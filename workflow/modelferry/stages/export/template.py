@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.contract import Contract
-from modelferry.environment import describe
+from modelferry.core.contract import Contract
+from modelferry.core.environment import describe
+from modelferry.core.files import replacing
 from modelferry.families import Family, load_family
-from modelferry.files import replacing
+from modelferry.families.transforms import APPROXIMATIONS
 from modelferry.formats import load_format
 from modelferry.records import FileFacts
 from modelferry.records.export import Template
-from modelferry.transforms import APPROXIMATIONS
 
 if TYPE_CHECKING:
     from modelferry.plan.templates import TemplateSpec

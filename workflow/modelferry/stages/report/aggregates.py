@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.records.summary import SummaryArtifact, SummaryModel
-from modelferry.report.cells import NOTHING, code, count, decimal, plural, prose, scientific, some, span, table
-from modelferry.report.latency import INTERVAL, at_working_point, spelled, working_point
-from modelferry.report.names import artifact_of, channel, export_title, exports
-from modelferry.report.specification import contracts_of
-from modelferry.report.tables import validations
+from modelferry.stages.report.formatting import (
+    NOTHING,
+    code,
+    count,
+    decimal,
+    plural,
+    prose,
+    scientific,
+    some,
+    span,
+    table,
+)
+from modelferry.stages.report.grouping import artifact_of, channel, export_title, exports
+from modelferry.stages.report.latency import INTERVAL, at_working_point, spelled, working_point
+from modelferry.stages.report.specification import contracts_of
+from modelferry.stages.report.tables import validations
 
 ROWS = 20
 """Longer tables go on: on the page of each campaign."""

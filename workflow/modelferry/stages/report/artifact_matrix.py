@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+from modelferry.records.residuals import apart
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Validation
-from modelferry.report.cells import NOTHING, plural, scientific, table
-from modelferry.sketch import apart
+from modelferry.stages.report.formatting import NOTHING, plural, scientific, table
 
 FLOAT64, FLOAT32 = "reference, float64", "reference, float32"
 Validated = tuple[str, Validation]

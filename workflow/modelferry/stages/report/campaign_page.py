@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report import failures, figures, loading, probes, tables
-from modelferry.report.advice import advice
-from modelferry.report.cells import plural, prose
-from modelferry.report.comparisons import matrix
-from modelferry.report.latency import INTERVAL, working_point
-from modelferry.report.layout import MARK, MEANING, demo, folded, headed, joined
-from modelferry.report.names import FIRST_PAGE
-from modelferry.report.specification import contracts_of, specification
+from modelferry.stages.report import failures, figures, probes, snippets, tables
+from modelferry.stages.report.artifact_matrix import matrix
+from modelferry.stages.report.formatting import plural, prose
+from modelferry.stages.report.grouping import FIRST_PAGE
+from modelferry.stages.report.latency import INTERVAL, working_point
+from modelferry.stages.report.page import MARK, MEANING, demo, folded, headed, joined
+from modelferry.stages.report.recommendation import advice
+from modelferry.stages.report.specification import contracts_of, specification
 
 READ_BACK = "Tensors read back: so many weights inside the file were compared with the checkpoint's, bit by bit."
 
@@ -100,5 +100,5 @@ def how_to_load(models: Sequence[SummaryModel], contracts: Mapping[str, Contract
         for artifact in model.artifacts:
             contract, key = known.get(artifact.layout), (artifact.format, artifact.layout)
             if contract is not None and key not in texts:
-                texts[key] = loading.section(artifact, contract)
+                texts[key] = snippets.section(artifact, contract)
     return "\n\n".join(text for text in texts.values() if text)

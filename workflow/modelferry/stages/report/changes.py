@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report.cells import code, plural, some
+from modelferry.stages.report.formatting import code, plural, some
 
 Models = dict[str, SummaryModel]
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from modelferry import paths
-from modelferry.contract import Contract
-from modelferry.environment import describe
-from modelferry.errors import ArtifactError
+from modelferry.core import paths
+from modelferry.core.contract import Contract
+from modelferry.core.environment import describe
+from modelferry.core.errors import ArtifactError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, unavailable
 from modelferry.records import Record
@@ -31,9 +31,9 @@ from modelferry.records.summary import (
     SummaryValidation,
 )
 from modelferry.records.validation import BLIND, Validation
-from modelferry.report.comparisons import compare
-from modelferry.report.probes import collect_probes
 from modelferry.runtimes import runtimes_of
+from modelferry.stages.report.artifact_matrix import compare
+from modelferry.stages.report.probes import collect_probes
 
 R = TypeVar("R", bound=Record)
 

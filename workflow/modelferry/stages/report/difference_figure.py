@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelferry.records.summary import SummaryModel, SummaryValidation
-from modelferry.report.names import export_title, short_names
-from modelferry.report.tables import validations
+from modelferry.stages.report.grouping import export_title, short_names
+from modelferry.stages.report.tables import validations
 
 ROWS = 24
 

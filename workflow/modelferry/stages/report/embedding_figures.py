@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.embedding.records import Exploration, ExploredModel, ProbeCurve, Projection
-from modelferry.report import style
-from modelferry.report.cells import decimal
-from modelferry.report.names import EMBEDDINGS, page_stem
+from modelferry.records.embeddings import Exploration, ExploredModel, ProbeCurve, Projection
+from modelferry.stages.report import style
+from modelferry.stages.report.formatting import decimal
+from modelferry.stages.report.grouping import EMBEDDINGS, page_stem
 
 SHOWN = 2
 """So many models stand side by side."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelferry import paths
-from modelferry.embedding.records import Embeddings, Exploration, ExploredModel, RocCurve
-from modelferry.errors import ArtifactError
+from modelferry.core import paths
+from modelferry.core.errors import ArtifactError
 from modelferry.plan import Plan
+from modelferry.records.embeddings import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.records.summary import SummaryExploration
-from modelferry.report import embedding_figures as figures
-from modelferry.report.cells import NOTHING, code, count, decimal, pairs, plural, prose, table
-from modelferry.report.names import EMBEDDINGS, FIRST_PAGE, page_stem
+from modelferry.stages.report import embedding_figures as figures
+from modelferry.stages.report.formatting import NOTHING, code, count, decimal, pairs, plural, prose, table
+from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem
 
 HALF = 0.5
 """Signal efficiency at which the rejection of the background stands in the table."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report.cells import code, plural, prose, some, table
-from modelferry.report.names import export_title
+from modelferry.stages.report.formatting import code, plural, prose, some, table
+from modelferry.stages.report.grouping import export_title
 
 GROUPS = 12
 

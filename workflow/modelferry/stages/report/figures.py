@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report import style
-from modelferry.report.cells import decimal
-from modelferry.report.differences import Difference, differences
-from modelferry.report.latency import EAGER, Latency, Point, at_working_point, latencies, spelled, working_point
-from modelferry.report.names import by_campaign, exports, size_noun
+from modelferry.stages.report import style
+from modelferry.stages.report.difference_figure import Difference, differences
+from modelferry.stages.report.formatting import decimal
+from modelferry.stages.report.grouping import by_campaign, exports, size_noun
+from modelferry.stages.report.latency import EAGER, Latency, Point, at_working_point, latencies, spelled, working_point
 
 BY_FORMAT = "latency-by-format.png"
 BY_PARTICLES = "latency-by-particles.png"

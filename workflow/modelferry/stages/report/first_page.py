@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.records.summary import Summary, SummaryModel
-from modelferry.report import aggregates, campaign, embeddings, failures, figures, loading, tables
-from modelferry.report.advice import advice, best
-from modelferry.report.cells import pairs, plural, prose, table
-from modelferry.report.layout import MARK, MEANING, demo, folded, joined
-from modelferry.report.names import FIRST_PAGE, artifact_of, by_campaign, pages
+from modelferry.stages.report import aggregates, campaign_page, embeddings, failures, figures, snippets, tables
+from modelferry.stages.report.formatting import pairs, plural, prose, table
+from modelferry.stages.report.grouping import FIRST_PAGE, artifact_of, by_campaign, pages
+from modelferry.stages.report.page import MARK, MEANING, demo, folded, joined
+from modelferry.stages.report.recommendation import advice, best
 
 CAMPAIGNS = 8
 """So many campaigns have their advice and how to load it on the first page; others on their own pages."""
@@ -51,11 +51,11 @@ def render(
         body = _overview(groups, contracts, images, links, embeddings.section(explored))
     else:
         [(name, models)] = groups.items()
-        body = campaign.blocks(summary, name, models, contracts, images, embeddings.section(explored))
+        body = campaign_page.blocks(summary, name, models, contracts, images, embeddings.section(explored))
     texts = {FIRST_PAGE: joined([*_head(summary, changed), *body, *_tail(summary)])}
     texts |= {embeddings.page_name(one.record.campaign): embeddings.page(one, MARK) for one in explored}
     for name, page in links.items():
-        texts[page] = campaign.page(summary, name, groups[name], contracts, sections.get(name, ""))
+        texts[page] = campaign_page.page(summary, name, groups[name], contracts, sections.get(name, ""))
     return texts
 
 
@@ -157,6 +157,6 @@ def _loading(groups: Groups, contracts: Mapping[str, Contract]) -> str:
             artifact = artifact_of(model, export)
             contract = contracts.get(f"{name}/{artifact.layout}") if artifact else None
             if artifact and contract:
-                texts.append(loading.section(artifact, contract, f"{prose(name)}: "))
+                texts.append(snippets.section(artifact, contract, f"{prose(name)}: "))
                 break
     return "\n\n".join(texts)

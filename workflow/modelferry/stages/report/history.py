@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelferry.errors import ArtifactError
+from modelferry.core.errors import ArtifactError
 from modelferry.records import Record
 from modelferry.records.summary import Summary
-from modelferry.report.changes import changes
+from modelferry.stages.report.changes import changes
 
 
 class History(Record):

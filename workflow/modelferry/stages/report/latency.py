@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from modelferry.records.summary import SummaryBenchmark, SummaryModel
-from modelferry.report.names import size_noun
+from modelferry.stages.report.grouping import size_noun
 
 EAGER = "eager"
 INTERVAL = "The interval goes from the lowest to the highest end of the models' 95 % bootstrap intervals."

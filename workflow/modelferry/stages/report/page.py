@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelferry.records.summary import SummaryModel
-from modelferry.report.cells import details, plural, prose
+from modelferry.stages.report.formatting import details, plural, prose
 
 MARK = "<!-- Written by modelferry; changes to this file are lost. -->"
 MEANING = (

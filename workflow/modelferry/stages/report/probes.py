@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from modelferry.records.summary import SummaryModel, SummaryProbes
 from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint, Validation
-from modelferry.report.cells import NOTHING, code, count, details, plural, prose, scientific, some, table
-from modelferry.report.names import export_title
-from modelferry.report.tables import validations
+from modelferry.stages.report.formatting import NOTHING, code, count, details, plural, prose, scientific, some, table
+from modelferry.stages.report.grouping import export_title
+from modelferry.stages.report.tables import validations
 
 WORST = ("silently wrong", "not finite", "rejected", "correct")
 """Outcomes, the worst first."""

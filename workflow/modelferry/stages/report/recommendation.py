@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from modelferry.records.summary import SummaryArtifact, SummaryModel
-from modelferry.report.cells import code, decimal, plural
-from modelferry.report.latency import EAGER, Latency, at_working_point, working_point
-from modelferry.report.loading import legacy
-from modelferry.report.names import artifact_of, exports
+from modelferry.stages.report.formatting import code, decimal, plural
+from modelferry.stages.report.grouping import artifact_of, exports
+from modelferry.stages.report.latency import EAGER, Latency, at_working_point, working_point
+from modelferry.stages.report.snippets import legacy
 
 
 def advice(models: Sequence[SummaryModel]) -> str:

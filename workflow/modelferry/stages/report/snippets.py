@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from string import Template
 
-from modelferry.contract import Contract, Tensor
+from modelferry.core.contract import Contract, Tensor
+from modelferry.formats.codegen.source_template import identifier
 from modelferry.records.summary import SummaryArtifact
-from modelferry.report.cells import details, prose
-from modelferry.source.text import identifier
+from modelferry.stages.report.formatting import details, prose
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from modelferry.contract import Contract, Tensor
+from modelferry.core.contract import Contract, Tensor
 from modelferry.records.summary import SummaryModel
-from modelferry.report.cells import NOTHING, code, count, digest, pairs, prose, some, table
+from modelferry.stages.report.formatting import NOTHING, code, count, digest, pairs, prose, some, table
 
 
 def contracts_of(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> dict[str, Contract]:

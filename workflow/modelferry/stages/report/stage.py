@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelferry import paths
-from modelferry.contract import Contract
-from modelferry.files import write_text
+from modelferry.core import paths
+from modelferry.core.contract import Contract
+from modelferry.core.files import write_text
 from modelferry.plan import Plan
 from modelferry.records.summary import Summary
-from modelferry.report import embedding_figures, figures
-from modelferry.report.changes import changes
-from modelferry.report.collect import collect
-from modelferry.report.embeddings import Explored, collect_explorations, summarised
-from modelferry.report.history import previous_report
-from modelferry.report.layout import MARK
-from modelferry.report.markdown import render
-from modelferry.report.names import EMBEDDINGS
+from modelferry.stages.report import embedding_figures, figures
+from modelferry.stages.report.changes import changes
+from modelferry.stages.report.collect import collect
+from modelferry.stages.report.embeddings import Explored, collect_explorations, summarised
+from modelferry.stages.report.first_page import render
+from modelferry.stages.report.grouping import EMBEDDINGS
+from modelferry.stages.report.history import previous_report
+from modelferry.stages.report.page import MARK
 
 FIGURES = "figures"
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from modelferry.files import replacing
+from modelferry.core.files import replacing
 
 WIDTH = 8.0
 DPI = 150

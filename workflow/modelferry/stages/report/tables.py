@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modelferry.records.summary import SummaryArtifact, SummaryControl, SummaryModel, SummaryTemplate, SummaryValidation
-from modelferry.report.cells import (
+from modelferry.stages.report.formatting import (  # fmt: skip
     NOTHING,
     code,
     count,
@@ -16,9 +16,9 @@ from modelferry.report.cells import (
     scientific,
     span,
     table,
-)  # fmt: skip
-from modelferry.report.latency import at_working_point, measured, spelled
-from modelferry.report.names import artifact_of, channel, export_title, exports, short_names, size_noun
+)
+from modelferry.stages.report.grouping import artifact_of, channel, export_title, exports, short_names, size_noun
+from modelferry.stages.report.latency import at_working_point, measured, spelled
 
 BYTES_A_FLOAT32 = 4
 

@@ -8,20 +8,20 @@ from itertools import groupby
 
 import numpy as np
 
+from modelferry.comparison.difference import Outputs, within
 from modelferry.config.sections import Validation as Settings
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records import Exactness
 from modelferry.records.validation import Decisions, IllConditioned, OutsideCase, PropertyResult, ShapePoint
-from modelferry.tolerances import Tolerance
-from modelferry.validation.attempt import Attempt, attempt
-from modelferry.validation.compare import Outputs, within
-from modelferry.validation.decisions import decide, score_shift
-from modelferry.validation.outside import not_finite, reject_all
-from modelferry.validation.properties import measure
-from modelferry.validation.recording import Recording
-from modelferry.validation.verdict import (
+from modelferry.stages.validation.decisions import decide, score_shift
+from modelferry.stages.validation.invalid_inputs import not_finite, reject_all
+from modelferry.stages.validation.invariances import measure
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.run_probes import Attempt, attempt
+from modelferry.stages.validation.verdict import (
     Judgement,
     Verdict,
     judge,

@@ -1,7 +1,7 @@
 """Controls: deliberately broken artifacts. A validator that passes one of them is broken itself.
 
 What is broken in the weights or the inputs goes through the artifact's own format and runtime. What needs another
-network was recorded with the reference (`modelferry.validation.broken`) and goes through the same judgement.
+network was recorded with the reference (`faulty_networks`) and goes through the same judgement.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
+from modelferry.comparison.difference import Outputs, by_event, difference, unstable
+from modelferry.comparison.difference import ill_conditioned as ill
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Format, Runner
 from modelferry.records.validation import Control
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import Outputs, by_event, difference, unstable
-from modelferry.validation.compare import ill_conditioned as ill
-from modelferry.validation.recording import Recording, ordinary
-from modelferry.validation.spoiling import Spoil, spoils
-from modelferry.validation.verdict import departs
+from modelferry.stages.validation.input_corruptions import Spoil, spoils
+from modelferry.stages.validation.recording import Recording, ordinary
+from modelferry.stages.validation.verdict import departs
 
 if TYPE_CHECKING:
     import torch

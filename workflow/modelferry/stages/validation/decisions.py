@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 
-from modelferry.contract import Contract
-from modelferry.events import UNKNOWN
+from modelferry.comparison.difference import Outputs, area_under_curve, softmax
+from modelferry.core.contract import Contract
+from modelferry.core.events import UNKNOWN
 from modelferry.records.validation import ClassPair, Decisions
-from modelferry.validation.compare import Outputs, area_under_curve, softmax
 
 THRESHOLD = 0.5
 """A single score above this decides for the class."""

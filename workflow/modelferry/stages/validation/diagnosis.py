@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelferry import paths
-from modelferry.contract import Arrays, Contract
-from modelferry.exporting import trained_weights
+from modelferry.comparison.difference import by_event
+from modelferry.core import paths
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.files import write_arrays
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
-from modelferry.files import write_arrays
+from modelferry.families.transforms import APPROXIMATIONS
 from modelferry.formats import Format, load_format
+from modelferry.formats.shared.runner import INPUT, outputs_of_modules
+from modelferry.formats.shared.weight_readback import altered, describe
 from modelferry.records.export import Manifest
-from modelferry.running import INPUT, outputs_of_modules
-from modelferry.tolerances import Tolerance
-from modelferry.transforms import APPROXIMATIONS
-from modelferry.validation.attempt import allows, attempt
-from modelferry.validation.compare import by_event
-from modelferry.validation.examination import awkward_groups, judge_outputs
-from modelferry.validation.layers import compare
-from modelferry.validation.recording import Recording
-from modelferry.validation.reference import load_reference
-from modelferry.validation.resemblance import resembling
-from modelferry.validation.verdict import Judgement
-from modelferry.validation.weights_inside import altered, describe
+from modelferry.stages.export.artifact import trained_weights
+from modelferry.stages.validation.checks import awkward_groups, judge_outputs
+from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.layers import compare
+from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.reference import load_reference
+from modelferry.stages.validation.run_probes import allows, attempt
+from modelferry.stages.validation.verdict import Judgement
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelferry.contract import Arrays
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import within
-from modelferry.validation.controls import Judge
-from modelferry.validation.recording import Recording
+from modelferry.comparison.difference import within
+from modelferry.core.contract import Arrays
+from modelferry.core.tolerances import Tolerance
+from modelferry.stages.validation.controls import Judge
+from modelferry.stages.validation.recording import Recording
 
 SHARE = 0.9
 """So many of the events must agree: a broken network has near-ties of its own."""

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry.contract import Arrays, Contract
+from modelferry.comparison.eager import Prepare, evaluate
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.validation.eager import Prepare, evaluate
-from modelferry.validation.probes import MIXED, REAL, Probe
-from modelferry.validation.recording import Broken, ordinary
-from modelferry.validation.spoiling import Spoil, spoils
+from modelferry.stages.validation.input_corruptions import Spoil, spoils
+from modelferry.stages.validation.probes import MIXED, REAL, Probe
+from modelferry.stages.validation.recording import Broken, ordinary
 
 if TYPE_CHECKING:
     from modelferry.families import StateDict

@@ -7,7 +7,7 @@ from itertools import combinations, islice
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 
 Spoil = Callable[[Arrays, Contract], Arrays]

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract, Tensor
-from modelferry.errors import one_line
+from modelferry.comparison.difference import ILL_CONDITIONED, within
+from modelferry.core.contract import Arrays, Contract, Tensor
+from modelferry.core.errors import one_line
+from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Runner
 from modelferry.records.validation import OutsideCase
-from modelferry.tolerances import Tolerance
-from modelferry.validation.attempt import Attempt
-from modelferry.validation.compare import ILL_CONDITIONED, within
+from modelferry.stages.validation.run_probes import Attempt
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.contract import Arrays
-from modelferry.running import INPUT
+from modelferry.core.contract import Arrays
+from modelferry.formats.shared.runner import INPUT
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from modelferry.contract import Arrays, Contract
+from modelferry.comparison.difference import ILL_CONDITIONED
+from modelferry.comparison.eager import run_eagerly
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import ILL_CONDITIONED
-from modelferry.validation.eager import run_eagerly
-from modelferry.validation.probes import NOT_FINITE, Probe
+from modelferry.stages.validation.probes import NOT_FINITE, Probe
 
 REPETITIONS = 4
 """So many directions are tried."""

@@ -8,9 +8,9 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.validation.points import points_beyond, points_within, sizes_of
+from modelferry.stages.validation.shape_points import points_beyond, points_within, sizes_of
 
 MIXED = "mixed sizes"
 REAL = "real events"

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.contract import Arrays
-from modelferry.errors import ArtifactError
-from modelferry.files import write_arrays
-from modelferry.validation.probes import MIXED, NOT_FINITE, REAL, Probe
+from modelferry.core.contract import Arrays
+from modelferry.core.errors import ArtifactError
+from modelferry.core.files import write_arrays
+from modelferry.stages.validation.probes import MIXED, NOT_FINITE, REAL, Probe
 
 
 @dataclass(frozen=True)

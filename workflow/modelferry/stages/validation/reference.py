@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelferry import paths
-from modelferry.checkpoints import fit
+from modelferry.checkpoints.reader import fit
+from modelferry.comparison.eager import evaluate
+from modelferry.core import paths
+from modelferry.core.digests import sha256_of_file
+from modelferry.core.errors import CheckpointError
+from modelferry.core.events import EventSet
 from modelferry.demo import demo_for
-from modelferry.digests import sha256_of_file
-from modelferry.errors import CheckpointError
-from modelferry.events import EventSet
 from modelferry.families import Family
-from modelferry.validation.broken import record_broken
-from modelferry.validation.eager import evaluate
-from modelferry.validation.probes import Probe, make_probes
-from modelferry.validation.recording import Recording
-from modelferry.validation.shaking import evaluate_shaken
+from modelferry.stages.validation.faulty_networks import record_broken
+from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.probes import Probe, make_probes
+from modelferry.stages.validation.recording import Recording
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.contract import Arrays, Contract
-from modelferry.errors import ContractError, one_line
+from modelferry.comparison.difference import by_event
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ContractError, one_line
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.validation.compare import by_event
-from modelferry.validation.probes import NOT_FINITE
-from modelferry.validation.recording import Recording
+from modelferry.stages.validation.probes import NOT_FINITE
+from modelferry.stages.validation.recording import Recording
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from modelferry.contract import Contract, Dimension
+from modelferry.core.contract import Contract, Dimension
 from modelferry.families import Family
 
 Sizes = Mapping[str, int]

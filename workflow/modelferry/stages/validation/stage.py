@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelferry import paths
-from modelferry.checkpoints import fit
-from modelferry.contract import Arrays, Contract
-from modelferry.environment import describe
-from modelferry.errors import ArtifactError, CheckpointError
-from modelferry.exporting import trained_weights
+from modelferry.checkpoints.reader import fit
+from modelferry.comparison.difference import by_event
+from modelferry.comparison.eager import evaluate
+from modelferry.core import paths
+from modelferry.core.contract import Arrays, Contract
+from modelferry.core.environment import describe
+from modelferry.core.errors import ArtifactError, CheckpointError
+from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
+from modelferry.formats.shared.weight_readback import altered
+from modelferry.formats.shared.weight_readback import describe as weights_reason
 from modelferry.records.export import Manifest, Template
+from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
-from modelferry.sketch import sketch
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import by_event
-from modelferry.validation.controls import Whole, differ, run_controls
-from modelferry.validation.eager import evaluate
-from modelferry.validation.examination import examine
-from modelferry.validation.recording import Recording, ordinary
-from modelferry.validation.resemblance import resembling
-from modelferry.validation.verdict import with_bitwise, with_controls, with_findings
-from modelferry.validation.weights_inside import altered
-from modelferry.validation.weights_inside import describe as weights_reason
+from modelferry.stages.export.artifact import trained_weights
+from modelferry.stages.validation.checks import examine
+from modelferry.stages.validation.controls import Whole, differ, run_controls
+from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.recording import Recording, ordinary
+from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.records import Status
-from modelferry.records.validation import BLIND, Control, OutsideCase, PropertyResult, ShapePoint
-from modelferry.tolerances import Tolerance
-from modelferry.validation.compare import (
+from modelferry.comparison.difference import (
     Difference,
     Outputs,
     decided_by_rounding,
@@ -19,6 +16,9 @@ from modelferry.validation.compare import (
     unstable,
     within,
 )
+from modelferry.core.tolerances import Tolerance
+from modelferry.records import Status
+from modelferry.records.validation import BLIND, Control, OutsideCase, PropertyResult, ShapePoint
 
 ERROR_RATIO = 2.0
 """How much larger than the float32 reference's own error the artifact's may be."""

@@ -1,0 +1,1 @@
+"""The Python API: export one network, and compare the written file with it."""

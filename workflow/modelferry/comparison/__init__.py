@@ -1,0 +1,1 @@
+"""Whether two functions agree: differences, scores, and the sizes at which they are compared."""

@@ -1,0 +1,1 @@
+"""What every room uses: contracts, events, errors, files, digests and paths."""

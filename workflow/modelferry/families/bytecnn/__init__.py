@@ -1,0 +1,1 @@
+"""Byte CNNs: small text classifiers on bytes."""

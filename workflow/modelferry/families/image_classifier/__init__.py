@@ -1,0 +1,1 @@
+"""Image classifiers: ResNets, and backbones of timm."""

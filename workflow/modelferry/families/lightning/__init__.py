@@ -1,0 +1,1 @@
+"""LightningModules as they are, with a contract that the config declares."""

@@ -1,0 +1,1 @@
+"""The Particle Transformer of weaver: JetClass and Sophon taggers."""

@@ -1,0 +1,1 @@
+"""The ParticleNet of weaver: JetClass taggers."""
