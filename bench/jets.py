@@ -25,10 +25,11 @@ import uproot
 from claims import Claim, print_claims
 
 from modelferry.checkpoints.reader import fit, load_state_dict
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.contract import Arrays
 from modelferry.core.environment import describe
 from modelferry.families import load_family
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.families.jets import Card, Jagged, prepare, read_card
 from modelferry.families.jets.base import PREPARED, RAW, JetFamily
 from modelferry.families.jets.sample import sample_jets

@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 
 from checkpoint_samples import DATA, formula_state
 from modelferry.checkpoints.reader import fit, load_state_dict, without_prefixes
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.errors import CheckpointError
 from modelferry.families import load_family
 from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
+from modelferry.families.hyperparameters import infer_hyperparameters
 
 STATE = formula_state(16)
 State = Mapping[str, torch.Tensor]

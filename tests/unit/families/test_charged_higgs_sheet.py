@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from checkpoint_samples import FACTS, formula_state, save_checkpoint
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.contract import Arrays
 from modelferry.families import load_family
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.formats import load_format
 
 FAMILY = load_family("charged_higgs_particlenet")

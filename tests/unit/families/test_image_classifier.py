@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from modelferry.checkpoints.reader import fit
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.errors import CheckpointError, ConfigError, EventFileError
 from modelferry.families import load_family
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.formats import load_format
 
 FAMILY = load_family("image_classifier")

@@ -15,9 +15,10 @@ import torch
 from checkpoint_samples import DATA
 from jet_samples import expected, jets_of
 from modelferry.checkpoints.reader import fit, load_state_dict
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.contract import Arrays
 from modelferry.families import load_family
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.families.jets import prepare
 from modelferry.families.jets.base import PREPARED, RAW, JetFamily
 from modelferry.families.transforms import NONE

@@ -12,8 +12,9 @@ import torch
 
 from checkpoint_samples import DATA
 from modelferry.checkpoints.reader import fit
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.families import load_family
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import format_names, load_format
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from modelferry.core.contract import Contract, Dimension, Tensor
+from modelferry.core.model import Environment, Exactness, Status
 from modelferry.core.tolerances import Tolerance
-from modelferry.records import Environment, Exactness, Status
 from modelferry.records.summary import (
     Summary,
     SummaryArtifact,

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from source_samples import FAMILY, FOLDED, Network, collated, plain_loops, predict_of, scores
 
-from modelferry.checkpoints.shapes import infer_hyperparameters
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.formats import load_format
 
 LAYER = st.tuples(st.integers(1, 5), st.integers(1, 5), st.booleans()).map(list)

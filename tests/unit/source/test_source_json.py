@@ -12,9 +12,10 @@ import torch
 from source_samples import FAMILY, Network
 
 from modelferry.checkpoints.reader import load_state_dict
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.checkpoints.shapes import read_shapes
 from modelferry.config import Config
 from modelferry.core.errors import ArtifactError, CheckpointError, ConfigError
+from modelferry.families.hyperparameters import infer_hyperparameters, stated_hyperparameters
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 

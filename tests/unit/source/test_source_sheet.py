@@ -10,7 +10,8 @@ import torch
 from source_samples import FAMILY, REFERENCE_FILE, SHEET, Network, collated, plain_loops, predict_of, scores
 
 from modelferry.checkpoints.reader import load_state_dict
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes
+from modelferry.checkpoints.shapes import read_shapes
+from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.formats import load_format
 
 pytestmark = pytest.mark.skipif(not REFERENCE_FILE.is_file(), reason="shared data are not here")

@@ -6,15 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from modelferry.comparison.difference import (
-    Outputs,
-    area_under_curve,
-    difference,
-    ill_conditioned,
-    softmax,
-    ulps,
-    within,
-)
+from modelferry.comparison.difference import Outputs, difference, ill_conditioned, ulps, within
+from modelferry.comparison.scores import area_under_curve, softmax
 from modelferry.core.contract import Contract
 from modelferry.core.tolerances import Tolerance
 from modelferry.stages.validation.decisions import flips

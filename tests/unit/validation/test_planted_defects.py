@@ -20,12 +20,13 @@ from modelferry.core import paths
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
+from modelferry.families.weights import trained_weights
 from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
-from modelferry.stages.export.artifact import export_model, trained_weights
+from modelferry.stages.export.artifact import export_model
 from modelferry.stages.export.template import build_template
 from modelferry.stages.validation.controls import with_changed_bias, with_changed_weight
 from modelferry.stages.validation.diagnosis import diagnose

@@ -143,7 +143,7 @@ def compare(
 
 
 def _calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
-    from modelferry.stages.validation.shape_points import all_pairs, sizes_of
+    from modelferry.comparison.sizes import all_pairs, sizes_of
 
     rng = np.random.default_rng(SEED)
     yield "the example", example
@@ -211,8 +211,7 @@ def _column(array: np.ndarray) -> np.ndarray:
 def _difference(
     name: str, rows: list[tuple[np.ndarray, ...]], asked: Tolerance | None, usual: Tolerance
 ) -> OutputDifference:
-    from modelferry.comparison.difference import Outputs, difference, within
-    from modelferry.stages.validation.verdict import departs
+    from modelferry.comparison.difference import Outputs, departs, difference, within
 
     tolerance = asked or usual
     exact, own, found = (np.concatenate(column) for column in zip(*rows, strict=True))

@@ -18,7 +18,6 @@ T = TypeVar("T")
 STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 SAFETENSORS = ".safetensors"
-JSON = ".json"
 COUNTER = "num_batches_tracked"
 SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
 ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
@@ -28,7 +27,7 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint by name, on the CPU.
 
     Takes bare state dicts, dicts that hold one, Lightning checkpoints, old and new files of ``torch.save``,
-    safetensors, and byte CNNs in JSON. Prefixes that wrappers add (``module.``, …) are kept; `fit` removes them.
+    and safetensors. Prefixes that wrappers add (``module.``, …) are kept; `fit` removes them.
 
     Raises
     ------
@@ -42,10 +41,6 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         return _load_safetensors(path)
     import torch
 
-    if path.suffix == JSON:
-        from modelferry.formats.codegen.json_file import read_arrays
-
-        return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(path).items()}
     return state_dict_in(load_content(path), path, torch.Tensor)
 
 
@@ -72,19 +67,14 @@ def facts_beside(path: Path | str) -> dict[str, str | int | float]:
     path = Path(path)
     if path.suffix == SAFETENSORS:
         return {}
-    if path.suffix == JSON:
-        from modelferry.formats.codegen.json_file import info
-
-        content: Any = info(path)
-    else:
-        content = load_content(path)
+    content = load_content(path)
     return {str(key): value for key, value in content.items() if isinstance(value, str | int | float)}
 
 
 def hyperparameters_inside(path: Path | str) -> dict[str, Any]:
     """Return the arguments of its network that a Lightning checkpoint holds; none for any other file."""
     path = Path(path)
-    if path.suffix in (SAFETENSORS, JSON):
+    if path.suffix == SAFETENSORS:
         return {}
     content = load_content(path)
     found = content.get("hyper_parameters") if isinstance(content, Mapping) else None

@@ -11,12 +11,15 @@ import json
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelferry.checkpoints.reader import JSON, SAFETENSORS, state_dict_in, without_prefixes
+from modelferry.checkpoints.reader import SAFETENSORS, state_dict_in
 from modelferry.core.errors import CheckpointError
-from modelferry.families import Family, Shapes
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shapes of a checkpoint's tensors by name."""
 
 STREAM_PREFACE = 3
 """Pickles before the content in the older stream: magic number, protocol, system."""
@@ -88,10 +91,6 @@ def _read(path: Path, file: BinaryIO) -> Any:
     if path.suffix == SAFETENSORS:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         return {name: _Shape(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    if path.suffix == JSON:
-        from modelferry.formats.codegen.json_file import read_arrays, shape_of
-
-        return {name: _Shape(shape_of(values)) for name, values in read_arrays(path).items()}
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -100,17 +99,3 @@ def _read(path: Path, file: BinaryIO) -> Any:
     for _ in range(STREAM_PREFACE):
         _ShapeReader(file).load()
     return _ShapeReader(file).load()
-
-
-def stated_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
-    """Return the hyperparameters of `family` that a file states beside its tensors: one in JSON, or of Lightning."""
-    if Path(path).suffix != JSON:
-        return family.stated(Path(path))
-    from modelferry.formats.codegen.json_file import stated
-
-    return {name: value for name, value in stated(Path(path)).items() if name in family.hyperparameters}
-
-
-def infer_hyperparameters(family: Family, shapes: Shapes) -> dict[str, Any]:
-    """Return what `family` reads off the shapes, whatever prefix their names have."""
-    return next((found for state in without_prefixes(shapes) if (found := family.infer(state))), {})

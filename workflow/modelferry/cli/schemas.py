@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelferry.config import Config
-from modelferry.formats.codegen.json_file import ByteCnnFile
+from modelferry.families.bytecnn.json_file import ByteCnnFile
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark
 from modelferry.records.demo import DemoTraining

@@ -132,23 +132,22 @@ def _ordered(value: np.ndarray) -> np.ndarray:
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return class scores of logits, (events, classes), in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    scores: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-    return scores
-
-
-def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Return the area under the ROC curve of two sets of scores: the share of pairs in the right order, ties half.
-
-    As scikit-learn's ``roc_auc_score``, whose import would take longer than the rest of a validation.
-    """
-    ordered = np.sort(negative)
-    below, up_to = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
-    return float((below + up_to).mean() / (2 * len(negative)))
-
-
 def _largest(values: np.ndarray) -> float:
     """Return the largest value, at least 0; NaN counts as infinite."""
     return float(np.nan_to_num(values, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+ERROR_RATIO = 2.0
+"""How much larger than the float32 reference's own error the artifact's may be."""
+
+
+def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:
+    """Return whether an artifact is not the trained function on these events.
+
+    It is not if it neither agrees with the float32 reference within `tolerance`, nor is at most twice as far from
+    float64 as `own_error`, the float32 reference's own largest error.
+    """
+    if within(outputs.artifact, outputs.float32, tolerance).all():
+        return False
+    error = np.abs(outputs.artifact - outputs.float64)
+    return not bool((error <= ERROR_RATIO * own_error).all())

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import numpy as np
 import torch
 
 from modelferry.comparison.difference import by_event
 from modelferry.core.contract import Arrays, Contract
-from modelferry.families import Family
-from modelferry.stages.validation.probes import Probe
-
-Prepare = Callable[[Arrays], Arrays]
-
-
-def evaluate(
-    network: torch.nn.Module,
-    family: Family,
-    contract: Contract,
-    probes: Iterable[Probe],
-    dtype: torch.dtype = torch.float32,
-    prepare: Prepare = lambda inputs: inputs,
-) -> Arrays:
-    """Return the outputs of an eager network on all probes by name, one row an event; `prepare` may change inputs."""
-    with np.errstate(invalid="ignore"):
-        calls = (prepare(family.collate(probe.events, contract.layout)) for probe in probes)
-        return run_eagerly(network, contract, calls, dtype)
 
 
 def run_eagerly(network: torch.nn.Module, contract: Contract, calls: Iterable[Arrays], dtype: torch.dtype) -> Arrays:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from modelferry.records import Environment
+from modelferry.core.model import Environment
 from modelferry.version import __version__
 
 PACKAGES = ("torch", "torch_geometric", "numpy", "onnx", "onnxscript", "onnxruntime", "snakemake", "uproot")

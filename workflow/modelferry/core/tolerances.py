@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modelferry.core.contract import DType
-from modelferry.records import Part
+from modelferry.core.model import Part
 
 
 class Tolerance(Part):

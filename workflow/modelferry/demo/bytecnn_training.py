@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry.comparison.difference import area_under_curve
+from modelferry.comparison.scores import area_under_curve
 from modelferry.core import environment
 from modelferry.core.events import EventSet
 from modelferry.demo.determinism import repeatable, save

@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from modelferry.comparison.difference import area_under_curve
+from modelferry.comparison.scores import area_under_curve
 from modelferry.core import environment
 from modelferry.core.files import replacing
 from modelferry.demo.determinism import repeatable

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry.comparison.difference import area_under_curve
+from modelferry.comparison.scores import area_under_curve
 from modelferry.core import environment
 from modelferry.core.contract import Arrays
 from modelferry.demo.determinism import repeatable, save

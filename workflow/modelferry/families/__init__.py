@@ -11,7 +11,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelferry.checkpoints.reader import load_state_dict
+from modelferry.checkpoints.reader import facts_beside, load_state_dict
+from modelferry.checkpoints.shapes import Shapes, read_shapes
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.core.events import EventSet
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     import torch
 
     StateDict = Mapping[str, torch.Tensor]
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Shapes of a checkpoint's tensors by name."""
 
 
 class Family(ABC):
@@ -72,9 +70,21 @@ class Family(ABC):
         """Return the hyperparameters that a checkpoint states beside its tensors; Snakemake asks: import no torch."""
         return {}
 
+    def read_shapes(self, path: Path) -> Shapes:
+        """Return the shapes of a checkpoint's tensors; Snakemake asks: import no torch."""
+        return read_shapes(path)
+
+    def read_tensors(self, path: Path | str) -> StateDict:
+        """Return a checkpoint's tensors under the file's own names."""
+        return load_state_dict(path)
+
+    def read_facts(self, path: Path | str) -> Mapping[str, Any]:
+        """Return the plain values that stand in a checkpoint beside its tensors, such as an accuracy."""
+        return facts_beside(path)
+
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
         """Return the tensors of a checkpoint under the reference's names, or those with prefixes; `fit` checks them."""
-        return self.own_names(load_state_dict(path), str(path))
+        return self.own_names(self.read_tensors(path), str(path))
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
         """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.records import Exactness
+from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
     import torch

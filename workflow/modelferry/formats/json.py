@@ -46,7 +46,7 @@ class Json(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
-        from modelferry.formats.codegen.json_file import read_file
+        from modelferry.families.bytecnn.json_file import read_file
         from modelferry.formats.python import host_python
 
         try:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
 from modelferry.config.models import Model
 from modelferry.config.sections import Export
 from modelferry.core import paths
@@ -15,6 +14,7 @@ from modelferry.core.errors import CheckpointError, ConfigError
 from modelferry.core.tolerances import Tolerance
 from modelferry.demo import demo_for
 from modelferry.families import Family, load_family
+from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.formats import load_format
 from modelferry.plan.embeddings import JetPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
@@ -127,8 +127,7 @@ def plan_model(model: Model) -> PlannedModel:
     inferred: dict[str, Any] = {}
     if model.checkpoint and not model.demo:
         try:
-            inferred = infer_hyperparameters(family, read_shapes(model.checkpoint))
-            inferred |= stated_hyperparameters(family, model.checkpoint)
+            inferred = read_hyperparameters(family, model.checkpoint)
         except CheckpointError:
             inferred = {}
     try:

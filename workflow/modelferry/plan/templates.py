@@ -11,10 +11,10 @@ from modelferry.config.sections import Export
 from modelferry.core import paths
 from modelferry.core.digests import canonical_json, digest_of
 from modelferry.core.environment import installed
+from modelferry.core.model import Exactness
 from modelferry.families import load_family
 from modelferry.families.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 from modelferry.formats import load_format
-from modelferry.records import Exactness
 
 
 @dataclass(frozen=True)

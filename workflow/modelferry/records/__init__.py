@@ -5,26 +5,17 @@ One file per stage; this one holds what they share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_text
+from modelferry.core.model import Part
 
 SCHEMA_VERSION = 1
-
-Exactness = Literal["exact", "approximation"]
-Status = Literal["passed", "failed"]
-
-
-class Part(BaseModel):
-    """A piece of a record: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Record(Part):
@@ -48,18 +39,6 @@ class Record(Part):
             if isinstance(error, ValidationError):
                 reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
             raise ArtifactError(f"{path} is no {cls.__name__}: {reason}", "delete it and run again") from None
-
-
-class Environment(Part):
-    """Where something was made or measured."""
-
-    python: str
-    platform: str
-    cpu: str
-    isa: str
-    cores: int
-    load_average: float
-    packages: Mapping[str, str]
 
 
 class FileFacts(Part):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelferry.records import Environment, Part, Record
+from modelferry.core.model import Environment, Part
+from modelferry.records import Record
 
 
 class Timing(Part):

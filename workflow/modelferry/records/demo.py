@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelferry.records import Environment, Record
+from modelferry.core.model import Environment
+from modelferry.records import Record
 
 
 class DemoTraining(Record):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from modelferry.core.cutflow import Counts
-from modelferry.records import Environment, FileFacts, Part, Record
+from modelferry.core.model import Environment, Part
+from modelferry.records import FileFacts, Record
 
 
 class Embedded(Record):

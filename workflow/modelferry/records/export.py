@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelferry.core.contract import Contract
-from modelferry.records import Environment, Exactness, FileFacts, Record
+from modelferry.core.model import Environment, Exactness
+from modelferry.records import FileFacts, Record
 
 
 class Template(Record):

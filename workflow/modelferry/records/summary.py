@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from modelferry.records import Environment, Exactness, Part, Record, Status
+from modelferry.core.model import Environment, Exactness, Part, Status
+from modelferry.records import Record
 from modelferry.records.benchmark import Timing
 from modelferry.records.validation import OutsideCase, RuntimeVerdict, ShapePoint
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from modelferry.core.model import Environment, Exactness, Part, Status
 from modelferry.core.tolerances import Tolerance
-from modelferry.records import Environment, Exactness, Part, Record, Status
+from modelferry.records import Record
 
 BLIND = "the validator is broken"
 """How the reason of a validation begins if a control went unseen."""

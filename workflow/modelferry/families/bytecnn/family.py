@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelferry.checkpoints.reader import without_prefixes
+from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import CheckpointError
-from modelferry.families import Family, Shapes
+from modelferry.families import Family
+from modelferry.families.bytecnn.json_file import info, read_arrays, shape_of, stated
 from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from modelferry.families import StateDict
 
 BYTES = 256
+JSON = ".json"
 POOLINGS = ("mean_max", "mean", "max", "concat")
 EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=128, description="texts of a call")
 SPELLINGS = (
@@ -73,6 +77,28 @@ class ByteCNN(Family):
         "eps": 1e-5,
     }
     size = "bytes"
+
+    def read_shapes(self, path: Path) -> Shapes:
+        """Return the shapes of any checkpoint, and of the arrays of a JSON file."""
+        if path.suffix != JSON:
+            return super().read_shapes(path)
+        return {name: shape_of(values) for name, values in read_arrays(path).items()}
+
+    def read_tensors(self, path: Path | str) -> StateDict:
+        """Return the tensors of any checkpoint, and the arrays of a JSON file in float32."""
+        if Path(path).suffix != JSON:
+            return super().read_tensors(path)
+        import torch
+
+        return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(Path(path)).items()}
+
+    def read_facts(self, path: Path | str) -> Mapping[str, Any]:
+        """Return the plain values beside the tensors of any checkpoint, and the `model_info` of a JSON file."""
+        return info(Path(path)) if Path(path).suffix == JSON else super().read_facts(path)
+
+    def stated(self, path: Path) -> dict[str, Any]:
+        """Return what a JSON file states beside its arrays: `max_len`, `pooling`."""
+        return stated(path) if path.suffix == JSON else {}
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read embedding, convolutions (channels, kernel, batch norm) and dense width off the shapes."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import EventFileError
 from modelferry.core.events import EventSet, join
-from modelferry.families import Family, Shapes
+from modelferry.families import Family
 from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges
 from modelferry.families.charged_higgs_particlenet.node_features import ERAS, era_one_hot, event_set
 from modelferry.families.charged_higgs_particlenet.selection import Selection

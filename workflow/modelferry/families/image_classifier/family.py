@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import ConfigError, EventFileError, did_you_mean
 from modelferry.core.events import UNKNOWN, EventSet, join
-from modelferry.families import Family, Shapes
+from modelferry.families import Family
 from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.contract import Tensor
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.families import Shapes
 from modelferry.families.jets.base import JetFamily
 from modelferry.families.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelferry.families import Shapes
+from modelferry.checkpoints.shapes import Shapes
 from modelferry.families.jets.base import JetFamily
 from modelferry.families.transforms import FOLD_BATCH_NORM, REMOVE_DROPOUT, SPLIT_EDGE_LINEAR
 

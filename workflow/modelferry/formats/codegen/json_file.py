@@ -7,88 +7,13 @@ that have no level `weights` and batch norms that are not folded. Shapes are alw
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelferry.core.contract import Contract
-from modelferry.core.errors import CheckpointError
-from modelferry.formats.codegen.layer_graph import Description, Pooling, architecture_name
+from modelferry.families.bytecnn.json_file import Architecture
+from modelferry.formats.codegen.layer_graph import Description, architecture_name
 from modelferry.formats.codegen.source_template import blank, constant, contract_text
 
 BYTES_A_FLOAT32 = 4
-ENTRY = re.compile(r"(conv\d|bn\d|classifier|output|fc1|fc2)_(weight|bias|running_mean|running_var)")
-LENGTH_KEYS = ("max_len", "max_seq_len")
-
-Numbers = list[float]
-Matrix = list[Numbers]
-Kernels = list[Matrix]
-
-
-class Part(BaseModel):
-    """A level of the file: strict about its keys, and about numbers being finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ModelInfo(Part):
-    """What the network is; `parameters` counts the numbers below `weights`."""
-
-    name: str
-    version: str | None
-    parameters: int
-    accuracy: float | None
-    size_kb: float
-    architecture: str
-    exported: str | None
-
-
-class ConvolutionShape(Part):
-    """A convolution with ReLU, padded with zeros by half its kernel on each side."""
-
-    filters: int
-    kernel_size: int
-
-
-class Architecture(Part):
-    """Sizes; `conv_filters` and `kernel_size` are those of the first convolution."""
-
-    vocab_size: Literal[256]
-    embed_dim: int
-    conv_filters: int
-    kernel_size: int
-    convolutions: tuple[ConvolutionShape, ...]
-    dense_dim: int
-    max_len: int
-    pooling: Pooling
-
-
-class Weights(Part):
-    """Arrays as in PyTorch: matrices [out][in], convolutions [out][in][kernel]; batch norms are folded in."""
-
-    embedding: Matrix
-    conv1_weight: Kernels
-    conv1_bias: Numbers
-    conv2_weight: Kernels | None = None
-    conv2_bias: Numbers | None = None
-    conv3_weight: Kernels | None = None
-    conv3_bias: Numbers | None = None
-    classifier_weight: Matrix
-    classifier_bias: Numbers
-    output_weight: Matrix
-    output_bias: Numbers
-
-
-class ByteCnnFile(Part):
-    """A byte CNN as JSON, as format `json` writes it."""
-
-    model_info: ModelInfo
-    architecture: Architecture
-    contract: Contract
-    weights: Weights
 
 
 def file_body(description: Description, contract: Contract) -> str:
@@ -127,84 +52,3 @@ def file_body(description: Description, contract: Contract) -> str:
 def entry(name: str) -> str:
     """Return the key of a weight below `weights`."""
     return "embedding" if name == "embedding.weight" else constant(name)
-
-
-def read_file(path: Path) -> ByteCnnFile:
-    """Return what format `json` wrote, checked; raise `CheckpointError` if it is something else."""
-    try:
-        return ByteCnnFile.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", "export it") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "content"
-        raise CheckpointError(f"{path} is no byte CNN in JSON: {place}: {first['msg']}", "export it again") from None
-
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """Return the nested lists of any byte CNN in JSON by their names in a state dict.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is no JSON, or has something that is no part of a byte CNN.
-    """
-    content = _content(path)
-    levels = content.get("weights", content)
-    arrays = dict(_renamed(path, {k: v for k, v in levels.items() if isinstance(v, list) and k != "test_cases"}))
-    if not arrays:
-        raise CheckpointError(f"{path} holds no weights", "is it a byte CNN in JSON?")
-    return arrays
-
-
-def stated(path: Path) -> dict[str, Any]:
-    """Return the hyperparameters that a file states beside its arrays: `max_len`, `pooling`."""
-    content = _content(path)
-    facts = {**_level(content, "model_info"), **_level(content, "architecture")}
-    lengths = [facts[key] for key in LENGTH_KEYS if key in facts]
-    return {
-        **({"max_len": lengths[-1]} if lengths else {}),
-        **({"pooling": facts["pooling"]} if "pooling" in facts else {}),
-    }
-
-
-def info(path: Path) -> dict[str, Any]:
-    """Return the file's `model_info`, whatever is in it."""
-    return _level(_content(path), "model_info")
-
-
-def shape_of(values: Any) -> tuple[int, ...]:
-    """Return the shape of nested lists, or raise ValueError if they are ragged."""
-    if not isinstance(values, list):
-        return ()
-    shapes = {shape_of(row) for row in values}
-    if len(shapes) > 1:
-        raise ValueError("rows of different lengths")
-    return (len(values), *(shapes.pop() if shapes else ()))
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is no JSON: {error}", "is it complete?") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}", "is it a byte CNN in JSON?")
-    return content
-
-
-def _level(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    level = content.get(name)
-    return level if isinstance(level, dict) else {}
-
-
-def _renamed(path: Path, arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, values in arrays.items():
-        found = ENTRY.fullmatch(key)
-        if key != "embedding" and not found:
-            raise CheckpointError(f"{path} has '{key}', which is no part of a byte CNN", "remove it")
-        try:
-            shape_of(values)
-        except ValueError as error:
-            raise CheckpointError(f"{path}: '{key}' has {error}", "is it complete?") from None
-        yield f"{found[1]}.{found[2]}" if found else "embedding.weight", values

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from modelferry.core.contract import Contract
 from modelferry.core.errors import UnsupportedOperatorError
-from modelferry.records import Part
+from modelferry.core.model import Part
+from modelferry.families.bytecnn.json_file import Pooling
 
 if TYPE_CHECKING:
     from torch import nn
 
 Activation = Literal["none", "relu", "sigmoid", "tanh"]
-Pooling = Literal["mean_max", "mean", "max", "concat"]
 Shape = tuple[int, ...]
 
 WANTED = "these formats hold byte CNNs, and sequences of linear layers with ReLU, Sigmoid or Tanh"

@@ -63,10 +63,10 @@ def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
 def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:
     import torch
 
-    from modelferry.stages.validation.reference import load_reference
+    from modelferry.families.weights import load_reference
 
     torch.set_num_threads(threads)
-    network = load_reference(planned, family)
+    network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     contract = family.contract(planned.hyperparameters, family.reference_layout)
 
     def run(inputs: Arrays) -> Arrays:

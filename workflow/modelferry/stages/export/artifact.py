@@ -6,20 +6,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.checkpoints.reader import fit
 from modelferry.core import paths
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.files import replacing
-from modelferry.families import Family
+from modelferry.families.weights import count_parameters, trained_weights
 from modelferry.formats import load_format
 from modelferry.records import FileFacts
 from modelferry.records.export import Manifest, Template
 
 if TYPE_CHECKING:
-    import torch
-
     from modelferry.plan.models import PlannedModel
 
 
@@ -38,7 +35,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
     family, target = planned.family, load_format(spec.format)
     if model.missing:
         raise CheckpointError(f"{model.id}: {model.missing}")
-    weights = trained_weights(planned, family)
+    weights = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
     template = Template.read(spec.record)
     if sha256_of_file(template.file.path) != template.file.sha256:
         raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
@@ -53,7 +50,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         axes=model.axes,
         hyperparameters=spec.hyperparameters,
         architecture=spec.architecture,
-        parameters=count_parameters(planned, family),
+        parameters=count_parameters(family, planned.hyperparameters),
         export=export,
         format=spec.format,
         layout=spec.layout,
@@ -70,19 +67,3 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
     )
     manifest.write(paths.manifest(model.id, export))
     return manifest
-
-
-def trained_weights(planned: PlannedModel, family: Family) -> dict[str, torch.Tensor]:
-    """Return a model's weights under the names of its deployable as trained; raise `CheckpointError` if they don't fit.
-
-    The reference is not needed for it: its library may take seconds to import.
-    """
-    trained = family.deployable(planned.hyperparameters, family.reference_layout)
-    path = planned.model.checkpoint
-    return fit(family.load_weights(path, planned.hyperparameters), trained, path)
-
-
-def count_parameters(planned: PlannedModel, family: Family) -> int:
-    """Return the number of trained values; batch-norm statistics do not count."""
-    network = family.deployable(planned.hyperparameters, family.reference_layout)
-    return sum(parameter.numel() for parameter in network.parameters())

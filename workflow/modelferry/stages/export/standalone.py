@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.checkpoints.reader import facts_beside, fit, load_state_dict
-from modelferry.checkpoints.shapes import infer_hyperparameters, read_shapes, stated_hyperparameters
+from modelferry.checkpoints.reader import fit
 from modelferry.core.errors import ArtifactError, ConfigError, ContractError
 from modelferry.core.files import replacing
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family, load_family
+from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import load_format
 
@@ -68,10 +68,9 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
         If a hyperparameter is unknown, or is another in the file.
     """
     family = load_family(family_name)
-    family.own_names(load_state_dict(path), str(path))  # says best what is wrong with a file
-    shapes = read_shapes(path)
-    told = {**infer_hyperparameters(family, shapes), **stated_hyperparameters(family, path)}
-    beside = facts_beside(path)
+    family.own_names(family.read_tensors(path), str(path))  # says best what is wrong with a file
+    told = read_hyperparameters(family, path)
+    beside = family.read_facts(path)
     told |= {name: value for name, value in beside.items() if name in family.hyperparameters and name not in told}
     hyperparameters = family.resolve(given, told)
     family = family.configured(hyperparameters)
@@ -129,8 +128,7 @@ class Truth:
         """Evaluate the reference on events of all sizes."""
         import torch
 
-        from modelferry.comparison.eager import evaluate
-        from modelferry.stages.validation.probes import make_probes
+        from modelferry.stages.validation.probes import evaluate, make_probes
 
         family = model.family
         contract = family.contract(model.hyperparameters, family.reference_layout)

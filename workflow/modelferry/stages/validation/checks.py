@@ -11,10 +11,10 @@ import numpy as np
 from modelferry.comparison.difference import Outputs, within
 from modelferry.config.sections import Validation as Settings
 from modelferry.core.contract import Arrays, Contract
+from modelferry.core.model import Exactness
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
-from modelferry.records import Exactness
 from modelferry.records.validation import Decisions, IllConditioned, OutsideCase, PropertyResult, ShapePoint
 from modelferry.stages.validation.decisions import decide, score_shift
 from modelferry.stages.validation.invalid_inputs import not_finite, reject_all

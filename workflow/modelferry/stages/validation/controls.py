@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.comparison.difference import Outputs, by_event, difference, unstable
+from modelferry.comparison.difference import Outputs, by_event, departs, difference, unstable
 from modelferry.comparison.difference import ill_conditioned as ill
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.tolerances import Tolerance
@@ -24,7 +24,6 @@ from modelferry.formats import Format, Runner
 from modelferry.records.validation import Control
 from modelferry.stages.validation.input_corruptions import Spoil, spoils
 from modelferry.stages.validation.recording import Recording, ordinary
-from modelferry.stages.validation.verdict import departs
 
 if TYPE_CHECKING:
     import torch

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
 
-from modelferry.comparison.difference import Outputs, area_under_curve, softmax
+from modelferry.comparison.difference import Outputs
+from modelferry.comparison.scores import area_under_curve, decided, scores_of
 from modelferry.core.contract import Contract
 from modelferry.core.events import UNKNOWN
 from modelferry.records.validation import ClassPair, Decisions
-
-THRESHOLD = 0.5
-"""A single score above this decides for the class."""
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return scores of logits, in float64."""
-    scores: np.ndarray = 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
-    return scores
-
-
-def plain(scores: np.ndarray) -> np.ndarray:
-    """Return scores as they are, in float64."""
-    return scores.astype(np.float64)
-
-
-SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"softmax": softmax, "sigmoid": sigmoid, "nothing": plain}
-"""What makes scores of outputs, by the contract's word for it."""
 
 
 def decide(contract: Contract, outputs: Outputs, classes: np.ndarray, distinct: np.ndarray) -> Decisions:
@@ -52,16 +34,6 @@ def decide(contract: Contract, outputs: Outputs, classes: np.ndarray, distinct: 
         delta_auc=max((abs(pair.artifact_auc - pair.trained_auc) for pair in pairs), default=None),
         class_pairs=pairs,
     )
-
-
-def scores_of(contract: Contract, values: np.ndarray) -> np.ndarray:
-    """Return the scores of the first output's values, (events, classes), in float64."""
-    return SCORES[contract.scores](values)
-
-
-def decided(scores: np.ndarray) -> np.ndarray:
-    """Return the class that each event is decided for, (events,)."""
-    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > THRESHOLD).astype(np.int64)
 
 
 def flips(contract: Contract, outputs: Outputs) -> np.ndarray:

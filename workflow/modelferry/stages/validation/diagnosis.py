@@ -23,16 +23,15 @@ from modelferry.core.files import write_arrays
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.transforms import APPROXIMATIONS
+from modelferry.families.weights import load_reference, trained_weights
 from modelferry.formats import Format, load_format
 from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 from modelferry.formats.shared.weight_readback import altered, describe
 from modelferry.records.export import Manifest
-from modelferry.stages.export.artifact import trained_weights
 from modelferry.stages.validation.checks import awkward_groups, judge_outputs
 from modelferry.stages.validation.fault_matching import resembling
 from modelferry.stages.validation.layers import compare
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.reference import load_reference
 from modelferry.stages.validation.run_probes import allows, attempt
 from modelferry.stages.validation.verdict import Judgement
 
@@ -123,7 +122,7 @@ def compared(
     events: Sequence[Arrays],
 ) -> Iterator[str]:
     """Yield what the comparisons of weights and layers found, from the reference to the artifact."""
-    trained = trained_weights(planned, family)
+    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
 
     def deployable(transforms: frozenset[str]) -> torch.nn.Module:
         network = family.rewritten(spec.hyperparameters, spec.layout, transforms)
@@ -134,7 +133,7 @@ def compared(
     own, inputs = family.contract(planned.hyperparameters, family.reference_layout), family.collate(events, spec.layout)
     plain, rewritten = deployable(spec.transforms & APPROXIMATIONS.keys()), deployable(spec.transforms)
     yield _weights(target, path, rewritten.state_dict())
-    reference = family.double(load_reference(planned, family))
+    reference = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     truth = outputs_of_modules(reference, own, torch.float64)(family.collate(events, own.layout))
     as_trained = outputs_of_modules(plain.double(), contract, torch.float64)(inputs)
     yield f"reference and deployable, float64: {compare(truth, as_trained, EXACT)}"

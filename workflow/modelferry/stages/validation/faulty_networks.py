@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelferry.comparison.eager import Prepare, evaluate
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.stages.validation.input_corruptions import Spoil, spoils
-from modelferry.stages.validation.probes import MIXED, REAL, Probe
+from modelferry.stages.validation.probes import MIXED, REAL, Prepare, Probe, evaluate
 from modelferry.stages.validation.recording import Broken, ordinary
 
 if TYPE_CHECKING:

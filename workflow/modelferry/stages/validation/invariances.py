@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelferry.comparison.difference import within
+from modelferry.comparison.difference import ERROR_RATIO, within
 from modelferry.core.contract import Arrays
 from modelferry.core.tolerances import Tolerance
 from modelferry.records.validation import PropertyResult
 from modelferry.stages.validation.probes import ALONE, REORDERED, TOGETHER
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.verdict import ERROR_RATIO
 
 PROPERTIES = {"independent of batch mates": ALONE, "independent of the order of particles": REORDERED}
 """What must not change the outputs of the events labelled `TOGETHER`, and the label of the changed ones."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
 import numpy as np
+import torch
 
+from modelferry.comparison.eager import run_eagerly
+from modelferry.comparison.sizes import sizes_of
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.stages.validation.shape_points import points_beyond, points_within, sizes_of
+from modelferry.stages.validation.shape_points import points_beyond, points_within
 
 MIXED = "mixed sizes"
 REAL = "real events"
@@ -143,3 +146,20 @@ def _mixed_events(family: Family, contract: Contract, seed: int, times: int = 2)
 def _typical(family: Family, contract: Contract, batch: int) -> dict[str, int]:
     typical = {name: contract.dimension(name).typical for name in family.sampled}
     return {**typical, family.batch: batch}
+
+
+Prepare = Callable[[Arrays], Arrays]
+
+
+def evaluate(
+    network: torch.nn.Module,
+    family: Family,
+    contract: Contract,
+    probes: Iterable[Probe],
+    dtype: torch.dtype = torch.float32,
+    prepare: Prepare = lambda inputs: inputs,
+) -> Arrays:
+    """Return the outputs of an eager network on all probes by name, one row an event; `prepare` may change inputs."""
+    with np.errstate(invalid="ignore"):
+        calls = (prepare(family.collate(probe.events, contract.layout)) for probe in probes)
+        return run_eagerly(network, contract, calls, dtype)

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from modelferry.checkpoints.reader import fit
-from modelferry.comparison.eager import evaluate
 from modelferry.core import paths
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import CheckpointError
 from modelferry.core.events import EventSet
 from modelferry.demo import demo_for
 from modelferry.families import Family
+from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_broken
 from modelferry.stages.validation.perturbation import evaluate_shaken
-from modelferry.stages.validation.probes import Probe, make_probes
+from modelferry.stages.validation.probes import Probe, evaluate, make_probes
 from modelferry.stages.validation.recording import Recording
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def record_reference(planned: PlannedModel) -> Recording:
     layouts = dict.fromkeys(family.layout(export.layout) for export in planned.exports)
     others = [family.contract(planned.hyperparameters, layout) for layout in layouts if layout != contract.layout]
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
-    network = load_reference(planned, family)
-    double = family.double(load_reference(planned, family))
+    network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
+    double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     float32 = evaluate(network, family, contract, probes)
     shaken, shaken_less = evaluate_shaken(double, family, contract, probes, float32)
     return Recording(
@@ -57,14 +56,6 @@ def record_reference(planned: PlannedModel) -> Recording:
         checkpoint_sha256=sha256_of_file(model.checkpoint),
         broken=record_broken(family, planned.hyperparameters, contract, network.state_dict(), probes),
     )
-
-
-def load_reference(planned: PlannedModel, family: Family) -> torch.nn.Module:
-    """Return the network as trained, with its weights, in evaluation mode and float32."""
-    network = family.reference(planned.hyperparameters)
-    path = planned.model.checkpoint
-    network.load_state_dict(fit(family.load_weights(path, planned.hyperparameters), network, path))
-    return network.eval()
 
 
 def real_events(planned: PlannedModel, family: Family) -> EventSet | None:

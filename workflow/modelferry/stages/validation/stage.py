@@ -12,13 +12,13 @@ import torch
 
 from modelferry.checkpoints.reader import fit
 from modelferry.comparison.difference import by_event
-from modelferry.comparison.eager import evaluate
 from modelferry.core import paths
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
+from modelferry.families.weights import trained_weights
 from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
@@ -26,10 +26,10 @@ from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
-from modelferry.stages.export.artifact import trained_weights
 from modelferry.stages.validation.checks import examine
 from modelferry.stages.validation.controls import Whole, differ, run_controls
 from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.probes import evaluate
 from modelferry.stages.validation.recording import Recording, ordinary
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
@@ -69,7 +69,7 @@ def validate_artifact(
     run = target.load(path, threads=1)
     found = examine(run, family, contract, recording, tolerance, manifest.exactness, model.validation)
     probed, artifact = found.compared.recording, found.compared.outputs
-    trained = trained_weights(planned, family)
+    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
     weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms)
     deployable.load_state_dict(weights)

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelferry.comparison.difference import (
+    ERROR_RATIO,
     Difference,
     Outputs,
     decided_by_rounding,
+    departs,
     difference,
     ill_conditioned,
     unstable,
     within,
 )
+from modelferry.core.model import Status
 from modelferry.core.tolerances import Tolerance
-from modelferry.records import Status
 from modelferry.records.validation import BLIND, Control, OutsideCase, PropertyResult, ShapePoint
 
-ERROR_RATIO = 2.0
-"""How much larger than the float32 reference's own error the artifact's may be."""
 ILL_CONDITIONED_SHARE = 1e-3
 """The largest share of ill-conditioned events."""
 NEAR_TIE_SHARE = 1e-2
@@ -99,18 +99,6 @@ def judge(
         return Judgement(Verdict("passed", ""), found, near_tie)
     agree = within(regular.artifact, regular.float32, tolerance)
     return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
-
-
-def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:
-    """Return whether an artifact is not the trained function on these events.
-
-    It is not if it neither agrees with the float32 reference within `tolerance`, nor is at most twice as far from
-    float64 as `own_error`, the float32 reference's own largest error.
-    """
-    if within(outputs.artifact, outputs.float32, tolerance).all():
-        return False
-    error = np.abs(outputs.artifact - outputs.float64)
-    return not bool((error <= ERROR_RATIO * own_error).all())
 
 
 def judge_damage(
