@@ -11,7 +11,7 @@ import torch
 from modelferry.checkpoints.reader import load_state_dict
 from modelferry.core.errors import CheckpointError, ConfigError
 from modelferry.families import load_family
-from modelferry.stages.validation.probes import make_probes, sizes_of
+from modelferry.families.probes import make_probes, sizes_of
 
 FAMILY = load_family("bytecnn")
 DEFAULT = dict(FAMILY.hyperparameters)

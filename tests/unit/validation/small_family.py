@@ -13,11 +13,11 @@ from modelferry.config.sections import Validation
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.tolerances import Tolerance
 from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
+from modelferry.families.probes import make_probes
 from modelferry.formats import Runner
 from modelferry.formats.shared.runner import on_tensors
 from modelferry.stages.validation.checks import Examination, examine
 from modelferry.stages.validation.perturbation import evaluate_shaken
-from modelferry.stages.validation.probes import make_probes
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.reference import evaluate
 

@@ -14,19 +14,20 @@ import torch
 from checkpoint_samples import formula_state
 from family_samples import SMALL
 from modelferry.comparison.difference import Outputs
+from modelferry.comparison.judge import Verdict, judge
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family, load_family
+from modelferry.families.probes import NOT_FINITE, Probe, evaluate, make_probes
 from modelferry.formats import Format, load_format
 from modelferry.formats.shared.runner import on_tensors
 from modelferry.stages.validation import controls, input_corruptions
 from modelferry.stages.validation.controls import Whole, run_controls
 from modelferry.stages.validation.faulty_networks import TRAINING, record_broken
-from modelferry.stages.validation.probes import NOT_FINITE, Probe, evaluate, make_probes
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import allows, attempt
 from modelferry.stages.validation.stage import unsteady
-from modelferry.stages.validation.verdict import Verdict, judge, with_controls
+from modelferry.stages.validation.verdict import with_controls
 
 
 @dataclass(frozen=True)

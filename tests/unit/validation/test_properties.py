@@ -9,8 +9,8 @@ from small_family import DENSE, FLAT, deployable, examined, record, reference, r
 
 from family_samples import SMALL
 from modelferry.core.contract import Arrays
+from modelferry.families.probes import ALONE, REORDERED, TOGETHER, make_probes
 from modelferry.records.validation import PropertyResult
-from modelferry.stages.validation.probes import ALONE, REORDERED, TOGETHER, make_probes
 from modelferry.stages.validation.recording import Recording
 
 MATES, ORDER = "independent of batch mates", "independent of the order of particles"

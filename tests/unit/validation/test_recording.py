@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
-from modelferry.stages.validation.probes import Probe
+from modelferry.families.probes import Probe
 from modelferry.stages.validation.recording import Recording
 
 

@@ -14,8 +14,8 @@ from modelferry.comparison.eager import run_eagerly
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
+from modelferry.families.probes import Probe
 from modelferry.stages.validation.perturbation import evaluate_shaken
-from modelferry.stages.validation.probes import Probe
 
 EVENTS = 40
 STEEP = 1e4

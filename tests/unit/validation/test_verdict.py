@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from modelferry.comparison.difference import Outputs
+from modelferry.comparison.judge import Verdict, judge
 from modelferry.core.tolerances import Tolerance
 from modelferry.records.validation import Control
-from modelferry.stages.validation.verdict import Verdict, judge, with_bitwise, with_controls
+from modelferry.stages.validation.verdict import with_bitwise, with_controls
 
 N = 2000
 PASSED = Verdict("passed", "")

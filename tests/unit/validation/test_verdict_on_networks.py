@@ -6,12 +6,12 @@ import torch
 
 from checkpoint_samples import formula_state
 from modelferry.comparison.difference import Outputs, ill_conditioned, within
+from modelferry.comparison.judge import judge
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
-from modelferry.stages.validation.probes import NOT_FINITE, make_probes
+from modelferry.families.probes import NOT_FINITE, make_probes
 from modelferry.stages.validation.reference import evaluate
 from modelferry.stages.validation.run_probes import allows
-from modelferry.stages.validation.verdict import judge
 
 FAMILY = load_family("charged_higgs_particlenet")
 CONTRACT = FAMILY.contract({"hidden": 16}, "flat")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -68,6 +68,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     options = sorted(known)
     near = get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(options) or 'none'}"
+
+
+def first_few(items: Sequence[str]) -> str:
+    """Return the first three of `items`, and a mark if there are more."""
+    return "; ".join(items[:3]) + ("; …" if len(items) > 3 else "")
 
 
 def one_line(error: Exception) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from modelferry.core.contract import Arrays
-    from modelferry.stages.validation.probes import Probe
+    from modelferry.families.probes import Probe
 
 CHECKED = 64
 """Events that a written file is tried on, at least."""
@@ -128,7 +128,7 @@ class Truth:
         """Evaluate the reference on events of all sizes."""
         import torch
 
-        from modelferry.stages.validation.probes import evaluate, make_probes
+        from modelferry.families.probes import evaluate, make_probes
 
         family = model.family
         contract = family.contract(model.hyperparameters, family.reference_layout)
@@ -153,7 +153,7 @@ class Truth:
         `called` is what the error calls it: `path` may have a temporary name.
         """
         from modelferry.comparison.difference import Outputs, by_event
-        from modelferry.stages.validation.verdict import judge
+        from modelferry.comparison.judge import judge
 
         family = self.model.family
         contract = family.contract(self.model.hyperparameters, family.layouts[0])

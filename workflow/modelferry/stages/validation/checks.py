@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from modelferry.comparison.difference import Outputs, within
+from modelferry.comparison.judge import Judgement, Verdict, judge, judge_damage
 from modelferry.config.sections import Validation as Settings
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.model import Exactness
@@ -21,15 +22,7 @@ from modelferry.stages.validation.invalid_inputs import not_finite, reject_all
 from modelferry.stages.validation.invariances import measure
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import Attempt, attempt
-from modelferry.stages.validation.verdict import (
-    Judgement,
-    Verdict,
-    judge,
-    judge_damage,
-    with_outside,
-    with_points,
-    with_properties,
-)
+from modelferry.stages.validation.verdict import with_outside, with_points, with_properties
 
 LISTED = 20
 """Ill-conditioned events that are written out."""

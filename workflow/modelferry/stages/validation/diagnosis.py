@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from modelferry.comparison.difference import by_event
+from modelferry.comparison.judge import Judgement
 from modelferry.core import paths
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.files import write_arrays
@@ -33,7 +34,6 @@ from modelferry.stages.validation.fault_matching import resembling
 from modelferry.stages.validation.layers import compare
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import allows, attempt
-from modelferry.stages.validation.verdict import Judgement
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel

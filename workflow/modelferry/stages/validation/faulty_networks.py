@@ -16,8 +16,8 @@ from torch import nn
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
+from modelferry.families.probes import MIXED, REAL, Prepare, Probe, evaluate
 from modelferry.stages.validation.input_corruptions import Spoil, spoils
-from modelferry.stages.validation.probes import MIXED, REAL, Prepare, Probe, evaluate
 from modelferry.stages.validation.recording import Broken, ordinary
 
 if TYPE_CHECKING:

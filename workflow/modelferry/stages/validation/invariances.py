@@ -11,8 +11,8 @@ import numpy as np
 from modelferry.comparison.difference import ERROR_RATIO, within
 from modelferry.core.contract import Arrays
 from modelferry.core.tolerances import Tolerance
+from modelferry.families.probes import ALONE, REORDERED, TOGETHER
 from modelferry.records.validation import PropertyResult
-from modelferry.stages.validation.probes import ALONE, REORDERED, TOGETHER
 from modelferry.stages.validation.recording import Recording
 
 PROPERTIES = {"independent of batch mates": ALONE, "independent of the order of particles": REORDERED}

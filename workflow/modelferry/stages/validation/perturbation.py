@@ -21,7 +21,7 @@ from modelferry.comparison.eager import run_eagerly
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
-from modelferry.stages.validation.probes import NOT_FINITE, Probe
+from modelferry.families.probes import NOT_FINITE, Probe
 
 REPETITIONS = 4
 """So many directions are tried."""

@@ -14,7 +14,7 @@ import numpy as np
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
-from modelferry.stages.validation.probes import MIXED, NOT_FINITE, REAL, Probe
+from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from modelferry.core.errors import CheckpointError
 from modelferry.core.events import EventSet
 from modelferry.demo import demo_for
 from modelferry.families import Family
+from modelferry.families.probes import Probe, evaluate, make_probes
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_broken
 from modelferry.stages.validation.perturbation import evaluate_shaken
-from modelferry.stages.validation.probes import Probe, evaluate, make_probes
 from modelferry.stages.validation.recording import Recording
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from modelferry.comparison.difference import by_event
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ContractError, one_line
 from modelferry.families import Family
+from modelferry.families.probes import NOT_FINITE
 from modelferry.formats import Runner
-from modelferry.stages.validation.probes import NOT_FINITE
 from modelferry.stages.validation.recording import Recording
 
 

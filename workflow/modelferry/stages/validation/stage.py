@@ -18,6 +18,7 @@ from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
+from modelferry.families.probes import evaluate
 from modelferry.families.weights import trained_weights
 from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
@@ -29,7 +30,6 @@ from modelferry.runtimes import in_runtime
 from modelferry.stages.validation.checks import examine
 from modelferry.stages.validation.controls import Whole, differ, run_controls
 from modelferry.stages.validation.fault_matching import resembling
-from modelferry.stages.validation.probes import evaluate
 from modelferry.stages.validation.recording import Recording, ordinary
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 

@@ -13,7 +13,7 @@ from modelferry.comparison.eager import run_eagerly
 from modelferry.comparison.sizes import sizes_of
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
-from modelferry.stages.validation.shape_points import points_beyond, points_within
+from modelferry.families.shape_points import points_beyond, points_within
 
 MIXED = "mixed sizes"
 REAL = "real events"

@@ -6,7 +6,7 @@ import pytest
 from family_samples import SMALL
 from modelferry.core.contract import Contract
 from modelferry.families import Family
-from modelferry.stages.validation.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
+from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
 from modelferry.stages.validation.run_probes import allows
 
 

@@ -10,7 +10,7 @@ from family_samples import SMALL
 from modelferry.comparison.sizes import all_pairs, sizes_of
 from modelferry.core.contract import Dimension
 from modelferry.families import load_family
-from modelferry.stages.validation.shape_points import points_beyond, points_within
+from modelferry.families.shape_points import points_beyond, points_within
 
 VALUES = st.dictionaries(
     st.sampled_from("abcde"), st.lists(st.integers(0, 20), min_size=1, max_size=5, unique=True), max_size=5
