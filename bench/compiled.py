@@ -15,7 +15,7 @@ import torch
 import modelferry
 from modelferry.core.errors import UnsupportedOperatorError
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/unit/api"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/samples"))
 
 from api_samples import SAMPLES, Sample
 

@@ -30,7 +30,7 @@ from modelferry.runtimes import in_runtime, runtimes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared/data"
-NETWORKS = ROOT / "tests/unit/families"
+NETWORKS = ROOT / "tests/samples"
 """Where the user's class is."""
 IMAGE = DATA / "finn/cifar10-test-data-class3.npz"
 CAT = 3

@@ -1,4 +1,4 @@
-"""Settings of all tests. Standing here makes pytest put this folder on the path, for the sample modules beside it."""
+"""Settings of all tests. The sample modules that they share are in `tests/samples`, which pytest puts on the path."""
 
 import os
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_harness import QUICK, Folder
 
 from checkpoint_samples import save_checkpoint
+from workflow_harness import QUICK, Folder
 
 CONFIG: dict[str, Any] = {
     "campaigns": {

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from workflow_harness import Folder
 
 from modelferry.families import load_family
+from workflow_harness import Folder
 
 MODEL = "edge/toxicity"
 RUNTIMES = {"json": "python", "python": "python", "cpp": "compiled"}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from workflow_harness import END, QUICK, Folder, of_model
 
 MODEL = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc130_MA90/fold-3"

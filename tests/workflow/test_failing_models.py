@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from workflow_harness import END, QUICK, Folder, jobs_in, named, of_model
 
 from checkpoint_samples import formula_state, save_checkpoint
 from modelferry.records.export import Manifest
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
+from workflow_harness import END, QUICK, Folder, jobs_in, named, of_model
 
 GOOD, MISSING, GARBAGE, EVIL = (f"alpha/Run3Mu/fold-{fold}" for fold in (2, 3, 4, 5))
 WRONG = "gamma/a"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from workflow_harness import END, Folder
 
 from modelferry.demo import jet_toys
 from modelferry.families import load_family
+from workflow_harness import END, Folder
 
 MODEL = "jets/fold-0"
 NETWORK = {

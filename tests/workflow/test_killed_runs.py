@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from workflow_harness import END, Folder, jobs_in, named, of_model
 
 from modelferry.cli.schemas import all_schemas
 from modelferry.core.digests import sha256_of_file
@@ -18,6 +17,7 @@ from modelferry.records.benchmark import Benchmark
 from modelferry.records.export import Manifest, Template
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
+from workflow_harness import END, Folder, jobs_in, named, of_model
 
 MODEL = "beta/MHc100"
 KINDS = {

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workflow_harness import END, Folder, named, of_model
 
 from checkpoint_samples import save_checkpoint
 from modelferry.runtimes import runtimes_of
+from workflow_harness import END, Folder, named, of_model
 
 FIRST, SECOND, OTHER = "alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc100"
 ALL = (FIRST, SECOND, OTHER)

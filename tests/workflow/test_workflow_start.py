@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_harness import END, QUICK, ROOT, SNAKEMAKE, Folder, of_model
 
 from checkpoint_samples import save_checkpoint
 from modelferry.records.summary import Summary
 from modelferry.runtimes import runtimes_of
+from workflow_harness import END, QUICK, ROOT, SNAKEMAKE, Folder, of_model
 
 ALPHA = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from api_samples import SAMPLES, Detector, Sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import modelferry
+from api_samples import SAMPLES, Detector, Sample
 from modelferry.api.export import Artifact
 from modelferry.core.errors import UnsupportedOperatorError
 

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from api_samples import SAMPLES, Shared
 from torch import Tensor, nn
 
 import modelferry
+from api_samples import SAMPLES, Shared
 from modelferry import export_to_torchscript
 from modelferry.core.errors import ControlFlowError, ModelferryError, NetworkError
 from modelferry.core.network_copy import detached

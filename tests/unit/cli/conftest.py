@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_samples import write_config
 
 from checkpoint_samples import save_checkpoint
+from cli_samples import write_config
 from modelferry.cli.main import main
 
 

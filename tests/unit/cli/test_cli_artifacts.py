@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from cli_samples import FOUR, THREE
 
 from checkpoint_samples import formula_state, save_checkpoint
+from cli_samples import FOUR, THREE
 from modelferry.cli.main import main
 from modelferry.families import load_family
 from modelferry.records.export import Manifest

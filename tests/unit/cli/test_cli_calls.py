@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cli_samples import CAMPAIGN, FOUR, THREE, write_config
 
 from checkpoint_samples import save_checkpoint
+from cli_samples import CAMPAIGN, FOUR, THREE, write_config
 from modelferry.cli import main as cli
 from modelferry.cli import report
 from modelferry.cli.main import main

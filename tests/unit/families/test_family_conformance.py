@@ -147,7 +147,7 @@ def test_reading_families_formats_and_config_imports_no_torch() -> None:
         "from modelferry.families import family_names, load_family\n"
         "from modelferry.formats import format_names, load_format\n"
         "from modelferry.demo import demo_for\n"
-        "from modelferry import plan, workflow_start, cli, checkpoint_shapes\n"
+        "from modelferry import cli, plan\nfrom modelferry.checkpoints import shapes\nfrom modelferry.plan import start\n"
         "from family_samples import SMALL\n"
         "for name in family_names():\n"
         "    family = SMALL[name]\n"

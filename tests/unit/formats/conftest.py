@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from formats_samples import CONTRACT, Awkward, event_inputs
 
+from formats_samples import CONTRACT, Awkward, event_inputs
 from modelferry.formats import load_format
 
 TemplateOf = Callable[[str], Path]

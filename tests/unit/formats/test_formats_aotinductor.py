@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 
+from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 from modelferry.core import environment
 from modelferry.core.errors import ArtifactError
 from modelferry.formats import aotinductor, load_format

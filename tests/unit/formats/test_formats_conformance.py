@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from formats_samples import (
     CONTRACT,
     Awkward,
@@ -16,9 +19,6 @@ from formats_samples import (
     random_weights,
     without_edges,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from modelferry.core.errors import ArtifactError, ContractError
 from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Format, Runner, format_names, load_format

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from formats_samples import CONTRACT, random_weights
 
+from formats_samples import CONTRACT, random_weights
 from modelferry.core.contract import Arrays
 from modelferry.formats import format_names, load_format
 
