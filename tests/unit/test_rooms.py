@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 import modelferry
-from modelferry.families import family_names
-from modelferry.formats import format_names
 
 ROOT = Path(modelferry.__file__).parent
 FLOORS = (
