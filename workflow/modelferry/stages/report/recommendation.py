@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from modelferry.formats import load_format
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 from modelferry.stages.report.formatting import code, decimal, plural
 from modelferry.stages.report.grouping import artifact_of, exports
 from modelferry.stages.report.latency import EAGER, Latency, at_working_point, working_point
-from modelferry.stages.report.snippets import legacy
 
 
 def advice(models: Sequence[SummaryModel]) -> str:
@@ -19,12 +19,12 @@ def advice(models: Sequence[SummaryModel]) -> str:
     times = _fastest(models, ready)
     ranked = _ranked(ready, times)
     shipped = ranked[0]
-    formats = {artifact.export: artifact.format for model in models for artifact in model.artifacts}
+    legacy = {artifact.export: load_format(artifact.format).legacy for model in models for artifact in model.artifacts}
     speed = _speed(models, times.get(shipped), len(ranked))
     sentences = [f"Ship {code(shipped)}: {_why(models, shipped, ready[shipped])}{speed}."]
-    if legacy(formats[shipped]):
-        sentences.append(f"{legacy(formats[shipped])}.")
-        modern = [export for export in ranked if not legacy(formats[export])]
+    if legacy[shipped]:
+        sentences.append(f"{legacy[shipped]}.")
+        modern = [export for export in ranked if not legacy[export]]
         if modern:
             time = times.get(modern[0])
             p50 = f" (p50 {decimal(time.p50)} ms)" if time else ""
