@@ -63,8 +63,9 @@ def channel(model: SummaryModel) -> str:
 
 
 def size_noun(models: Sequence[SummaryModel]) -> str:
-    """Return what an event of these models consists of, in the plural: particles, bytes."""
-    return load_family(models[0].family).size or "particles"
+    """Return what the size of an event of these models counts: particles, bytes, or a size that a config declares."""
+    family = load_family(models[0].family).configured(models[0].hyperparameters)
+    return family.size or "size"
 
 
 def exports(models: Sequence[SummaryModel]) -> list[str]:
