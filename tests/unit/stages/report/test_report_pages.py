@@ -8,13 +8,17 @@ import pytest
 from modelferry.families import load_family
 from modelferry.records.summary import Summary, SummaryModel
 from modelferry.stages.report.changes import changes
-from modelferry.stages.report.first_page import headline, render
+from modelferry.stages.report.first_page import render
 from modelferry.stages.report.stage import write_report
 from report_samples import CONTRACTS, failed, missing, model, six, summary
 
 
 def first_page(found: Summary) -> str:
     return render(found, CONTRACTS, [], [])["summary.md"]
+
+
+def headline(found: Summary) -> str:
+    return next(line for line in first_page(found).splitlines() if line.startswith("# "))
 
 
 def test_verdict_is_the_first_line_and_counts_models_and_formats() -> None:

@@ -10,6 +10,8 @@ from modelferry.formats import load_format
 from modelferry.formats.codegen.source_template import identifier
 from modelferry.records.summary import SummaryArtifact
 from modelferry.stages.report.formatting import details, prose
+from modelferry.stages.report.page import OVERVIEW, Page
+from modelferry.stages.report.recommendation import CAMPAIGNS, best
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,24 @@ _DTYPES: dict[DType, tuple[str, str]] = {
     "int64": ("zeros", "Int64"), "int32": ("zeros", "Int32"), "uint8": ("zeros", "UInt8"), "bool": ("ones", "Bool"),
 }  # fmt: skip
 """What makes a tensor of each type, and the type's name in C++."""
+
+
+def loading(page: Page) -> str:
+    """Return how each format and layout of a campaign is loaded, of a model that passed if there is one.
+
+    An overview has the export to ship of the first campaigns only.
+    """
+    texts: dict[tuple[str, str, str], str] = {}
+    for campaign, models in list(page.groups.items())[:CAMPAIGNS]:
+        shipped = best(models) if page.kind == OVERVIEW else None
+        whose = f"{prose(campaign)}: " if shipped else ""
+        for model in sorted(models, key=lambda model: model.status != "passed"):
+            for artifact in model.artifacts:
+                key = campaign, artifact.format, artifact.layout
+                contract = page.contracts.get(f"{campaign}/{artifact.layout}")
+                if contract and key not in texts and shipped in (None, artifact.export):
+                    texts[key] = section(artifact, contract, whose)
+    return "\n\n".join(filter(None, texts.values()))
 
 
 def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> str:
