@@ -45,7 +45,7 @@ def seeded(family: Family, seed: int = 3) -> torch.nn.Module:
 
 
 def events_of(family: Family, contract: Contract, count: int, size: int | None, seed: int = 0) -> list[Arrays]:
-    return family.sample({family.batch: count, **({family.size: size} if family.size else {})}, seed)
+    return family.sample(family.call_sizes(contract, count, size), seed)
 
 
 def call(network: torch.nn.Module, inputs: Arrays, contract: Contract) -> np.ndarray:
@@ -56,9 +56,9 @@ def call(network: torch.nn.Module, inputs: Arrays, contract: Contract) -> np.nda
 
 
 def allowed(family: Family, contract: Contract) -> list[int | None]:
-    if family.size is None:
+    if not family.sizes:
         return [None]
-    dimension = contract.dimension(family.size)
+    dimension = contract.dimension(family.sizes[0])
     return [size for size in (*SIZES, dimension.maximum) if dimension.minimum <= size <= dimension.maximum]
 
 

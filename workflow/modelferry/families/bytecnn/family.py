@@ -76,7 +76,7 @@ class ByteCNN(Family):
         "pooling": POOLINGS[0],
         "eps": 1e-5,
     }
-    size = "bytes"
+    sizes = ("bytes",)
 
     def read_shapes(self, path: Path) -> Shapes:
         """Return the shapes of any checkpoint, and of the arrays of a JSON file."""

@@ -52,7 +52,7 @@ class JetFamily(Family):
 
     layouts = (PREPARED, RAW)
     reference_layout = PREPARED
-    size = "particles"
+    sizes = ("particles",)
     batch = "jets"
     inputs: ClassVar[tuple[str, ...]]
     """The card's inputs that the network takes, in order; `pf_mask` is the one that says which particles are real."""

@@ -53,7 +53,7 @@ class Lightning(Family):
         """Return the family with the declared inputs."""
         family = copy.copy(self)
         family.declaration = declaration(hyperparameters)
-        family.batch, family.size = family.declaration.batch, next(iter(family.declaration.free), None)
+        family.batch, family.sizes = family.declaration.batch, family.declaration.sizes
         return family
 
     def modules(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:

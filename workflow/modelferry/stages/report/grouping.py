@@ -64,7 +64,7 @@ def channel(model: SummaryModel) -> str:
 
 def size_noun(models: Sequence[SummaryModel]) -> str:
     """Return what an event of these models consists of, in the plural: particles, bytes."""
-    return load_family(models[0].family).size or "particles"
+    return next(iter(load_family(models[0].family).sizes), "particles")
 
 
 def exports(models: Sequence[SummaryModel]) -> list[str]:
