@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -55,14 +54,13 @@ class ImageClassifier(Family):
         "class_names": [],
         "weights": "state_dict",
     }
-    known: Mapping[str, Any] = hyperparameters
-    """The hyperparameters that the family is configured for."""
+
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.known = self.hyperparameters if hyperparameters is None else hyperparameters
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> ImageClassifier:
         """Return the family with these sizes of images."""
-        family = copy.copy(self)
-        family.known = hyperparameters
-        return family
+        return type(self)(hyperparameters)
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read stages, kind of block, stem, shortcuts, classes and channels off the shapes of a ResNet."""
