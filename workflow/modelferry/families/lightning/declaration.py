@@ -15,6 +15,7 @@ from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.digests import canonical_json
 from modelferry.core.errors import ConfigError, EventFileError
 from modelferry.core.events import UNKNOWN, EventSet, join
+from modelferry.families.shared.npz_file import read_npz
 
 LABELS, WEIGHTS = "labels", "weights"
 """Arrays of an event file that are no inputs."""
@@ -222,11 +223,7 @@ def _values(rng: np.random.Generator, tensor: DeclaredTensor, dims: Mapping[str,
 
 
 def _read(path: Path, inputs: Mapping[str, DeclaredTensor]) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise EventFileError(f"{path} is no .npz file of arrays: {error}", "write it with numpy.savez") from None
+    arrays = read_npz(path)
     for name, tensor in inputs.items():
         if name not in arrays:
             raise EventFileError(f"{path} has no array '{name}'", f"it has {', '.join(sorted(arrays)) or 'none'}")
