@@ -45,7 +45,7 @@ def seeded(family: Family, seed: int = 3) -> torch.nn.Module:
 
 
 def events_of(family: Family, contract: Contract, count: int, size: int | None, seed: int = 0) -> list[Arrays]:
-    return family.sample({family.batch: count, **({family.size: size} if family.size else {})}, seed)
+    return family.sample(family.call_sizes(contract, count, size), seed)
 
 
 def call(network: torch.nn.Module, inputs: Arrays, contract: Contract) -> np.ndarray:
@@ -56,9 +56,9 @@ def call(network: torch.nn.Module, inputs: Arrays, contract: Contract) -> np.nda
 
 
 def allowed(family: Family, contract: Contract) -> list[int | None]:
-    if family.size is None:
+    if not family.sizes:
         return [None]
-    dimension = contract.dimension(family.size)
+    dimension = contract.dimension(family.sizes[0])
     return [size for size in (*SIZES, dimension.maximum) if dimension.minimum <= size <= dimension.maximum]
 
 
@@ -135,6 +135,14 @@ def test_outputs_match_the_contract(case: tuple[Family, str]) -> None:
     assert len(contract.classes) in (0, contract.outputs[0].shape[-1])
 
 
+def test_configuring_a_family_changes_nothing_of_it(family: Family) -> None:
+    before = dict(vars(family))
+    configured = family.configured(family.hyperparameters)
+    assert type(configured) is type(family)
+    assert vars(family) == before
+    assert vars(configured) == before
+
+
 def test_demo_makes_what_the_family_reads(family: Family) -> None:
     demo = demo_for(family.name)
     assert demo is None or demo.members
@@ -185,7 +193,7 @@ def test_format_is_named_like_its_module_and_has_defaults(name: str) -> None:
 
 
 OWN = """
-from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
+from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
 
 class MyFamily(ChargedHiggsParticleNet):
     name = "mine"

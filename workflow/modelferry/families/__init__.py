@@ -40,8 +40,8 @@ class Family(ABC):
     """Distributions whose version matters for the reference."""
     hyperparameters: ClassVar[Mapping[str, Any]] = {}
     """All hyperparameters with their defaults."""
-    size: str | None = None
-    """The contract's dimension that is the number of particles of one event, if events differ in size."""
+    sizes: tuple[str, ...] = ()
+    """The contract's dimensions that vary from event to event, such as the numbers of its tracks and of its towers."""
     batch: str = "events"
     """The contract's dimension that counts the events of a call."""
     graph_neighbours: ClassVar[int] = 0
@@ -50,7 +50,27 @@ class Family(ABC):
     @property
     def sampled(self) -> tuple[str, ...]:
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
-        return (self.batch,) if self.size is None else (self.batch, self.size)
+        return (self.batch, *self.sizes)
+
+    def call_sizes(self, contract: Contract, batch: int | None = None, size: int | None = None) -> dict[str, int]:
+        """Return the size of each of the `sampled` dimensions in a call: the typical one, but for what is given.
+
+        Parameters
+        ----------
+        batch
+            The number of events.
+        size
+            The first of `sizes`; the others then follow in proportion to the typical sizes, within the contract. It
+            counts for nothing where events have no varying size.
+        """
+        known = [contract.dimension(name) for name in self.sampled]
+        found = {dimension.name: dimension.typical for dimension in known}
+        if size is not None and self.sizes:
+            for dimension in known[2:]:
+                scaled = round(dimension.typical * size / found[self.sizes[0]])
+                found[dimension.name] = min(max(scaled, dimension.minimum), dimension.maximum)
+            found[self.sizes[0]] = size
+        return found if batch is None else {**found, self.batch: batch}
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
         """Return the family with the facts above as these hyperparameters make them; by default nothing changes."""
@@ -136,7 +156,7 @@ class Family(ABC):
 
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
-        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles, also one beyond the contract's."""
+        """Return ``dims[batch]`` synthetic events of the other sizes in `dims`, also of one beyond the contract's."""
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
         """Return awkward events within the contract, by what is awkward about them."""
@@ -240,4 +260,7 @@ def load_family(name: str) -> Family:
     family = imported(name, "family")()
     if not isinstance(family, Family):
         raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
+    for attribute, given in (("size", getattr(family, "size", ())), ("sizes", family.sizes)):
+        if isinstance(given, str):
+            raise ConfigError(f"family '{name}' sets `{attribute} = {given!r}`", f'write `sizes = ("{given}",)`')
     return family

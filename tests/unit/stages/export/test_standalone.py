@@ -149,5 +149,5 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, fails: Callable[.
 def test_checkpoint_of_another_network_shows_the_table(folder: Path, fails: Callable[..., str]) -> None:
     torch.save(torch.nn.Linear(3, 2).state_dict(), "other.pth")
     message = fails("other.pth")
-    assert "other.pth is no byte CNN: no conv1.weight" in message
+    assert "other.pth is not a byte CNN: no conv1.weight" in message
     assert re.search(r"embedding\.weight +– +\(256, E\)", message)

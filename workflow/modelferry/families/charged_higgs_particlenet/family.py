@@ -56,7 +56,7 @@ class ChargedHiggsParticleNet(Family):
     reference_layout = "flat"
     packages = ("torch", "torch_geometric")
     hyperparameters = {"hidden": 128}
-    size = "particles"
+    sizes = ("particles",)
     graph_neighbours = NEIGHBOURS
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:

@@ -6,7 +6,6 @@ part of the network. One event serves both, so that each is validated against th
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +51,7 @@ class JetFamily(Family):
 
     layouts = (PREPARED, RAW)
     reference_layout = PREPARED
-    size = "particles"
+    sizes = ("particles",)
     batch = "jets"
     inputs: ClassVar[tuple[str, ...]]
     """The card's inputs that the network takes, in order; `pf_mask` is the one that says which particles are real."""
@@ -62,14 +61,12 @@ class JetFamily(Family):
     unshaken: ClassVar[tuple[str, ...]] = ()
     """Columns that take no part in the shaking that finds near-ties: their last places are part of the definition."""
 
-    def __init__(self) -> None:
-        self.card = self.card_of(self.hyperparameters)
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.card = self.card_of(self.hyperparameters if hyperparameters is None else hyperparameters)
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
         """Return the family with the card of a network."""
-        family = copy.copy(self)
-        family.card = self.card_of(hyperparameters)
-        return family
+        return type(self)(hyperparameters)
 
     def card_of(self, hyperparameters: Mapping[str, Any]) -> Card:
         """Return the data card of a network; raise `ConfigError` if it does not prepare what the network takes."""

@@ -15,6 +15,7 @@ from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.digests import canonical_json
 from modelferry.core.errors import ConfigError, EventFileError
 from modelferry.core.events import UNKNOWN, EventSet, join
+from modelferry.families.shared.npz_file import read_npz
 
 LABELS, WEIGHTS = "labels", "weights"
 """Arrays of an event file that are no inputs."""
@@ -78,8 +79,8 @@ class DeclaredDimension(Declared):
 class Declaration(Declared):
     """Inputs, outputs and the sizes that they name; the first axis of each is the number of events of a call.
 
-    Of the other named sizes there may be one, by which events differ. In a call, inputs of smaller events are filled up
-    with zeros: what the network makes of them is its own affair.
+    By the other named sizes events may differ. In a call, inputs of smaller events are filled up with zeros: what the
+    network makes of them is its own affair.
     """
 
     inputs: dict[str, DeclaredTensor] = Field(min_length=1)
@@ -111,12 +112,10 @@ class Declaration(Declared):
         firsts = {tensor.shape[0] if tensor.shape else 0 for tensor in (*self.inputs.values(), *self.outputs.values())}
         if len(firsts) != 1 or not all(isinstance(size, str) for size in firsts):
             raise ValueError("the first axis of every input and output must be one named size: the events of a call")
-        if len(self.free) > 1:
-            raise ValueError(f"events may differ in one size only, not in {', '.join(self.free)}")
         for name, tensor in self.outputs.items():
             if any(isinstance(size, str) for size in tensor.shape[1:]):
                 raise ValueError(f"output '{name}' has a named size beside '{self.batch}'; give it a number")
-        unknown = self.dimensions.keys() - {self.batch, *self.free}
+        unknown = self.dimensions.keys() - {self.batch, *self.sizes}
         if unknown:
             raise ValueError(f"no input has an axis '{sorted(unknown)[0]}'")
         return self
@@ -127,14 +126,14 @@ class Declaration(Declared):
         return str(next(iter(self.inputs.values())).shape[0])
 
     @property
-    def free(self) -> tuple[str, ...]:
+    def sizes(self) -> tuple[str, ...]:
         """The named sizes by which events differ."""
         sizes = [size for tensor in self.inputs.values() for size in tensor.shape[1:] if isinstance(size, str)]
         return tuple(dict.fromkeys(size for size in sizes if size != self.batch))
 
     def contract(self, layout: str) -> Contract:
         """Return the contract."""
-        dimensions = {name: self.dimensions.get(name, DeclaredDimension()) for name in (*self.free, self.batch)}
+        dimensions = {name: self.dimensions.get(name, DeclaredDimension()) for name in (*self.sizes, self.batch)}
         return Contract(
             layout=layout,
             inputs=tuple(_tensor(name, tensor) for name, tensor in self.inputs.items()),
@@ -142,7 +141,7 @@ class Declaration(Declared):
             dimensions=tuple(Dimension(name=name, **d.model_dump()) for name, d in dimensions.items()),
             classes=self.classes,
             scores=self.scores or ("softmax" if self.classes else "nothing"),
-            notes=tuple(f"events with fewer {name} than others of the call are filled up with 0" for name in self.free),
+            notes=tuple(f"events with fewer {name} than others of a call are filled up with 0" for name in self.sizes),
         )
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
@@ -224,11 +223,7 @@ def _values(rng: np.random.Generator, tensor: DeclaredTensor, dims: Mapping[str,
 
 
 def _read(path: Path, inputs: Mapping[str, DeclaredTensor]) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise EventFileError(f"{path} is no .npz file of arrays: {error}", "write it with numpy.savez") from None
+    arrays = read_npz(path)
     for name, tensor in inputs.items():
         if name not in arrays:
             raise EventFileError(f"{path} has no array '{name}'", f"it has {', '.join(sorted(arrays)) or 'none'}")

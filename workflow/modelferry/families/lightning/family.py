@@ -6,7 +6,6 @@ are read from the file, and never a class.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +48,14 @@ class Lightning(Family):
     }
     declaration: Declaration
 
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        if hyperparameters is not None:
+            self.declaration = declaration(hyperparameters)
+            self.batch, self.sizes = self.declaration.batch, self.declaration.sizes
+
     def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
         """Return the family with the declared inputs."""
-        family = copy.copy(self)
-        family.declaration = declaration(hyperparameters)
-        family.batch, family.size = family.declaration.batch, next(iter(family.declaration.free), None)
-        return family
+        return type(self)(hyperparameters)
 
     def modules(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the module of the class."""

@@ -46,7 +46,8 @@ class Embedder:
         outputs = [tensor.name for tensor in contract.outputs]
         if EMBEDDING not in outputs[1:]:
             raise ConfigError(f"the artifact gives {', '.join(outputs)}, and no 'embedding'", "export one that does")
-        return cls(run, contract, (family.batch, family.size), min(batch, contract.dimension(family.batch).maximum))
+        sizes = (family.batch, next(iter(family.sizes), None))
+        return cls(run, contract, sizes, min(batch, contract.dimension(family.batch).maximum))
 
     @property
     def width(self) -> int:

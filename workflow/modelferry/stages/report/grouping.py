@@ -66,7 +66,7 @@ def channel(model: SummaryModel) -> str:
 def size_noun(models: Sequence[SummaryModel]) -> str:
     """Return what the size of an event of these models counts: particles, bytes, or a size that a config declares."""
     family = load_family(models[0].family).configured(models[0].hyperparameters)
-    return family.size or "size"
+    return next(iter(family.sizes), "size")
 
 
 def exports(models: Sequence[SummaryModel]) -> list[str]:
