@@ -18,6 +18,7 @@ from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import BaseModel
 
 Runner = Callable[[Arrays], Arrays]
 """A loaded artifact: inputs by name to outputs by name."""
@@ -121,6 +122,14 @@ class Format(ABC):
     def is_bitwise(self, options: Mapping[str, Any]) -> bool:
         """Return whether an artifact of these options must equal its deployable bit for bit."""
         return self.bitwise
+
+    def file_name(self, stem: str) -> str:
+        """Return the name of the file that a checkpoint called `stem` is exported to where no config names it."""
+        return f"{stem}.{self.extension}"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the models of JSON files that the format writes, by the names of their schemas."""
+        return {}
 
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""

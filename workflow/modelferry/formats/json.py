@@ -16,6 +16,7 @@ from modelferry.formats.codegen.source_template import constant
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic import BaseModel
 
     from modelferry.formats.codegen.layer_graph import Description
 
@@ -52,6 +53,16 @@ class Json(SourceFormat):
         """Return strings, null for what is unknown, and the accuracy as a number."""
         known = {name: json.dumps(given.get(name)) for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "null")}
+
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives."""
+        return f"{stem}.json"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the model of the file."""
+        from modelferry.families.bytecnn.json_file import ByteCnnFile
+
+        return {"bytecnn": ByteCnnFile}
 
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""

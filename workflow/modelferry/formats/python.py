@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,10 @@ class Python(SourceFormat):
         """Return strings, None for what is unknown, and the accuracy as a number."""
         known = {name: json.dumps(given[name]) if name in given else "None" for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "None")}
+
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives, which can be imported."""
+        return re.sub(r"\W", "_", stem) + "_weights.py"
 
     def load(self, path: Path, threads: int) -> Runner:
         """Import the module in a fresh interpreter that finds the standard library only; it uses one thread."""
