@@ -86,7 +86,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
 
 def schema(classes: tuple[str, ...], width: int, metadata: dict[str, str] | None = None) -> pa.Schema:
     """Return the columns of a table: where the jet is, what it is, its kinematics, scores and embedding."""
-    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{place}" for place in range(width))]
+    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{number}" for number in range(width))]
     fields = [
         ("file", pa.string()),
         ("event_index", pa.int64()),
@@ -153,17 +153,15 @@ def _check(manifest: Manifest) -> None:
 
 
 def _validated(planned: JetPlan, manifest: Manifest) -> bool:
-    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it fell short in one."""
-    found = []
+    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it failed in one."""
+    verdicts = []
     for path in filter(os.path.isfile, planned.verdicts()):
         verdict = Validation.read(path)
         if verdict.artifact_sha256 == manifest.artifact.sha256:
-            found.append(verdict)
+            verdicts.append(verdict)
             if verdict.status == "failed":
-                raise ArtifactError(
-                    f"{planned.export} did not pass its validation: {verdict.reason}", "mend that first"
-                )
-    return len(found) == len(planned.verdicts())
+                raise ArtifactError(f"{planned.export} did not pass its validation: {verdict.reason}", "fix that first")
+    return len(verdicts) == len(planned.verdicts())
 
 
 def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
