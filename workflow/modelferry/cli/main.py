@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, 1 if something fell short, 2 for a mistake in the call."""
+    """Run one command; return the exit code: 0, 1 if something failed, 2 for a mistake in the call."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options, unknown = _parser(arguments).parse_known_args(arguments)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-    except BrokenPipeError:  # who reads the output wants no more of it, as `head` does; nor will it at exit
+    except BrokenPipeError:  # as from `head`; without this, Python would write again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         log_traceback(options.log)

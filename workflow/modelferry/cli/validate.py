@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 OTHERS = 3
-"""Checkpoints of so many other models are tried as weights of another fold."""
+"""Number of other models whose checkpoints are tried as weights of another fold."""
 
 
 def reference(options: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def reference(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """Compare artifacts with the network as trained.
 
-    With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
+    With other tolerances or events than the config's, the verdict is printed, and the workflow's record is not changed.
     """
     plan = plan_of(options)
     jobs = list(_artifacts(plan, options.artifact)) if options.artifact else chosen_exports(plan, options)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from modelferry.plan.embeddings import JetPlan
 
 MODELS = 6
-"""So many models of a campaign are explored, the first ones: the number of pairs grows with the square."""
+"""Number of models of a campaign that are explored, the first ones: pairs grow with its square."""
 FEWEST = 10
-"""Classes of fewer jets are left out."""
+"""Fewest jets of a class that is explored."""
 TRAINING = 0.5
 """Share of the jets that probes learn from."""
 

@@ -20,7 +20,7 @@ from modelferry.records.embeddings import Projection, RocCurve
 
 EFFICIENCIES = np.linspace(0.02, 1, 50)
 REPEATED = 3
-"""So many samples of each size are learned from."""
+"""Number of samples of each size that probes learn from."""
 ITERATIONS = 200
 PERPLEXITY = 30
 

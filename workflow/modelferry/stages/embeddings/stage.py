@@ -51,7 +51,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     """
     source = Path(planned.files[part])
     if set(',"\n') & set(str(source)):
-        raise EventFileError(f"{source}: a path with a comma or a quote cannot stand in a CSV file", "rename it")
+        raise EventFileError(f"{source}: a path with a comma or a quote cannot be part of a CSV file", "rename it")
     manifest = Manifest.read(paths.manifest(planned.id, planned.export))
     _check(manifest)
     validated = _validated(planned, manifest)

@@ -247,7 +247,7 @@ def _controls(validations: Iterable[Validation]) -> tuple[SummaryControl, ...]:
             continue
         for control in record.controls:
             detected[control.name] = detected.get(control.name, True) and control.detected
-    return tuple(SummaryControl(name=name, detected=seen) for name, seen in detected.items())
+    return tuple(SummaryControl(name=name, detected=all_did) for name, all_did in detected.items())
 
 
 def _templates(plan: Plan) -> Iterator[SummaryTemplate]:

@@ -14,9 +14,9 @@ from modelferry.stages.report.formatting import decimal
 from modelferry.stages.report.grouping import EMBEDDINGS, page_stem
 
 SHOWN = 2
-"""So many models stand side by side."""
+"""Number of models side by side."""
 CLASSES = 10
-"""So many classes are drawn."""
+"""Number of classes drawn."""
 PAIRS = 6
 BACKGROUND = "#8c8c8c"
 # Paul Tol, "muted", https://personal.sron.nl/~pault/: nine hues that colour-blind readers distinguish

@@ -26,7 +26,7 @@ from modelferry.stages.report.formatting import (  # fmt: skip
 from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem, shortened
 
 HALF = 0.5
-"""Signal efficiency at which the rejection of the background stands in the table."""
+"""Signal efficiency at which the table gives the rejection of the background."""
 HOW = (
     "Jets of each class are taken evenly from the tables. AUC and rejection are of p_c / (p_c + p_{against}), from the "
     "network's own scores. The linear probe is a logistic regression on standardised embeddings, learned from one half "

@@ -216,10 +216,10 @@ def numerical_difference(groups: Groups) -> Any:
 
 def _difference_panel(rows: Sequence[Difference], number: int) -> Any:
     figure, (axis,) = style.panels([1.3 + 0.24 * number])
-    seen = [v for row in rows for v in (*row.differences, *row.reference_errors) if 0 < v < math.inf]
+    positive = [v for row in rows for v in (*row.differences, *row.reference_errors) if 0 < v < math.inf]
     allowed = max((row.atol for row in rows), default=0.0)
-    floor = 10 ** (math.floor(math.log10(min([*seen, *([allowed] if allowed else []), 1e-6]))) - 1)
-    ceiling = 10 ** math.ceil(math.log10(max([*seen, allowed, floor * 100]) * 1.5))
+    floor = 10 ** (math.floor(math.log10(min([*positive, *([allowed] if allowed else []), 1e-6]))) - 1)
+    ceiling = 10 ** math.ceil(math.log10(max([*positive, allowed, floor * 100]) * 1.5))
     for y, row in enumerate(rows):
         _strip(axis, row.reference_errors, y, floor, ceiling, {"marker": "|", "color": style.INK})
         colour = style.PALETTE[0] if row.passed else style.PALETTE[1]
@@ -246,7 +246,7 @@ def _difference_panel(rows: Sequence[Difference], number: int) -> Any:
 
 
 def _strip(axis: Any, values: Sequence[float], y: int, floor: float, ceiling: float, look: dict[str, Any]) -> None:
-    """Draw values on a row; zeros stand at the floor, what is not finite at the right edge."""
+    """Draw values on a row; zeros at the floor, values that are not finite at the right edge."""
     drawn = [floor if v == 0 else v if math.isfinite(v) else ceiling for v in values]
     alpha = 1.0 if len(values) < 3 else max(0.15, 3 / len(values))
     size = 60 if look["marker"] == "|" else 30

@@ -12,7 +12,7 @@ from modelferry.stages.report.latency import EAGER, Latency, at_working_point, w
 from modelferry.stages.report.page import Page
 
 CAMPAIGNS = 8
-"""The first page has the advice on so many campaigns; the others have it on their own pages."""
+"""Number of campaigns with advice on the first page; the others have it on their own pages."""
 
 
 def advice(models: Sequence[SummaryModel]) -> str:
