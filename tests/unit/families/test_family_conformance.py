@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,15 @@ def test_configuring_a_family_changes_nothing_of_it(family: Family) -> None:
     assert vars(configured) == before
 
 
-def test_demo_makes_what_the_family_reads(family: Family) -> None:
+def test_demo_names_its_members_and_the_module_that_trains(family: Family) -> None:
     demo = demo_for(family.name)
-    assert demo is None or demo.members
+    if demo is None:
+        return
+    assert demo.members
+    assert set(demo.unseen) <= set(demo.members)
+    sources = [Path(str(find_spec(module).origin)).read_text() for module in demo.modules]  # type: ignore[union-attr]
+    assert type(demo).__module__ == demo.modules[0]
+    assert ["\ndef train(" in source for source in sources] == [False, True]
 
 
 def test_reading_families_formats_and_config_imports_no_torch() -> None:
