@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelferry.core.contract import Arrays
+from modelferry.core.cutflow import Counts
 
 UNKNOWN = -1
 """The label of an event whose class is not known."""
@@ -47,6 +48,34 @@ class EventSet:
         """Return the events that a mask (N,) or an array of indices chooses, in that order."""
         index = np.arange(len(self))[chosen]
         return EventSet([self.events[i] for i in index], self.labels[index], self.weights[index], self.source)
+
+
+@dataclass(frozen=True)
+class JetChunk:
+    """Jets of a file that are ready for a network: those of one chunk that are sound and selected.
+
+    Attributes
+    ----------
+    inputs
+        By name, the jets along the first axis, particles padded along the last.
+    particles
+        Number of particles of each jet, (jets,) int64.
+    labels
+        Class of each jet, (jets,) int64; `UNKNOWN` where there is none.
+    entries
+        Position of each jet in its file, (jets,) int64.
+    kinematics
+        Columns of the jets by name, each (jets,).
+    counts
+        What became of all jets of the chunk.
+    """
+
+    inputs: Arrays
+    particles: np.ndarray
+    labels: np.ndarray
+    entries: np.ndarray
+    kinematics: Arrays
+    counts: Counts
 
 
 def join(sets: Iterable[EventSet]) -> EventSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,7 @@ from modelferry.checkpoints.reader import facts_beside, load_state_dict
 from modelferry.checkpoints.shapes import Shapes, read_shapes
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.core.events import EventSet
+from modelferry.core.events import EventSet, JetChunk
 from modelferry.core.import_path import imported
 from modelferry.families.transforms import NONE
 
@@ -184,6 +184,14 @@ class Family(ABC):
     ) -> EventSet:
         """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
+
+    def count_jets(self, path: Path) -> int:
+        """Return how many jets are in a file; raise `EventFileError` if it is not what it should be."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
+
+    def read_jets(self, path: Path, card: Any, chunk: int) -> Iterator[JetChunk]:
+        """Yield the jets of a file as `card` prepares them, in chunks of at most so many."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing the inputs of a layout that the validator must see, by name.

@@ -57,6 +57,16 @@ class Format(ABC):
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None
     """Type of a runner's outputs where it is not the contract's, because the arithmetic is more exact."""
+    legacy: ClassVar[str] = ""
+    """Why another format should be preferred; empty for a format that is not a legacy one."""
+    snippets: ClassVar[Mapping[str, str]] = {}
+    """Code by language, "Python" or "C++", that loads an artifact and calls it once: the report shows it.
+
+    A `string.Template`: ``$path``; ``$inputs``, a line for each input as a torch tensor; ``$arguments``, their names;
+    ``$outputs``, the names of the outputs, and ``$first``, that of the first one; ``$scores``, lines that print the
+    scores of the first output; ``$example``, a text or a list of numbers instead of tensors;
+    ``$namespace``, the model's name as an identifier.
+    """
     options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Options of an export, each with its allowed values; the first is the default."""
 

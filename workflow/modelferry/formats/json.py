@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
     from modelferry.formats.codegen.layer_graph import Description
 
+SNIPPET = """\
+import json
+
+with open("$path") as file:
+    network = json.load(file)
+print(network["model_info"], network["architecture"], network["weights"].keys())
+# the generated module of format python shows how to compute with it"""
+
 
 class Json(SourceFormat):
     """A file of `model_info`, `architecture`, `contract` and `weights`; its schema is `bytecnn.schema.json`."""
@@ -26,6 +34,7 @@ class Json(SourceFormat):
     name = "json"
     extension = "bytecnn.json"  # beside a template stands its record, template.json
     runtimes = ("python",)
+    snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""

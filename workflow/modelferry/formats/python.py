@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from modelferry.formats.codegen.layer_graph import Description
 
+SNIPPET = """\
+import runpy
+
+predict = runpy.run_path("$path")["predict"]  # or put it beside your code, and import it
+print(predict($example))"""
+
 
 class Python(SourceFormat):
     """A module; the contract is its constant `CONTRACT`."""
@@ -27,6 +33,7 @@ class Python(SourceFormat):
     name = "python"
     extension = "py"
     runtimes = ("python",)
+    snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the module with blanks."""

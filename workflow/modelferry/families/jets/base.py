@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ import numpy as np
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ConfigError, EventFileError
-from modelferry.core.events import EventSet, join
+from modelferry.core.events import EventSet, JetChunk, join
 from modelferry.families import Family
 from modelferry.families.jets import Card, Jagged, packaged_cards, prepare, read_card
 from modelferry.families.jets.layouts import (
@@ -269,6 +269,18 @@ class JetFamily(Family):
         if paths and not len(whole):
             raise EventFileError(f"no jet of {', '.join(map(str, paths))} is selected", "look at the card's selection")
         return whole
+
+    def count_jets(self, path: Path) -> int:
+        """Return how many jets are in a JetClass file."""
+        from modelferry.families.jets.jetclass import count_jets
+
+        return count_jets(path)
+
+    def read_jets(self, path: Path, card: Card, chunk: int) -> Iterator[JetChunk]:
+        """Yield the jets of a JetClass file as `card` prepares them."""
+        from modelferry.families.jets.jetclass import prepared_chunks
+
+        return prepared_chunks(path, card, chunk)
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing inputs: features exchanged, padding taken for particles."""

@@ -15,10 +15,21 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from modelferry.core.cutflow import CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts
+from modelferry.core.cutflow import (
+    CUT,
+    DIFFERENT_LENGTHS,
+    EMPTY,
+    NOT_FINITE,
+    NOT_SELECTED,
+    SEVERAL_LABELS,
+    UNLABELLED,
+    Counts,
+)
 from modelferry.core.errors import EventFileError, did_you_mean
-from modelferry.families.jets.card import TRUTH
+from modelferry.core.events import JetChunk
+from modelferry.families.jets.card import TRUTH, Card
 from modelferry.families.jets.columns import Jagged, Value
+from modelferry.families.jets.prepare import prepare
 from modelferry.families.shared.root_file import opened_tree, require_branches
 
 TREE = "tree"
@@ -101,6 +112,25 @@ def read_chunks(
             jets = _sound(columns, there, start, longest)
             start += jets.counts.read
             yield jets
+
+
+def prepared_chunks(path: Path, card: Card, chunk: int) -> Iterator[JetChunk]:
+    """Yield the jets of a file that are sound and selected by a data card, as it prepares them."""
+    longest = max((given.length for given in card.inputs.values() if given.length), default=None)
+    others = [name for name in KINEMATICS if name not in card.branches]
+    for jets in read_chunks(path, card.branches, card.label_branches, others, longest, chunk):
+        prepared = prepare(card, jets.columns)
+        kinematics = {**{name: jets.columns[name] for name in KINEMATICS}, "jet_mass": mass(jets.columns)}
+        if left_out := int((~prepared.kept).sum()):
+            jets.counts.left_out[NOT_SELECTED] += left_out
+        yield JetChunk(
+            prepared.inputs,
+            prepared.particles,
+            prepared.labels,
+            jets.entries[prepared.kept],
+            {name: np.asarray(values)[prepared.kept] for name, values in kinematics.items()},
+            jets.counts,
+        )
 
 
 def count_jets(path: Path | str) -> int:

@@ -12,7 +12,16 @@ from modelferry.stages.report import style
 from modelferry.stages.report.difference_figure import Difference, differences
 from modelferry.stages.report.formatting import decimal
 from modelferry.stages.report.grouping import by_campaign, exports, size_noun
-from modelferry.stages.report.latency import EAGER, Latency, Point, at_working_point, latencies, spelled, working_point
+from modelferry.stages.report.latency import (
+    EAGER,
+    Latency,
+    Point,
+    at_working_point,
+    latencies,
+    measured,
+    spelled,
+    working_point,
+)
 
 BY_FORMAT = "latency-by-format.png"
 BY_PARTICLES = "latency-by-particles.png"
@@ -98,7 +107,8 @@ def latency_by_particles(groups: Groups) -> Any:
     def wanted(row: Latency, point: Point) -> bool:
         return row.batch == point.batch and row.particles is not None
 
-    nouns = dict.fromkeys(size_noun(models) for _, models in groups)
+    sized = [models for _, models in groups if any(row.particles is not None for _, row in measured(models))]
+    nouns = dict.fromkeys(map(size_noun, sized))
     return _lines(
         groups, wanted, lambda row: float(row.particles or 0), lambda row: (row.p50, row.low, row.high),
         f"{' or '.join(nouns)} in an event", "p50 latency of a call [ms]",

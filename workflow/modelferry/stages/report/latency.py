@@ -56,7 +56,7 @@ class Point:
     threads: int
     batch: int
     particles: int | None
-    noun: str = field(default="particles", compare=False)
+    noun: str = field(default="size", compare=False)
 
     def __str__(self) -> str:
         events = "one event" if self.batch == 1 else f"{self.batch} events"
