@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -175,15 +176,29 @@ class Family(ABC):
         """Return the inputs of one call on `events`."""
 
     def check_event_options(self, options: Mapping[str, Any]) -> None:
-        """Raise `ConfigError` for options that the reader of events does not know."""
+        """Raise `ConfigError` for options that `read_events` does not name after its first three parameters.
+
+        A family whose options have values to check, or names that the signature does not tell, overrides this.
+        """
+        parameters = list(inspect.signature(self.read_events).parameters.values())[3:]
+        known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         for name in options:
-            raise ConfigError(f"family {self.name} reads events without options, '{name}' among them", "remove it")
+            if name not in known:
+                remedy = did_you_mean(name, known) if known else "remove it"
+                raise ConfigError(f"family {self.name} reads events without an option '{name}'", remedy)
 
     def read_events(
         self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
     ) -> EventSet:
-        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
+        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be.
+
+        `options` are those of the config, `events: {options: …}`; a reader that has some names them, with defaults.
+        """
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
+
+    def card_of(self, hyperparameters: Mapping[str, Any]) -> Any:
+        """Return the data card that says how the inputs of a network are made of jets; others have no embeddings."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
 
     def count_jets(self, path: Path) -> int:
         """Return how many jets are in a file; raise `EventFileError` if it is not what it should be."""
