@@ -229,7 +229,7 @@ def test_family_of_ones_own_is_loaded_from_the_folder_one_is_in(own: str) -> Non
     ("name", "wanted"),
     [
         (":MyFamly", "did you mean 'MyFamily'"),
-        (":NoFamily", "is no modelferry.families.Family"),
+        (":NoFamily", "is not a modelferry.families.Family"),
         ("x:A", "No module named"),
     ],
 )

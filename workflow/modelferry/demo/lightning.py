@@ -37,9 +37,9 @@ class LightningDemo(Demo):
         """Write the images (1797, 1, 8, 8) in float32 from 0 to 1, and their classes."""
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        images = (found.images[:, None] / WHITE).astype(np.float32)
-        write_arrays(folder / MEMBER, {INPUT: images, "labels": found.target.astype(np.int64)})
+        digits = load_digits()
+        images = (digits.images[:, None] / WHITE).astype(np.float32)
+        write_arrays(folder / MEMBER, {INPUT: images, "labels": digits.target.astype(np.int64)})
 
     def train(
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path

@@ -87,21 +87,25 @@ class ImageClassifier(Family):
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters; of a network of timm, none is read off the checkpoint."""
-        found = super().resolve(given, {} if given.get("timm") else inferred)
-        for name, known in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
-            if found[name] not in known:
-                raise ConfigError(f"{name} cannot be '{found[name]}'", did_you_mean(str(found[name]), known))
+        merged = super().resolve(given, {} if given.get("timm") else inferred)
+        for name, allowed in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
+            if merged[name] not in allowed:
+                raise ConfigError(f"{name} cannot be '{merged[name]}'", did_you_mean(str(merged[name]), allowed))
         for name in ("mean", "std"):
-            if len(found[name]) not in (0, 1, found["channels"]):
-                raise ConfigError(f"{name} has {len(found[name])} numbers", f"give {found['channels']}, one a channel")
-        if len(found["class_names"]) not in (0, found["classes"]):
-            raise ConfigError(f"{len(found['class_names'])} class_names", f"the network has {found['classes']} classes")
-        if min(found["std"], default=1.0) <= 0:
-            raise ConfigError(f"std is {found['std']}", "give deviations above 0")
-        return found
+            if len(merged[name]) not in (0, 1, merged["channels"]):
+                raise ConfigError(
+                    f"{name} has {len(merged[name])} numbers", f"give {merged['channels']}, one a channel"
+                )
+        if len(merged["class_names"]) not in (0, merged["classes"]):
+            raise ConfigError(
+                f"{len(merged['class_names'])} class_names", f"the network has {merged['classes']} classes"
+            )
+        if min(merged["std"], default=1.0) <= 0:
+            raise ConfigError(f"std is {merged['std']}", "give deviations above 0")
+        return merged
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
-        """Return the weights at the place that `weights` names, under the reference's names."""
+        """Return the weights that `weights` names, under the reference's names."""
         from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])
