@@ -1,16 +1,19 @@
 """What the class `Family` does for families of one's own."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from family_samples import SMALL
 from modelferry.config.campaign import Campaign
 from modelferry.core.errors import ConfigError
 from modelferry.core.events import EventSet
-from modelferry.families import load_family
+from modelferry.demo import demo_for
+from modelferry.families import Family, family_names, load_family
 from two_ragged_family import TwoRagged
 
 
@@ -60,3 +63,21 @@ def test_readers_without_options_accept_none(family: str) -> None:
 def test_a_family_without_embeddings_says_so() -> None:
     with pytest.raises(ConfigError, match="family two_ragged takes no jets; remove `embed` from the campaign"):
         TwoRagged().card_of({})
+
+
+@pytest.mark.parametrize("family", SMALL.values(), ids=SMALL)
+def test_configuring_a_family_changes_nothing_of_it(family: Family) -> None:
+    before = dict(vars(family))
+    configured = family.configured(family.hyperparameters)
+    assert type(configured) is type(family)
+    assert vars(family) == before == vars(configured)
+
+
+@pytest.mark.parametrize("name", [name for name in family_names() if demo_for(name)])
+def test_a_demo_names_the_module_that_trains_it(name: str) -> None:
+    demo = demo_for(name)
+    assert demo is not None
+    assert set(demo.unseen) <= set(demo.members)
+    sources = [Path(str(find_spec(module).origin)).read_text() for module in demo.modules]  # type: ignore[union-attr]
+    assert type(demo).__module__ == demo.modules[0]
+    assert ["\ndef train(" in source for source in sources] == [False, True]

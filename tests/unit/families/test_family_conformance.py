@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,23 +135,9 @@ def test_outputs_match_the_contract(case: tuple[Family, str]) -> None:
     assert len(contract.classes) in (0, contract.outputs[0].shape[-1])
 
 
-def test_configuring_a_family_changes_nothing_of_it(family: Family) -> None:
-    before = dict(vars(family))
-    configured = family.configured(family.hyperparameters)
-    assert type(configured) is type(family)
-    assert vars(family) == before
-    assert vars(configured) == before
-
-
-def test_demo_names_its_members_and_the_module_that_trains(family: Family) -> None:
+def test_demo_makes_what_the_family_reads(family: Family) -> None:
     demo = demo_for(family.name)
-    if demo is None:
-        return
-    assert demo.members
-    assert set(demo.unseen) <= set(demo.members)
-    sources = [Path(str(find_spec(module).origin)).read_text() for module in demo.modules]  # type: ignore[union-attr]
-    assert type(demo).__module__ == demo.modules[0]
-    assert ["\ndef train(" in source for source in sources] == [False, True]
+    assert demo is None or demo.members
 
 
 def test_reading_families_formats_and_config_imports_no_torch() -> None:
