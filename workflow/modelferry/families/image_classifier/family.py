@@ -87,22 +87,18 @@ class ImageClassifier(Family):
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters; of a network of timm, none is read off the checkpoint."""
-        merged = super().resolve(given, {} if given.get("timm") else inferred)
+        known = super().resolve(given, {} if given.get("timm") else inferred)
         for name, allowed in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
-            if merged[name] not in allowed:
-                raise ConfigError(f"{name} cannot be '{merged[name]}'", did_you_mean(str(merged[name]), allowed))
+            if known[name] not in allowed:
+                raise ConfigError(f"{name} cannot be '{known[name]}'", did_you_mean(str(known[name]), allowed))
         for name in ("mean", "std"):
-            if len(merged[name]) not in (0, 1, merged["channels"]):
-                raise ConfigError(
-                    f"{name} has {len(merged[name])} numbers", f"give {merged['channels']}, one a channel"
-                )
-        if len(merged["class_names"]) not in (0, merged["classes"]):
-            raise ConfigError(
-                f"{len(merged['class_names'])} class_names", f"the network has {merged['classes']} classes"
-            )
-        if min(merged["std"], default=1.0) <= 0:
-            raise ConfigError(f"std is {merged['std']}", "give deviations above 0")
-        return merged
+            if len(known[name]) not in (0, 1, known["channels"]):
+                raise ConfigError(f"{name} has {len(known[name])} numbers", f"give {known['channels']}, one a channel")
+        if len(known["class_names"]) not in (0, known["classes"]):
+            raise ConfigError(f"{len(known['class_names'])} class_names", f"the network has {known['classes']} classes")
+        if min(known["std"], default=1.0) <= 0:
+            raise ConfigError(f"std is {known['std']}", "give deviations above 0")
+        return known
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
         """Return the weights that `weights` names, under the reference's names."""
