@@ -17,16 +17,21 @@ if TYPE_CHECKING:
         validate_torchscript_export,
     )
     from modelferry.api.verify import Comparison
-    from modelferry.core.contract import Contract, Dimension
+    from modelferry.core.contract import Contract, Dimension, Tensor
     from modelferry.core.errors import ModelferryError
+    from modelferry.core.events import EventSet
+    from modelferry.families import Family
 
 __all__ = [
     "Artifact",
     "Comparison",
     "Contract",
     "Dimension",
+    "EventSet",
     "ExportMixin",
+    "Family",
     "ModelferryError",
+    "Tensor",
     "__version__",
     "export",
     "export_checkpoint",
@@ -41,8 +46,10 @@ __all__ = [
 _HOMES = {
     "modelferry.api.export": ("Artifact", "export", "export_checkpoint", "load", "validate"),
     "modelferry.api.verify": ("Comparison",),
-    "modelferry.core.contract": ("Contract", "Dimension"),
+    "modelferry.core.contract": ("Contract", "Dimension", "Tensor"),
     "modelferry.core.errors": ("ModelferryError",),
+    "modelferry.core.events": ("EventSet",),
+    "modelferry.families": ("Family",),
     "modelferry.api.lightning_mixin": ("ExportMixin",),
     "modelferry.api.torchscript": (
         "export_checkpoint_to_torchscript",

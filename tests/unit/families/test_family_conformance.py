@@ -135,14 +135,6 @@ def test_outputs_match_the_contract(case: tuple[Family, str]) -> None:
     assert len(contract.classes) in (0, contract.outputs[0].shape[-1])
 
 
-def test_configuring_a_family_changes_nothing_of_it(family: Family) -> None:
-    before = dict(vars(family))
-    configured = family.configured(family.hyperparameters)
-    assert type(configured) is type(family)
-    assert vars(family) == before
-    assert vars(configured) == before
-
-
 def test_demo_makes_what_the_family_reads(family: Family) -> None:
     demo = demo_for(family.name)
     assert demo is None or demo.members
@@ -222,7 +214,7 @@ def test_family_of_ones_own_is_loaded_from_the_folder_one_is_in(own: str) -> Non
     ("name", "wanted"),
     [
         (":MyFamly", "did you mean 'MyFamily'"),
-        (":NoFamily", "is no modelferry.families.Family"),
+        (":NoFamily", "is not a modelferry.families.Family"),
         ("x:A", "No module named"),
     ],
 )

@@ -1,14 +1,17 @@
 """Events that vary in two sizes, tracks and towers: probed by pairs, exported, validated and benchmarked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from campaigns import validated
 from modelferry.comparison.sizes import sizes_of
+from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import ConfigError
 from modelferry.families import Family, load_family
 from modelferry.families.probes import MIXED, make_probes
@@ -39,6 +42,30 @@ def test_every_two_sizes_of_a_call_come_together() -> None:
     assert [dict(point) for point in points_beyond(FAMILY, [CONTRACT])] == [
         {"events": 1, "tracks": 1, "towers": 1, name: size} for name, size in beyond.items()
     ]
+
+
+class Listed(TwoRagged):
+    """Tracks and towers of all events in one list, whose length follows from the sizes of the events."""
+
+    def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
+        padded = super().contract(hyperparameters, layout)
+        objects = Dimension(name="objects", minimum=2, typical=240, maximum=32 * (30 + 50))
+        listed = Tensor(name="objects", dtype="float32", shape=("objects", 3))
+        return padded.model_copy(update={"inputs": (listed,), "dimensions": (*padded.dimensions, objects)})
+
+    def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
+        return {"objects": np.concatenate([rows[:, :3] for event in events for rows in event.values()])}
+
+
+def test_a_size_that_follows_from_several_is_brought_to_its_largest() -> None:
+    contract = Listed().contract({}, "padded")
+    points = points_within(Listed(), [contract])
+    lengths = [point["events"] * (point["tracks"] + point["towers"]) for point in points]
+    assert max(lengths) == contract.dimension("objects").maximum
+    fewer = tuple(d.model_copy(update={"maximum": 512}) if d.name == "objects" else d for d in contract.dimensions)
+    limited = contract.model_copy(update={"dimensions": fewer})
+    lengths = [point["events"] * (point["tracks"] + point["towers"]) for point in points_within(Listed(), [limited])]
+    assert 512 in lengths
 
 
 def test_sizes_of_mixed_events_are_drawn_independently() -> None:

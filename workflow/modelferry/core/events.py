@@ -1,4 +1,4 @@
-"""Physics events: files, node features, edges and folds; nothing here imports torch."""
+"""Physics events as networks take them; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class EventSet:
     Attributes
     ----------
     events
-        For each event its inputs by name; charged_higgs has ``x`` (n, 9) float32 in GeV and ``graph_input``
-        (4,) float32.
+        For each event its inputs by name, such as ``x`` (n, 9) float32 in GeV of its n particles.
     labels
         Class of each event, shape (N,), int64; `UNKNOWN` where there is none.
     weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -66,13 +67,13 @@ class Family(ABC):
             counts for nothing where events have no varying size.
         """
         known = [contract.dimension(name) for name in self.sampled]
-        found = {dimension.name: dimension.typical for dimension in known}
+        sizes = {dimension.name: dimension.typical for dimension in known}
         if size is not None and self.sizes:
             for dimension in known[2:]:
-                scaled = round(dimension.typical * size / found[self.sizes[0]])
-                found[dimension.name] = min(max(scaled, dimension.minimum), dimension.maximum)
-            found[self.sizes[0]] = size
-        return found if batch is None else {**found, self.batch: batch}
+                scaled = round(dimension.typical * size / sizes[self.sizes[0]])
+                sizes[dimension.name] = min(max(scaled, dimension.minimum), dimension.maximum)
+            sizes[self.sizes[0]] = size
+        return sizes if batch is None else {**sizes, self.batch: batch}
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
         """Return the family with the facts above as these hyperparameters make them; by default nothing changes."""
@@ -107,7 +108,7 @@ class Family(ABC):
         return self.own_names(self.read_tensors(path), str(path))
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
-        """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.
+        """Return a checkpoint's tensors under the reference's names, where trainers name them in several ways.
 
         `source` is what an error names, such as the path. Prefixes that wrappers add need no removal.
         """
@@ -149,10 +150,10 @@ class Family(ABC):
         """Return the reference in float64; a family whose definition includes float32 arithmetic overrides this."""
         return reference.double()
 
-    def shaking(self, name: str) -> float | np.ndarray:
-        """Return how much of the shaking that finds near-ties an event's array takes; 1 is all.
+    def perturbation(self, name: str) -> float | np.ndarray:
+        """Return the share of the perturbation that finds near-ties which is applied to an event's array; 1 is all.
 
-        What float32 arithmetic on the very last places is part of the definition takes none.
+        It is 0 for numbers whose float32 rounding is part of the network's definition.
         """
         return 1.0
 
@@ -161,11 +162,11 @@ class Family(ABC):
         """Return ``dims[batch]`` synthetic events of the other sizes in `dims`, also of one beyond the contract's."""
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
-        """Return awkward events within the contract, by what is awkward about them."""
+        """Return events within the contract that are easy to get wrong, by what is special about them."""
         return {}
 
     def documented(self, seed: int) -> dict[str, list[Arrays]]:
-        """Return events outside the contract whose outputs are documented, by name; they come in company only."""
+        """Return events outside the contract whose outputs are documented, by name; they never come alone."""
         return {}
 
     def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays | None:
@@ -177,15 +178,29 @@ class Family(ABC):
         """Return the inputs of one call on `events`."""
 
     def check_event_options(self, options: Mapping[str, Any]) -> None:
-        """Raise `ConfigError` for options that the reader of events does not know."""
+        """Raise `ConfigError` for options that `read_events` does not name after its first three parameters.
+
+        A family whose options have values to check, or names that the signature does not tell, overrides this.
+        """
+        parameters = list(inspect.signature(self.read_events).parameters.values())[3:]
+        known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         for name in options:
-            raise ConfigError(f"family {self.name} reads events without options, '{name}' among them", "remove it")
+            if name not in known:
+                remedy = did_you_mean(name, known) if known else "remove it"
+                raise ConfigError(f"family {self.name} reads events without an option '{name}'", remedy)
 
     def read_events(
         self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
     ) -> EventSet:
-        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
+        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be.
+
+        `options` are those of the config, `events: {options: …}`; a reader that has some names them, with defaults.
+        """
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
+
+    def card_of(self, hyperparameters: Mapping[str, Any]) -> Any:
+        """Return the data card that says how the inputs of a network are made of jets; others have no embeddings."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
 
     def count_jets(self, path: Path) -> int:
         """Return how many jets are in a file; raise `EventFileError` if it is not what it should be."""
@@ -221,7 +236,7 @@ class Family(ABC):
         return self.convert(state_dict, hyperparameters, layout, *([transforms] if transforms else []))
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all hyperparameters: as given, else as read off the checkpoint, else the default.
+        """Return all hyperparameters: as given, else as the checkpoint tells, else the default.
 
         Raises
         ------
@@ -265,11 +280,11 @@ def load_family(name: str) -> Family:
     """Return the family called `name`, or the instance of the user's ``package.module:Class``."""
     module_name = family_module(name)
     if ":" not in name:
-        found: Family = importlib.import_module(module_name).FAMILY
-        return found
+        known: Family = importlib.import_module(module_name).FAMILY
+        return known
     family = imported(name, "family")()
     if not isinstance(family, Family):
-        raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
+        raise ConfigError(f"family '{name}' is not a modelferry.families.Family", "derive it from that class")
     for attribute, given in (("size", getattr(family, "size", ())), ("sizes", family.sizes)):
         if isinstance(given, str):
             raise ConfigError(f"family '{name}' sets `{attribute} = {given!r}`", f'write `sizes = ("{given}",)`')

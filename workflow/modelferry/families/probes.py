@@ -63,7 +63,7 @@ def make_probes(
     return [
         *_at_points(family, contracts, seed),
         *_mixed_batches(family, contracts, list(islice(mixed, EVENTS_A_SIZE))),
-        *_awkward(family, contract, seed),
+        *_special_events(family, contract, seed),
         *_properties(family, list(islice(_mixed_events(family, contract, seed, 1), EVENTS_A_PROPERTY)), typical, seed),
         *_not_finite(family, contract, seed),
         *(
@@ -94,7 +94,7 @@ def _mixed_batches(family: Family, contracts: Sequence[Contract], events: Sequen
         yield Probe(f"{family.batch}={size}, {MIXED}", "synthetic", tuple(islice(cycle(events), size)), sizes)
 
 
-def _awkward(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
+def _special_events(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
     company = family.sample(family.call_sizes(contract, 2), seed)
     for label, events in family.special(seed).items():
         for event in events:
@@ -125,9 +125,9 @@ def _not_finite(family: Family, contract: Contract, seed: int) -> Iterator[Probe
         if not np.issubdtype(array.dtype, np.floating):
             continue
         for word, value in BAD_NUMBERS.items():
-            spoiled = np.atleast_1d(array).copy()
-            spoiled.flat[rng.integers(spoiled.size)] = value
-            bad = {**event, name: spoiled.reshape(array.shape)}
+            corrupted = np.atleast_1d(array).copy()
+            corrupted.flat[rng.integers(corrupted.size)] = value
+            bad = {**event, name: corrupted.reshape(array.shape)}
             yield Probe(f"{word} in {name}", NOT_FINITE, (bad,))
             yield Probe(f"{word} in {name}", NOT_FINITE, (before, bad, after))
 

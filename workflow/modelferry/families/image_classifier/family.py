@@ -87,21 +87,21 @@ class ImageClassifier(Family):
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters; of a network of timm, none is read off the checkpoint."""
-        found = super().resolve(given, {} if given.get("timm") else inferred)
-        for name, known in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
-            if found[name] not in known:
-                raise ConfigError(f"{name} cannot be '{found[name]}'", did_you_mean(str(found[name]), known))
+        known = super().resolve(given, {} if given.get("timm") else inferred)
+        for name, allowed in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
+            if known[name] not in allowed:
+                raise ConfigError(f"{name} cannot be '{known[name]}'", did_you_mean(str(known[name]), allowed))
         for name in ("mean", "std"):
-            if len(found[name]) not in (0, 1, found["channels"]):
-                raise ConfigError(f"{name} has {len(found[name])} numbers", f"give {found['channels']}, one a channel")
-        if len(found["class_names"]) not in (0, found["classes"]):
-            raise ConfigError(f"{len(found['class_names'])} class_names", f"the network has {found['classes']} classes")
-        if min(found["std"], default=1.0) <= 0:
-            raise ConfigError(f"std is {found['std']}", "give deviations above 0")
-        return found
+            if len(known[name]) not in (0, 1, known["channels"]):
+                raise ConfigError(f"{name} has {len(known[name])} numbers", f"give {known['channels']}, one a channel")
+        if len(known["class_names"]) not in (0, known["classes"]):
+            raise ConfigError(f"{len(known['class_names'])} class_names", f"the network has {known['classes']} classes")
+        if min(known["std"], default=1.0) <= 0:
+            raise ConfigError(f"std is {known['std']}", "give deviations above 0")
+        return known
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
-        """Return the weights at the place that `weights` names, under the reference's names."""
+        """Return the weights that `weights` names, under the reference's names."""
         from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])

@@ -62,7 +62,7 @@ class Jets:
         return len(self.entries)
 
     def take(self, chosen: np.ndarray) -> Jets:
-        """Return the jets at rising places, with the counts of all."""
+        """Return the jets at rising indices, with the counts of all."""
         mask = np.isin(np.arange(len(self)), chosen)
         columns = {name: _taken(column, mask) for name, column in self.columns.items()}
         return Jets(columns, self.entries[mask], self.counts)
@@ -162,12 +162,12 @@ def _sound(columns: dict[str, Value], labels: Sequence[str], start: int, longest
         wrong[SEVERAL_LABELS] = (table.sum(axis=0) > 1) | ((table != 0) & (table != 1)).any(axis=0)
         unlabelled = table.sum(axis=0) == 0
     counts, sound = Counts(jets), np.ones(jets, bool)
-    for reason, found in wrong.items():
-        if number := int((sound & found).sum()):
+    for reason, chosen in wrong.items():
+        if number := int((sound & chosen).sum()):
             counts.left_out[reason] = number
-        sound &= ~found
+        sound &= ~chosen
     noted = {UNLABELLED: unlabelled, CUT: lengths[0] > (longest or lengths.max(initial=0))}
-    counts.noted.update({what: number for what, found in noted.items() if (number := int((found & sound).sum()))})
+    counts.noted.update({what: number for what, chosen in noted.items() if (number := int((chosen & sound).sum()))})
     kept = {name: _taken(column, sound) for name, column in columns.items()}
     return Jets(kept, start + np.flatnonzero(sound), counts)
 

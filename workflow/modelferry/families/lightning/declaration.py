@@ -158,15 +158,15 @@ class Declaration(Declared):
 
     def collate(self, events: Sequence[Arrays]) -> Arrays:
         """Join events, zeros behind the ends of those that are smaller than the largest."""
-        found = {}
+        inputs = {}
         for name, tensor in self.inputs.items():
             arrays = [event[name] for event in events]
             largest = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
             whole = np.zeros((len(arrays), *largest), tensor.dtype)
             for row, array in zip(whole, arrays, strict=True):
                 row[tuple(slice(size) for size in array.shape)] = array
-            found[name] = whole
-        return found
+            inputs[name] = whole
+        return inputs
 
     def read_events(self, paths: Sequence[Path], limit: int) -> EventSet:
         """Return at most `limit` events of ``.npz`` files that have an array for each input, one entry an event.
@@ -188,8 +188,8 @@ def in_order(tensors: Any) -> Any:
     """Return declared tensors as a list, in which they keep their order wherever they go."""
     if not isinstance(tensors, Mapping):
         return tensors
-    spelt = {name: data if isinstance(data, Mapping) else {"shape": data} for name, data in tensors.items()}
-    return [{"name": name, **data} for name, data in spelt.items()]
+    complete = {name: data if isinstance(data, Mapping) else {"shape": data} for name, data in tensors.items()}
+    return [{"name": name, **data} for name, data in complete.items()]
 
 
 def declaration(hyperparameters: Mapping[str, Any]) -> Declaration:
@@ -203,8 +203,8 @@ def _declaration(text: str) -> Declaration:
         return Declaration.model_validate(json.loads(text))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, ("hyperparameters", *first["loc"])))
-        raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}", "see docs/lightning.md") from None
+        key = ".".join(map(str, ("hyperparameters", *first["loc"])))
+        raise ConfigError(f"{key}: {first['msg'].removeprefix('Value error, ')}", "see docs/lightning.md") from None
 
 
 def _tensor(name: str, declared: DeclaredTensor) -> Tensor:
@@ -227,9 +227,9 @@ def _read(path: Path, inputs: Mapping[str, DeclaredTensor]) -> Arrays:
     for name, tensor in inputs.items():
         if name not in arrays:
             raise EventFileError(f"{path} has no array '{name}'", f"it has {', '.join(sorted(arrays)) or 'none'}")
-        found, wanted = arrays[name], tensor.shape
-        fixed = [(a, b) for a, b in zip(found.shape, wanted, strict=False) if isinstance(b, int)]
-        if found.ndim != len(wanted) or any(a != b for a, b in fixed) or found.dtype != tensor.dtype:
-            there = f"{found.dtype} {found.shape}"
-            raise EventFileError(f"{path}: '{name}' is {there}", f"expected {tensor.dtype} {wanted}")
+        array, wanted = arrays[name], tensor.shape
+        fixed = [(a, b) for a, b in zip(array.shape, wanted, strict=False) if isinstance(b, int)]
+        if array.ndim != len(wanted) or any(a != b for a, b in fixed) or array.dtype != tensor.dtype:
+            given = f"{array.dtype} {array.shape}"
+            raise EventFileError(f"{path}: '{name}' is {given}", f"expected {tensor.dtype} {wanted}")
     return arrays
