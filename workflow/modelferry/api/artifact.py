@@ -16,7 +16,7 @@ from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import temporary_name
 from modelferry.core.tensors import to_array, to_tensor
-from modelferry.formats import Format, Runner
+from modelferry.formats import CheckedRunner, Format, Runner
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ def written(
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    return Artifact(out, target.name, contract, run or _uncallable, found)
+    return Artifact(out, target.name, contract, run or CheckedRunner(contract, _uncallable), found)
 
 
 def _check_place(out: Path) -> None:

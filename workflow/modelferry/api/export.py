@@ -16,12 +16,11 @@ from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
 from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
 from modelferry.api.verify import Comparison, compare
-from modelferry.core.contract import Contract
 from modelferry.core.errors import ArgumentError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import detached
 from modelferry.core.tolerances import Tolerance
-from modelferry.formats import Runner, format_names, load_format
+from modelferry.formats import format_names, load_format
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +99,7 @@ def load(path: Path | str, *, format: str | None = None, threads: int | None = N
     with ONE_AT_A_TIME:
         target = load_format(format or _format_named(path))
         run = target.load(path, threads or torch.get_num_threads())
-    return Artifact(path, target.name, _contract_of_runner(run), run)
+    return Artifact(path, target.name, run.contract, run)
 
 
 def validate(
@@ -193,11 +192,6 @@ def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:
     """Return the tolerance that was asked for; None if none was."""
     asked = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     return Tolerance(**asked) if asked else None
-
-
-def _contract_of_runner(run: Runner) -> Contract:
-    contract: Contract = run.contract  # type: ignore[attr-defined] # all formats' runners have one
-    return contract
 
 
 def _format_named(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
@@ -19,21 +19,39 @@ from modelferry.core.model import Exactness
 if TYPE_CHECKING:
     import torch
 
-Runner = Callable[[Arrays], Arrays]
-"""A loaded artifact: inputs by name to outputs by name."""
+Function = Callable[[Arrays], Arrays]
+"""Arrays by name to arrays by name."""
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A loaded artifact: inputs by name to outputs by name."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the artifact takes and returns."""
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Return the outputs by name; raise `ContractError` for inputs outside the contract."""
+
+    def peak_memory_mb(self) -> float | None:
+        """Return the most memory that the artifact's own process has used; None if it runs in this one."""
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A runner that knows its contract, and refuses inputs outside it: compiled code would read past their ends."""
+class CheckedRunner:
+    """A runner in this process. It refuses inputs outside its contract: compiled code would read past their ends."""
 
     contract: Contract
-    run: Runner
+    function: Function
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name; raise `ContractError` for inputs outside the contract."""
         self.contract.check(inputs)
-        return self.run(inputs)
+        return self.function(inputs)
+
+    def peak_memory_mb(self) -> None:
+        """Return nothing: memory is that of this process."""
 
 
 class Format(ABC):
@@ -91,7 +109,7 @@ class Format(ABC):
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Runner:
-        """Load an artifact in the runtime that will execute it."""
+        """Load an artifact in the first of `runtimes`; raise `ArtifactError` if it is not one that runs here."""
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return what an exact artifact holds in the place of each weight: values in memory order, by name.
@@ -101,10 +119,10 @@ class Format(ABC):
         """
         return {}
 
-    def layers(self, path: Path) -> Runner | None:
-        """Return a runner of what flows inside an artifact: outputs of the deployable's modules by name, in order.
+    def layers(self, path: Path) -> Function | None:
+        """Return a function that computes what is inside an artifact: outputs of the deployable's modules, in order.
 
-        Those of which the graph tells the place; None for a format that keeps its inside to itself.
+        It returns them by name, as far as the graph tells which is which. None if a format does not show its inside.
         """
         return None
 

@@ -64,9 +64,9 @@ class Cpp(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Run the compiled header in a process of its own, on one thread."""
-        from modelferry.formats.codegen.worker_process import Hosted
+        from modelferry.formats.codegen.worker_process import Worker
 
-        return Hosted([str(self.prepare(path))], path)
+        return Worker([str(self.prepare(path))], path)
 
     def prepare(self, path: Path) -> Path:
         """Compile a program around the header and return it; once for each content of a file in this process."""

@@ -47,13 +47,13 @@ class Json(SourceFormat):
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
         from modelferry.families.bytecnn.json_file import read_file
-        from modelferry.formats.python import host_python
+        from modelferry.formats.python import run_python
 
         try:
             read_file(path)
         except CheckpointError as error:
             raise ArtifactError(str(error)) from error
-        return host_python(path)
+        return run_python(path)
 
 
 FORMAT = Json()

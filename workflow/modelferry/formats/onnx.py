@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
-from modelferry.formats import Bound, Format, Runner
+from modelferry.formats import CheckedRunner, Format, Function, Runner
 from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Onnx(Format):
             raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
         contract = Contract.model_validate_json(properties[CONTRACT_KEY])
         names = [tensor.name for tensor in contract.outputs]
-        return Bound(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
+        return CheckedRunner(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
 
     def session_options(self, path: Path) -> ort.SessionOptions:
         """Return what ONNX Runtime has to know about a file of this format."""
@@ -127,7 +127,7 @@ class Onnx(Format):
 
         return ort.SessionOptions()
 
-    def layers(self, path: Path) -> Runner | None:
+    def layers(self, path: Path) -> Function | None:
         """Return the outputs of the nodes that read a module's bias, as further outputs of the same graph."""
         import onnx
         import onnxruntime as ort

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
-from modelferry.formats import Format, Runner
+from modelferry.formats import Format, Function, Runner
 from modelferry.formats.shared.pt2_archive import (
     CONTRACT,
     EXTRA,
@@ -94,7 +94,7 @@ class TorchExport(Format):
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
 
-    def layers(self, path: Path) -> Runner:
+    def layers(self, path: Path) -> Function:
         """Return the outputs of the modules that the program remembers, computed by its own graph."""
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, NetworkError
 from modelferry.core.tensors import to_tensor
-from modelferry.formats import Format, Runner
+from modelferry.formats import Format, Function, Runner
 from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class TorchScript(Format):
             raise ArtifactError(f"{path} holds no contract", remedy)
         return on_tensors(lambda inputs: module(*inputs), contract)
 
-    def layers(self, path: Path) -> Runner:
+    def layers(self, path: Path) -> Function:
         """Return the outputs of the nodes that read a module's bias, from a copy of the graph that returns them."""
         import torch
 

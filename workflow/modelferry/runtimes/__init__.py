@@ -47,9 +47,9 @@ class Runtime(ABC):
         """Return what the workflow has to make before it can execute anything."""
         return ()
 
-    def host(self, target: Format) -> Format:
-        """Return a format as it is executed here: `load` is this runtime's, all else the format's own."""
-        return target
+    def load(self, target: Format, path: Path, threads: int) -> Runner:
+        """Load an artifact of a format; by default as the format does. Raise `ArtifactError` if it does not load."""
+        return target.load(path, threads)
 
     def timed(self, run: Runner, inputs: Arrays) -> tuple[Arrays, float]:
         """Call what was loaded here; return the outputs, and the seconds that the call took in the runtime."""
@@ -87,6 +87,6 @@ def runtimes_of(format_name: str) -> tuple[str, ...]:
     return tuple(runtime for runtime in load_format(format_name).runtimes if not lacking(runtime))
 
 
-def in_runtime(format_name: str, runtime: str) -> Format:
-    """Return a format as a runtime executes it."""
-    return load_runtime(runtime).host(load_format(format_name))
+def load_in(format_name: str, runtime: str, path: Path, threads: int) -> Runner:
+    """Load an artifact of a format in one of its runtimes."""
+    return load_runtime(runtime).load(load_format(format_name), path, threads)

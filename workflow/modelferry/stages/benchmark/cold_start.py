@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.formats.codegen.worker_process import Hosted
 from modelferry.runtimes import ColdStart, load_runtime
 from modelferry.stages.benchmark.cases import EAGER, Subject, load_subject, prepare_subject, sample_inputs
 
@@ -43,6 +42,7 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     loaded = time.perf_counter()
     run(inputs)
     called = time.perf_counter()
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    peak = run.peak_memory_mb() if isinstance(run, Hosted) else own
+    peak = run.peak_memory_mb()
+    if peak is None:  # it runs in this process
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)
