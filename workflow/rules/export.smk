@@ -1,4 +1,4 @@
-# Each architecture is compiled once per format (template); each model's weights are then poured in (export).
+# Each architecture is compiled once per format (template), and then filled with each model's weights (export).
 
 from modelferry.formats import load_format
 
@@ -8,7 +8,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         name:
             f"template_{format}"
         output:
-            f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.{load_format(format).extension}",
+            load_format(format).named(f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template"),
             f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.json",
         log:
             "logs/template/{architecture}/{variant}.log",
@@ -27,7 +27,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         input:
             lambda wildcards: RUNNABLE[wildcards.model].export_inputs(wildcards.export),
         output:
-            f"{paths.RESULTS}/{{model}}/{{export}}/model.{load_format(format).extension}",
+            load_format(format).named(f"{paths.RESULTS}/{{model}}/{{export}}/model"),
             f"{paths.RESULTS}/{{model}}/{{export}}/manifest.json",
         log:
             "logs/export/{model}/{export}.log",

@@ -99,7 +99,7 @@ def load(path: Path | str, *, format: str | None = None, threads: int | None = N
     with ONE_AT_A_TIME:
         target = load_format(format or _format_named(path))
         run = target.load(path, threads or torch.get_num_threads())
-    return Artifact(path, target.name, run.contract, run)
+    return Artifact(path, target.name, run.contract, run, files=tuple(target.files(path)))
 
 
 def validate(

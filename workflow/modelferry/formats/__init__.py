@@ -62,6 +62,8 @@ class Format(ABC):
 
     name: ClassVar[str]
     extension: ClassVar[str]
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Extensions of further files of an artifact, which lie beside the main one and have the same stem."""
     runtimes: ClassVar[tuple[str, ...]]
     packages: ClassVar[tuple[str, ...]]
     exactness: ClassVar[Exactness] = "exact"
@@ -82,11 +84,22 @@ class Format(ABC):
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
     ) -> None:
-        """Compile a deployable, weights left blank, and write it to `out`; `example` are inputs within the contract."""
+        """Compile a deployable without its weights and write it to `files(out)`.
+
+        `example` are inputs within the contract.
+        """
 
     @abstractmethod
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
-        """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
+        """Write `template` with all its weights replaced to `files(out)`; raise `ArtifactError` if they do not fit."""
+
+    def named(self, stem: str) -> list[str]:
+        """Return the paths of an artifact's files, the main one first, for a path without extension."""
+        return [f"{stem}.{extension}" for extension in (self.extension, *self.companions)]
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the paths of an artifact's files for that of the main one, which comes first."""
+        return [path, *map(path.with_name, self.named(path.name.removesuffix(f".{self.extension}"))[1:])]
 
     def export(
         self,
@@ -98,7 +111,7 @@ class Format(ABC):
         metadata: Mapping[str, str],
         out: Path,
     ) -> None:
-        """Write an artifact of one network to `out`: a template, which does not stay, and its weights."""
+        """Write an artifact of one network to `files(out)`, by way of a template that is not kept."""
         with tempfile.TemporaryDirectory(prefix="modelferry-export-") as folder:
             template = Path(folder) / f"template.{self.extension}"
             self.build_template(deployable, contract, example, options, template)

@@ -84,7 +84,7 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
-        artifacts = [p.artifact(export.name) for p in self.runnable.values() for export in p.exports]
+        artifacts = [file for p in self.runnable.values() for e in p.exports for file in p.artifact_files(e.name)]
         tables = [paths.embeddings(name) for name in self.embedded]
         return [*artifacts, *tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
 

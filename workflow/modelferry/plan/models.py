@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
@@ -49,8 +50,13 @@ class PlannedModel:
         return template_spec(self.model.family, self.hyperparameters, self.model.export(export))
 
     def artifact(self, export: str) -> str:
-        """Return the path of an artifact of this model."""
+        """Return the path of the main file of an artifact of this model."""
         return paths.artifact(self.id, export, load_format(self.model.export(export).format).extension)
+
+    def artifact_files(self, export: str) -> list[str]:
+        """Return the paths of all files of an artifact of this model, the main one first."""
+        target = load_format(self.model.export(export).format)
+        return list(map(str, target.files(Path(self.artifact(export)))))
 
     def demo_event_files(self) -> list[str]:
         """Return the toy events that a demo model is trained on."""
@@ -68,18 +74,19 @@ class PlannedModel:
     def export_inputs(self, export: str) -> list[str]:
         """Return what an export reads."""
         spec = self.template(export)
-        return [self.model.checkpoint, spec.file, spec.record]
+        return [self.model.checkpoint, *spec.files, spec.record]
 
     def validate_inputs(self, export: str, runtime: str) -> list[str]:
         """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
-        own = [self.artifact(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
+        own = [*self.artifact_files(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
         return [*own, *self.export_inputs(export)]
 
     def benchmark_inputs(self) -> list[str]:
         """Return what a benchmark reads."""
         names = [export.name for export in self.exports]
         manifests = [paths.manifest(self.id, name) for name in names]
-        return [self.model.checkpoint, *map(self.artifact, names), *manifests, *_files(self.runtimes)]
+        artifacts = [file for name in names for file in self.artifact_files(name)]
+        return [self.model.checkpoint, *artifacts, *manifests, *_files(self.runtimes)]
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -100,7 +107,7 @@ class PlannedModel:
     def embed_inputs(self, part: str) -> list[str]:
         """Return what the embedding of one file of jets reads: the file, and the artifact."""
         jets = self.jets
-        return [jets.files[part], self.artifact(jets.export), paths.manifest(self.id, jets.export)]
+        return [jets.files[part], *self.artifact_files(jets.export), paths.manifest(self.id, jets.export)]
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""

@@ -10,8 +10,8 @@ import numpy as np
 from modelferry.comparison.difference import by_event, within
 from modelferry.core import paths
 from modelferry.core.contract import Contract
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.environment import describe
+from modelferry.core.files import sha256_of_files
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
@@ -60,7 +60,7 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
             format=manifest.format,
             layout=subject.layout,
             runtime=subject.runtime,
-            artifact_sha256=sha256_of_file(manifest.artifact.path),
+            artifact_sha256=sha256_of_files(manifest.artifact.paths),
             rows=tuple(rows[subject]),
             baseline=baseline,
             environment=describe(),

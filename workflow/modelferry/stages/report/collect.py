@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 from modelferry.core import paths
@@ -84,7 +83,7 @@ def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryMode
             problems.append(f"{export.name}: {lacking}")
             continue
         manifest = _read(Manifest, paths.manifest(model.id, export.name))
-        if manifest is None or not Path(manifest.artifact.path).is_file():
+        if manifest is None or not manifest.artifact.present:
             problems = problems or [f"{export.name}: was not exported"]
             continue
         place = f"{model.campaign}/{manifest.layout}"
