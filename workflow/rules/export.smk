@@ -6,14 +6,14 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
 
     rule:
         name:
-            f"template_{format}"
+            f"template_{load_format(format).name}"
         output:
             load_format(format).named(f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template"),
             f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.json",
         log:
             "logs/template/{architecture}/{variant}.log",
         wildcard_constraints:
-            variant=rf"{format}-[0-9a-f]+",
+            variant=rf"{load_format(format).name}-[0-9a-f]+",
         conda:
             "../../envs/modelferry.yaml"
         params:
@@ -23,7 +23,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
 
     rule:
         name:
-            f"export_{format}"
+            f"export_{load_format(format).name}"
         input:
             lambda wildcards: RUNNABLE[wildcards.model].export_inputs(wildcards.export),
         output:

@@ -20,7 +20,7 @@ from modelferry.core.errors import ArgumentError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import detached
 from modelferry.core.tolerances import Tolerance
-from modelferry.formats import format_names, load_format
+from modelferry.formats import Format, format_names, load_format
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ def export(
     path: Path | str,
     *,
     inputs: Inputs,
-    format: str | None = None,
+    format: str | Format | None = None,
     dynamic: Dynamic | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Artifact:
@@ -49,7 +49,8 @@ def export(
     inputs
         An example: a tensor, tensors in the order of ``forward``, or tensors by the names of its parameters.
     format
-        ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …; by default what the name of the file says.
+        ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …, or one of your own as an object or its import
+        path, ``package.module:Class``; by default what the name of the file says.
     dynamic
         The sizes that may differ from call to call: ``{"x": {0: "batch"}}`` or, for all inputs, ``{0: "batch"}``.
         Others are the example's. A name alone means 1 to 1024; a `Dimension` has a range of its own.
@@ -67,7 +68,7 @@ def export(
         If the machine lacks what the format needs, or what was written is not the network.
     """
     out = Path(path)
-    target = load_format(format or _format_named(out))
+    target = _format_of(format, out)
     with undisturbed():
         chosen = target.resolve_options(options or {})
         network = plain = prepared(model)
@@ -78,7 +79,7 @@ def export(
         return written(target, network, plain, contract, example, chosen, out)
 
 
-def load(path: Path | str, *, format: str | None = None, threads: int | None = None) -> Artifact:
+def load(path: Path | str, *, format: str | Format | None = None, threads: int | None = None) -> Artifact:
     """Load what `export` or the workflow wrote.
 
     Parameters
@@ -97,7 +98,7 @@ def load(path: Path | str, *, format: str | None = None, threads: int | None = N
 
     path = Path(path)
     with ONE_AT_A_TIME:
-        target = load_format(format or _format_named(path))
+        target = _format_of(format, path)
         run = target.load(path, threads or torch.get_num_threads())
     return Artifact(path, target.name, run.contract, run, files=tuple(target.files(path)))
 
@@ -139,7 +140,7 @@ def export_checkpoint(
     model_class: type[torch.nn.Module],
     *,
     inputs: Inputs,
-    format: str | None = None,
+    format: str | Format | None = None,
     dynamic: Dynamic | None = None,
     options: Mapping[str, Any] | None = None,
     **arguments: Any,
@@ -192,6 +193,10 @@ def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:
     """Return the tolerance that was asked for; None if none was."""
     asked = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     return Tolerance(**asked) if asked else None
+
+
+def _format_of(given: str | Format | None, path: Path) -> Format:
+    return given if isinstance(given, Format) else load_format(given or _format_named(path))
 
 
 def _format_named(path: Path) -> str:

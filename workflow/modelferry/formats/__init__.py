@@ -1,4 +1,7 @@
-"""Formats: what a deployable is exported to. One file each; this is the protocol that they follow."""
+"""Formats: what a deployable is exported to. One file each; this is the protocol that they follow.
+
+A user's own format is a class at an import path, ``package.module:Class``.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.import_path import own_instance
 from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
@@ -61,11 +65,15 @@ class Format(ABC):
     """
 
     name: ClassVar[str]
+    """A word that makes file names and names of rules: lower-case letters, digits and underscores."""
     extension: ClassVar[str]
+    """What the main file's name ends in, without the first dot."""
     companions: ClassVar[tuple[str, ...]] = ()
     """Extensions of further files of an artifact, which lie beside the main one and have the same stem."""
     runtimes: ClassVar[tuple[str, ...]]
-    packages: ClassVar[tuple[str, ...]]
+    """Runtimes that artifacts are for, by name or by import path; `load` loads in the first."""
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    """Distributions whose version matters for what is written."""
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
@@ -169,9 +177,21 @@ def format_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
-def load_format(name: str) -> Format:
-    """Return the format called `name`; raise `ConfigError` if there is none."""
+def format_module(name: str) -> str:
+    """Return the module that defines a format; raise `ConfigError` for an unknown name."""
+    if ":" in name:
+        return name.partition(":")[0]
     if name not in format_names():
         raise ConfigError(f"unknown format '{name}'", did_you_mean(name, format_names()))
-    found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
-    return found
+    return f"{__name__}.{name}"
+
+
+@cache
+def load_format(name: str) -> Format:
+    """Return the format called `name`, or an instance of the user's ``package.module:Class``."""
+    module = format_module(name)
+    own = ":" in name
+    target: Format = (
+        own_instance(name, "format", Format, format_names()) if own else importlib.import_module(module).FORMAT
+    )
+    return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.formats import load_format
 from modelferry.plan.embeddings import JetPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
-from modelferry.runtimes import load_runtime, runtimes_of
+from modelferry.runtimes import runtime_of, runtimes_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,11 @@ class PlannedModel:
 
     def validate_inputs(self, export: str, runtime: str) -> list[str]:
         """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
-        own = [*self.artifact_files(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
+        own = [
+            *self.artifact_files(export),
+            paths.manifest(self.id, export),
+            *runtime_of(self.model.export(export).format, runtime).files(),
+        ]
         return [*own, *self.export_inputs(export)]
 
     def benchmark_inputs(self) -> list[str]:
@@ -86,12 +90,17 @@ class PlannedModel:
         names = [export.name for export in self.exports]
         manifests = [paths.manifest(self.id, name) for name in names]
         artifacts = [file for name in names for file in self.artifact_files(name)]
-        return [self.model.checkpoint, *artifacts, *manifests, *_files(self.runtimes)]
+        return [self.model.checkpoint, *artifacts, *manifests, *dict.fromkeys(self._runtime_files())]
 
     @property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes of all exports that this machine has."""
         return tuple(sorted({runtime for export in self.exports for runtime in runtimes_of(export.format)}))
+
+    def _runtime_files(self) -> Iterator[str]:
+        for export in self.exports:
+            for runtime in runtimes_of(export.format):
+                yield from runtime_of(export.format, runtime).files()
 
     @property
     def jets(self) -> JetPlan:
@@ -142,7 +151,3 @@ def plan_model(model: Model) -> PlannedModel:
     except ConfigError as error:
         raise ConfigError(f"{model.id}: {error}") from None
     return PlannedModel(model, hyperparameters, architecture_digest(model.family, hyperparameters))
-
-
-def _files(runtimes: Iterable[str]) -> list[str]:
-    return [file for runtime in runtimes for file in load_runtime(runtime).files()]

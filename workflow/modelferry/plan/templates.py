@@ -80,7 +80,7 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
     variant = digest_of([layout, options, sorted(transforms), contract, made_by], 8)
     return TemplateSpec(
         architecture=architecture_digest(family_name, hyperparameters),
-        variant=f"{export.format}-{variant}",
+        variant=f"{target.name}-{variant}",
         family=family_name,
         hyperparameters=hyperparameters,
         format=export.format,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modelferry.core.contract import Arrays
 from modelferry.families import Family
 from modelferry.formats import CheckedRunner, Runner, load_format
-from modelferry.runtimes import load_in, runtimes_of
+from modelferry.runtimes import Runtime, load_in, load_runtime, runtime_of, runtimes_of
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
@@ -34,6 +34,13 @@ def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
     for export in planned.exports:
         for runtime in runtimes_of(export.format):
             yield Subject(export.name, runtime, family.layout(export.layout))
+
+
+def runtime_of_subject(planned: PlannedModel, subject: Subject) -> Runtime:
+    """Return what executes a subject; the eager reference runs where PyTorch's own artifacts do."""
+    if subject.export == EAGER:
+        return load_runtime(subject.runtime)
+    return runtime_of(planned.model.export(subject.export).format, subject.runtime)
 
 
 def prepare_subject(planned: PlannedModel, subject: Subject) -> None:

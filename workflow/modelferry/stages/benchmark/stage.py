@@ -17,8 +17,8 @@ from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.export import Manifest
-from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, subjects_of
+from modelferry.runtimes import ColdStart
+from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, runtime_of_subject, subjects_of
 from modelferry.stages.benchmark.cold_start import cold_start
 from modelferry.stages.benchmark.timing import Latency, time_in_turn
 
@@ -45,7 +45,7 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
     output = contract.outputs[0].name
     for batch, size in points(settings.batches, settings.sizes, family, contract):
         chosen = {s: run for s, run in runners.items() if allowed(s, family, contracts, batch, size)}
-        latencies = time_point(family, output, chosen, batch, size, settings.seconds)
+        latencies = time_point(planned, family, output, chosen, batch, size, settings.seconds)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
@@ -93,7 +93,13 @@ def allowed(subject: Subject, family: Family, contracts: dict[str, Contract], ba
 
 
 def time_point(
-    family: Family, output: str, runners: dict[Subject, Runner], batch: int, size: int | None, seconds: float
+    planned: PlannedModel,
+    family: Family,
+    output: str,
+    runners: dict[Subject, Runner],
+    batch: int,
+    size: int | None,
+    seconds: float,
 ) -> dict[Subject, Latency]:
     """Time all runners on the same events."""
     events = family.sample({family.batch: batch, **({family.size: size} if family.size and size else {})}, SEED)
@@ -101,7 +107,7 @@ def time_point(
     truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
 
     def call(subject: Subject) -> tuple[np.ndarray, float]:
-        outputs, seconds = load_runtime(subject.runtime).timed(runners[subject], inputs[subject])
+        outputs, seconds = runtime_of_subject(planned, subject).timed(runners[subject], inputs[subject])
         return outputs[output], seconds
 
     timed = time_in_turn(

@@ -26,7 +26,7 @@ from modelferry.formats.shared.weight_readback import describe as weights_reason
 from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
-from modelferry.runtimes import load_runtime
+from modelferry.runtimes import runtime_of
 from modelferry.stages.validation.checks import examine
 from modelferry.stages.validation.controls import Whole, differ, run_controls
 from modelferry.stages.validation.fault_matching import resembling
@@ -61,7 +61,7 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target, executes = planned.family, load_format(spec.format), load_runtime(runtime)
+    family, target, executes = planned.family, load_format(spec.format), runtime_of(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
