@@ -123,8 +123,8 @@ def test_integers_that_the_graph_reads_are_weights_too(case, tmp_path):
 
 
 def test_template_is_blank(case, tmp_path):
-    blank = {name: torch.zeros_like(tensor) for name, tensor in random_weights(1).items()}
-    filled = case.target.load(case.fill(blank, tmp_path), threads=1)(INPUTS["2 particles"])["logits"]
+    slot = {name: torch.zeros_like(tensor) for name, tensor in random_weights(1).items()}
+    filled = case.target.load(case.fill(slot, tmp_path), threads=1)(INPUTS["2 particles"])["logits"]
     unfilled = case.target.load(case.template, threads=1)(INPUTS["2 particles"])["logits"]
     np.testing.assert_array_equal(unfilled, filled)
 

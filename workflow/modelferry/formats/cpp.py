@@ -40,13 +40,13 @@ class Cpp(SourceFormat):
         return "" if shutil.which(compiler()) else missing
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the header with blanks."""
+        """Return the header with slots."""
         from modelferry.formats.codegen.cpp_header import header_body
 
         return header_body(description, contract)
 
     def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
-        """Return braced numbers of type float, axes as they are and, for another blank, in reverse."""
+        """Return braced numbers of type float, axes as they are and, for another slot, in reverse."""
         from modelferry.formats.codegen.cpp_header import OUTPUTS_LAST, braced
 
         return {

@@ -28,7 +28,7 @@ class Json(SourceFormat):
     runtimes = ("python",)
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""
+        """Return the file with slots; raise `ArtifactError` unless the network is a byte CNN."""
         from modelferry.formats.codegen.json_file import file_body
 
         if description.text is None:

@@ -29,7 +29,7 @@ class Python(SourceFormat):
     runtimes = ("python",)
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the module with blanks."""
+        """Return the module with slots."""
         from modelferry.formats.codegen.python_module import module_body
 
         return module_body(description, contract)
