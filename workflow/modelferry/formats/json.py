@@ -38,7 +38,7 @@ class Json(SourceFormat):
     snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""
+        """Return the file with slots; raise `ArtifactError` unless the network is a byte CNN."""
         from modelferry.formats.codegen.json_file import file_body
 
         if description.text is None:
@@ -67,13 +67,13 @@ class Json(SourceFormat):
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
         from modelferry.families.bytecnn.json_file import read_file
-        from modelferry.formats.python import host_python
+        from modelferry.formats.python import run_python
 
         try:
             read_file(path)
         except CheckpointError as error:
             raise ArtifactError(str(error)) from error
-        return host_python(path)
+        return run_python(path)
 
 
 FORMAT = Json()

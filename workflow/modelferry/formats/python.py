@@ -37,7 +37,7 @@ class Python(SourceFormat):
     snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the module with blanks."""
+        """Return the module with slots."""
         from modelferry.formats.codegen.python_module import module_body
 
         return module_body(description, contract)
@@ -59,17 +59,17 @@ class Python(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Import the module in a fresh interpreter that finds the standard library only; it uses one thread."""
-        return host_python(path)
+        return run_python(path)
 
 
-def host_python(path: Path) -> Runner:
-    """Return a module or a JSON file, hosted by a fresh interpreter that finds the standard library only."""
+def run_python(path: Path) -> Runner:
+    """Run a module or a JSON file in a fresh interpreter that finds the standard library only."""
     from modelferry.formats.codegen import python_runtime, worker  # noqa: F401 - what the interpreter will run
-    from modelferry.formats.codegen.worker_process import Hosted
+    from modelferry.formats.codegen.worker_process import Worker
 
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", "export it")
-    return Hosted([sys.executable, "-I", "-S", "-B", worker.__file__, str(path)], path)
+    return Worker([sys.executable, "-I", "-S", "-B", worker.__file__, str(path)], path)
 
 
 FORMAT = Python()

@@ -13,10 +13,11 @@ from modelferry.config.models import Model
 from modelferry.core.digests import canonical_json, code_digest, digest_of, sha256_of_file
 from modelferry.core.environment import installed
 from modelferry.families import family_module, load_family
-from modelferry.formats import load_format
+from modelferry.formats import format_module, load_format
 from modelferry.plan.embeddings import PACKAGES
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.templates import TemplateSpec
+from modelferry.runtimes import lacking, paths_of, runtime_module
 
 STAGES = {
     "demo": "modelferry.demo.charged_higgs_training",
@@ -35,7 +36,7 @@ STAGES = {
 
 def template(spec: TemplateSpec) -> list[str]:
     """Return what decides whether a template is built again."""
-    code = _code("template", spec, f"formats.{spec.format}")
+    code = _code("template", spec, format_module(spec.format))
     return [code, _versions(load_format(spec.format).packages)]
 
 
@@ -43,7 +44,7 @@ def export(planned: PlannedModel, name: str) -> list[str]:
     """Return what decides whether an artifact is made again."""
     spec = planned.template(name)
     return [
-        _code("export", spec, f"formats.{spec.format}"),
+        _code("export", spec, format_module(spec.format)),
         _versions(load_format(spec.format).packages),
         *_checkpoint(planned.model),
     ]
@@ -73,7 +74,7 @@ def validate(planned: PlannedModel, name: str, runtime: str) -> list[str]:
     """Return what decides whether an artifact is compared again in a runtime."""
     format_name = planned.model.export(name).format
     return [
-        _code("validate", planned, f"formats.{format_name}", f"runtimes.{runtime}"),
+        _code("validate", planned, format_module(format_name), runtime_module(paths_of(format_name)[runtime])),
         _config(planned.model.validation.model_dump()),
         _versions(load_format(format_name).packages),
     ]
@@ -83,7 +84,8 @@ def benchmark(planned: PlannedModel) -> list[str]:
     """Return what decides whether a model is timed again."""
     formats = sorted({export.format for export in planned.exports})
     packages = {package for name in formats for package in load_format(name).packages}
-    modules = [*(f"formats.{name}" for name in formats), *(f"runtimes.{name}" for name in planned.runtimes)]
+    runtimes = [path for name in formats for path in paths_of(name).values() if not lacking(path)]
+    modules = [*map(format_module, formats), *map(runtime_module, runtimes)]
     return [
         _code("benchmark", planned, *modules),
         _config(planned.model.benchmark.model_dump()),
@@ -95,7 +97,7 @@ def embed(planned: PlannedModel) -> list[str]:
     """Return what decides whether a file of jets is embedded again."""
     format_name = planned.model.export(planned.jets.export).format
     packages = _versions([*load_format(format_name).packages, *PACKAGES])
-    code = _code("embed", planned, f"formats.{format_name}")
+    code = _code("embed", planned, format_module(format_name))
     return [code, _config(planned.jets.embed_settings()), packages]
 
 
@@ -132,7 +134,7 @@ def report(models: Mapping[str, PlannedModel]) -> list[str]:
 
 
 def _code(stage: str, subject: PlannedModel | TemplateSpec | None = None, *others: str) -> str:
-    modules = [STAGES[stage], *(_network(subject) if subject else ()), *(f"modelferry.{name}" for name in others)]
+    modules = [STAGES[stage], *(_network(subject) if subject else ()), *others]
     return f"code:{code_digest(*modules)}"
 
 

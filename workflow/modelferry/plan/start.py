@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,6 @@ def keep_others_out() -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files that a killed run left."""
+    """Remove the temporary files and folders that a killed run left."""
     for path in Path(paths.RESULTS).rglob(".*.part"):
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

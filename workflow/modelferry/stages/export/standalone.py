@@ -102,12 +102,12 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
         out = folder / target.file_name(model.path.stem)
         if out.exists() and out.samefile(model.path):
             raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
-        with replacing(out, suffix=f".{target.extension}") as temporary:
+        with replacing(*target.files(out)) as temporary:
             example = family.collate(truth.probes[0].events, layout)
             options = target.resolve_options({})
             target.export(deployable, contract, example, options, weights, model.facts, temporary)
             apart = truth.difference(temporary, name, out)
-        yield Written(out, out.stat().st_size, apart, len(truth.labels))
+        yield Written(out, sum(file.stat().st_size for file in target.files(out)), apart, len(truth.labels))
 
 
 @dataclass(frozen=True)

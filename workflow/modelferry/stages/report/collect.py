@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 from modelferry.core import paths
@@ -53,7 +52,7 @@ class Exported:
     def read(cls, model: str, export: str, runtimes: Sequence[str]) -> Exported | None:
         """Return an artifact with its records; None if it was not exported."""
         manifest = _read(Manifest, paths.manifest(model, export))
-        if manifest is None or not Path(manifest.artifact.path).is_file():
+        if manifest is None or not manifest.artifact.present:
             return None
 
         def current(kind: type[R], path: str) -> R | None:
