@@ -8,6 +8,7 @@ from modelferry.cli.jobs import for_each_model, plan_of, reported
 from modelferry.core import paths
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import EMBED, EXPLORE
 
 
 def embed(options: argparse.Namespace) -> int:
@@ -24,13 +25,13 @@ def embed(options: argparse.Namespace) -> int:
             known = did_you_mean(options.part, jets.files)
             raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
         for part in [] if options.collect else [options.part] if options.part else jets.files:
-            with reported("embed", planned.id, part):
+            with reported(EMBED, planned.id, part):
                 record, done = embed_file(jets, part, options.again)
             rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
             doubt = "" if record.validated else "; note: the artifact was not validated"
             print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
         if options.collect or not options.part:
-            with reported("embed", planned.id, "tables"):
+            with reported(EMBED, planned.id, "tables"):
                 tables = collect_tables(jets)
             for table in tables.tables:
                 print(f"{table.csv.path}  {table.rows:,} jets")
@@ -46,7 +47,7 @@ def explore(options: argparse.Namespace) -> int:
     found = plan_of(options).explored
     if options.campaign not in found:
         raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
-    with reported("explore", options.campaign):
+    with reported(EXPLORE, options.campaign):
         record = explore_campaign([planned.jets for planned in found[options.campaign]])
         record.write(paths.exploration(options.campaign))
     for model in record.models:

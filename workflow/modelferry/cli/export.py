@@ -9,6 +9,7 @@ from modelferry.cli.jobs import chosen_exports, for_each, plan_of, reported
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.formats import load_format
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import EXPORT, TEMPLATE
 from modelferry.plan.templates import TemplateSpec
 
 BARE_FORMATS, BOTH = ("json", "python"), "both"
@@ -28,7 +29,7 @@ def export(options: argparse.Namespace) -> int:
         spec = planned.template(name)
         if not Path(spec.record).is_file():
             _build(spec)
-        with reported("export", planned.id, name):
+        with reported(EXPORT, planned.id, name):
             manifest = export_model(planned, name)
         print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
 
@@ -76,6 +77,6 @@ def _export_file(options: argparse.Namespace) -> int:
 def _build(spec: TemplateSpec) -> None:
     from modelferry.stages.export.template import build_template
 
-    with reported("template", f"{spec.architecture}/{spec.variant}"):
+    with reported(TEMPLATE, f"{spec.architecture}/{spec.variant}"):
         record = build_template(spec)
     print(f"{record.file.path}  built in {record.seconds:.1f} s")
