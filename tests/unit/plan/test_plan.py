@@ -122,10 +122,8 @@ def parameters(found: Plan) -> Iterator[tuple[str, Reasons]]:
         yield f"benchmark {model.id}", reruns.benchmark(model)
         for export in model.exports:
             yield f"export {model.id} {export.name}", reruns.export(model, export.name)
-            runtimes = runtimes_of(export.format)
-            yield from (
-                (f"validate {model.id} {export.name}", reruns.validate(model, export.name, r)) for r in runtimes
-            )
+            for runtime in runtimes_of(export.format):
+                yield f"validate {model.id} {export.name} {runtime}", reruns.validate(model, export.name, runtime)
 
 
 def test_parameters_are_plain_strings_by_name_so_that_snakemake_can_compare_and_reasons_read_them() -> None:
