@@ -20,19 +20,19 @@ def embed(options: argparse.Namespace) -> int:
     from modelferry.stages.embeddings.tables import collect_tables
 
     def run(planned: PlannedModel) -> None:
-        jets = planned.jets
-        if options.part and options.part not in jets.files:
-            known = did_you_mean(options.part, jets.files)
+        embedding = planned.embedding
+        if options.part and options.part not in embedding.files:
+            known = did_you_mean(options.part, embedding.files)
             raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
-        for part in [] if options.collect else [options.part] if options.part else jets.files:
+        for part in [] if options.collect else [options.part] if options.part else embedding.files:
             with reported(EMBED, planned.id, part):
-                record, done = embed_file(jets, part, options.again)
+                record, done = embed_file(embedding, part, options.again)
             rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
             doubt = "" if record.validated else "; note: the artifact was not validated"
             print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
         if options.collect or not options.part:
             with reported(EMBED, planned.id, "tables"):
-                tables = collect_tables(jets)
+                tables = collect_tables(embedding)
             for table in tables.tables:
                 print(f"{table.csv.path}  {table.rows:,} jets")
             print(f"{planned.id}: {tables.counts}")
@@ -48,7 +48,7 @@ def explore(options: argparse.Namespace) -> int:
     if options.campaign not in found:
         raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
     with reported(EXPLORE, options.campaign):
-        record = explore_campaign([planned.jets for planned in found[options.campaign]])
+        record = explore_campaign([planned.embedding for planned in found[options.campaign]])
         record.write(paths.exploration(options.campaign))
     for model in record.models:
         probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"

@@ -89,26 +89,26 @@ def benchmark(planned: PlannedModel) -> Reasons:
 
 def embed(planned: PlannedModel) -> Reasons:
     """Return what decides whether a file of events is embedded again."""
-    format_name = planned.model.export(planned.jets.export).format
+    format_name = planned.model.export(planned.embedding.export).format
     return _reasons(
         _code(stages.EMBED, planned, format_module(format_name)),
-        {"embed": planned.jets.embed_settings()},
+        {"embed": planned.embedding.embed_settings()},
         [*load_format(format_name).packages, *PACKAGES],
     )
 
 
 def collect(planned: PlannedModel) -> Reasons:
     """Return what decides whether tables of classes are written again."""
-    return _reasons(_code(stages.COLLECT), packages=PACKAGES, files=planned.jets.files)
+    return _reasons(_code(stages.COLLECT), packages=PACKAGES, files=planned.embedding.files)
 
 
 def explore(models: Sequence[PlannedModel]) -> Reasons:
     """Return what decides whether the embeddings of a campaign's models are looked at again."""
-    jets = models[0].jets
-    classes = [jets.embed.against, *jets.embed.classes]
+    embedding = models[0].embedding
+    classes = [embedding.embed.against, *embedding.embed.classes]
     return _reasons(
         _code(stages.EXPLORE),
-        {"embed": {"classes": classes}, "explore": jets.explore.model_dump()},
+        {"embed": {"classes": classes}, "explore": embedding.explore.model_dump()},
         PACKAGES,
         models={planned.id: str(number) for number, planned in enumerate(models)},
     )

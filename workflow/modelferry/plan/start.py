@@ -59,7 +59,7 @@ def _find_mistakes(plan: Plan) -> None:
         if planned.model.demo:
             planned.demo_event_files()
         if planned.model.embed:
-            planned.jets.card  # noqa: B018 - reading it is the check
+            planned.embedding.card  # noqa: B018 - reading it is the check
     for folder in (paths.RESULTS, paths.REPORTS, "logs"):
         Path(folder).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):

@@ -21,7 +21,7 @@ from modelferry.stages.embeddings.metrics import Probe
 from modelferry.stages.embeddings.stage import JET_COLUMNS
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 MODELS = 6
 """So many models of a campaign, the first ones, are looked at: pairs grow with their square."""
@@ -42,7 +42,7 @@ class Sample:
     places: tuple[tuple[str, int], ...]
 
 
-def explore_campaign(models: Sequence[JetPlan]) -> Exploration:
+def explore_campaign(models: Sequence[EmbeddingPlan]) -> Exploration:
     """Return what the tables of a campaign's models hold; the same tables and seed give the same record.
 
     Raises

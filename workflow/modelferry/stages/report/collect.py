@@ -123,7 +123,7 @@ def _failures(planned: PlannedModel) -> Iterator[str]:
         spec = planned.template(name)
         files.append((TEMPLATE.failure, name, paths.failure(TEMPLATE.failure, f"{spec.architecture}/{spec.variant}")))
     if planned.model.embed:
-        tables = [*planned.jets.files, "tables"]
+        tables = [*planned.embedding.files, "tables"]
         files += [(EMBED.failure, part, paths.failure(EMBED.failure, planned.id, part)) for part in tables]
         files.append((EXPLORE.failure, "", paths.failure(EXPLORE.failure, planned.model.campaign)))
     found: dict[tuple[str, str], list[str]] = {}
