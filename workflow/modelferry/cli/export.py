@@ -11,6 +11,7 @@ from modelferry.families import load_family
 from modelferry.families.hyperparameters import find_family
 from modelferry.formats import format_names, load_format
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import EXPORT, TEMPLATE
 from modelferry.plan.templates import TemplateSpec
 
 BOTH = "both"
@@ -30,7 +31,7 @@ def export(options: argparse.Namespace) -> int:
         spec = planned.template(name)
         if not Path(spec.record).is_file():
             _build(spec)
-        with reported("export", planned.id, name):
+        with reported(EXPORT, planned.id, name):
             manifest = export_model(planned, name)
         print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
 
@@ -84,6 +85,6 @@ def _export_file(options: argparse.Namespace) -> int:
 def _build(spec: TemplateSpec) -> None:
     from modelferry.stages.export.template import build_template
 
-    with reported("template", f"{spec.architecture}/{spec.variant}"):
+    with reported(TEMPLATE, f"{spec.architecture}/{spec.variant}"):
         record = build_template(spec)
     print(f"{record.file.path}  built in {record.seconds:.1f} s")

@@ -14,6 +14,7 @@ from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import REFERENCE, VALIDATE
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.runtimes import runtimes_of
@@ -31,7 +32,7 @@ def reference(options: argparse.Namespace) -> int:
     from modelferry.stages.validation.reference import record_reference
 
     def run(planned: PlannedModel) -> None:
-        with reported("reference", planned.id):
+        with reported(REFERENCE, planned.id):
             record_reference(planned).write(paths.reference(planned.id))
 
     return for_each_model(options, run)
@@ -109,7 +110,7 @@ def _validate(
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
     tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
-    with reported("validate", planned.id, name):
+    with reported(VALIDATE, planned.id, name):
         if options.events is not None:
             settings = planned.model.validation.model_copy(update={"events": options.events})
             model = dataclasses.replace(planned.model, validation=settings)

@@ -28,7 +28,7 @@ class Campaign(Strict):
     events: Events | None = Field(default=None, description="real events for validation")
     validation: Validation = Validation()
     benchmark: Benchmark = Benchmark()
-    embed: Embed | None = Field(default=None, description="tables of embeddings of jets")
+    embed: Embed | None = Field(default=None, description="tables of embeddings of events")
     explore: Explore | None = Field(default=None, description="figures of these embeddings")
 
     @field_validator("axes")
@@ -73,7 +73,7 @@ class Campaign(Strict):
         if self.embed and self.embed.export and self.embed.export not in names:
             raise ValueError(f"embed: no export '{self.embed.export}'; {did_you_mean(self.embed.export, names)}")
         if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:
-            raise ValueError("embed: demo jets are for `checkpoint: demo`; give paths of files")
+            raise ValueError("embed: demo events are for `checkpoint: demo`; give paths of files")
         return self
 
     @model_validator(mode="after")

@@ -129,15 +129,15 @@ class Events(Strict):
 
 
 class Embed(Strict):
-    """Tables of embeddings: which jets, through which artifact."""
+    """Tables of embeddings: which events, through which artifact."""
 
     files: str | tuple[str, ...] = Field(
-        description="path patterns over the axes, glob allowed; or `demo`: its test jets"
+        description="path patterns over the axes, glob allowed; or `demo`: its test events"
     )
     export: str = Field(default="", description="name of the export that computes them; default: the first")
     against: str = Field(default="QCD", description="the class that others are set against")
     classes: tuple[str, ...] = Field(default=(), description="classes set against it; default: all others")
-    batch: int = Field(default=32, ge=1, description="jets a call")
+    batch: int = Field(default=32, ge=1, description="events a call")
 
     @field_validator("files")
     @classmethod
@@ -155,8 +155,8 @@ class Embed(Strict):
 class Explore(Strict):
     """Figures of embeddings."""
 
-    jets: int = Field(default=1000, ge=20, description="jets of each class, at most")
-    drawn: int = Field(default=150, ge=5, description="jets of each class in projections, at most")
+    jets: int = Field(default=1000, ge=20, description="events of each class, at most")
+    drawn: int = Field(default=150, ge=5, description="events of each class in projections, at most")
     seed: int = Field(default=1, ge=0, description="seed of samples, splits and t-SNE")
 
 

@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def embedded(self) -> dict[str, PlannedModel]:
-        """Runnable models whose jets are embedded."""
+        """Runnable models whose events are embedded."""
         return {name: planned for name, planned in self.runnable.items() if planned.model.embed and planned.exports}
 
     @property

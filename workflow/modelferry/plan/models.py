@@ -17,7 +17,7 @@ from modelferry.demo import demo_for
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.formats import load_format
-from modelferry.plan.embeddings import JetPlan
+from modelferry.plan.embeddings import EmbeddingPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
 from modelferry.runtimes import runtime_of, runtimes_of
 
@@ -103,9 +103,9 @@ class PlannedModel:
                 yield from runtime_of(export.format, runtime).files()
 
     @property
-    def jets(self) -> JetPlan:
-        """What is embedded of this model's jets; raise `ConfigError` if nothing is."""
-        return JetPlan.of(self.model, self.hyperparameters)
+    def embedding(self) -> EmbeddingPlan:
+        """What is embedded of this model's events; raise `ConfigError` if nothing is."""
+        return EmbeddingPlan.of(self.model, self.hyperparameters)
 
     def tolerance(self, export: str) -> Tolerance:
         """Return what the outputs of an export may differ by."""
@@ -114,9 +114,9 @@ class PlannedModel:
         return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
 
     def embed_inputs(self, part: str) -> list[str]:
-        """Return what the embedding of one file of jets reads: the file, and the artifact."""
-        jets = self.jets
-        return [jets.files[part], *self.artifact_files(jets.export), paths.manifest(self.id, jets.export)]
+        """Return what the embedding of one file of events reads: the file, and the artifact."""
+        plan = self.embedding
+        return [plan.files[part], *self.artifact_files(plan.export), paths.manifest(self.id, plan.export)]
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""

@@ -21,7 +21,7 @@ from modelferry.stages.embeddings.metrics import Probe
 from modelferry.stages.embeddings.stage import JET_COLUMNS
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 MODELS = 6
 """Number of models of a campaign that are explored, the first ones: pairs grow with its square."""
@@ -45,7 +45,7 @@ class Sample:
     origins: tuple[tuple[str, int], ...]
 
 
-def explore_campaign(models: Sequence[JetPlan]) -> Exploration:
+def explore_campaign(models: Sequence[EmbeddingPlan]) -> Exploration:
     """Return what the tables of a campaign's models hold; the same tables and seed give the same record.
 
     Raises

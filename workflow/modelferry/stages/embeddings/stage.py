@@ -29,7 +29,7 @@ from modelferry.records.validation import Validation
 from modelferry.stages.embeddings.inference import Embedder
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 UNLABELLED_NAME = "unlabelled"
 CHUNK = 2048
@@ -37,7 +37,7 @@ CHUNK = 2048
 JET_COLUMNS = ("jet_sdmass", "jet_mass", "jet_pt", "jet_eta", "jet_phi")
 
 
-def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[EmbeddedFile, bool]:
+def embed_file(planned: EmbeddingPlan, part: str, again: bool = True) -> tuple[EmbeddedFile, bool]:
     """Write the embeddings of a file of jets, and return their record and whether anything was done.
 
     Unless `again`, what an earlier call finished with the same artifact, data card and bytes of the file stays.
@@ -104,7 +104,7 @@ def label_name(label: int, classes: Sequence[str]) -> str:
     return classes[label] if label < len(classes) else f"label-{label}"
 
 
-def _write(path: Path, planned: JetPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
+def _write(path: Path, planned: EmbeddingPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
     """Write the rows of a file, one chunk of jets after the other; add to `counts` what becomes of them."""
     run = load_format(manifest.format).load(Path(manifest.artifact.path), threads=1)
     family = load_family(manifest.family)
@@ -152,7 +152,7 @@ def _check(manifest: Manifest) -> None:
         raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
 
 
-def _validated(planned: JetPlan, manifest: Manifest) -> bool:
+def _validated(planned: EmbeddingPlan, manifest: Manifest) -> bool:
     """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it failed in one."""
     verdicts = []
     for path in filter(os.path.isfile, planned.verdicts()):
@@ -164,7 +164,7 @@ def _validated(planned: JetPlan, manifest: Manifest) -> bool:
     return len(verdicts) == len(planned.verdicts())
 
 
-def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
+def _finished(planned: EmbeddingPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
     try:
         record = EmbeddedFile.read(path)
     except ArtifactError:
