@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,11 +32,10 @@ HYPERPARAMETERS: Mapping[str, Mapping[str, Any]] = {
 
 def small_family(name: str) -> Family:
     """Return a family whose own hyperparameters are those of the small network."""
-    family = load_family(name)
-    hyperparameters = family.resolve(HYPERPARAMETERS.get(name, {}), {})
-    family = copy.copy(family.configured(hyperparameters))
-    family.hyperparameters = hyperparameters  # type: ignore[misc]
-    return family
+    kind = type(load_family(name))
+    hyperparameters = load_family(name).resolve(HYPERPARAMETERS.get(name, {}), {})
+    small = type(kind.__name__, (kind,), {"hyperparameters": hyperparameters})
+    return small().configured(hyperparameters)
 
 
 SMALL = {name: small_family(name) for name in family_names()}

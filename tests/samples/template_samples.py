@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
-from formats_samples import CONTRACT, Awkward, event_inputs
 from modelferry.formats import load_format
+from modelferry.testing.sample_network import AWKWARD, CONTRACT, Awkward, random_weights
 
 TemplateOf = Callable[[str], Path]
 
@@ -32,8 +33,12 @@ def template_of(tmp_path_factory: pytest.TempPathFactory) -> TemplateOf:
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 part = path.with_name(f"part-{path.name}")
-                example = event_inputs(*[9] * 8)
-                target.build_template(Awkward().eval(), CONTRACT, example, target.resolve_options({}), part)
+                network, weights = Awkward(), random_weights(1)
+                network.load_state_dict(weights)
+                options = target.resolve_options({})
+                target.build_template(network.eval(), CONTRACT, AWKWARD.example, options, part)
+                for weight, tensor in network.state_dict().items():
+                    assert torch.equal(tensor, weights[weight]), f"format {name} changes '{weight}' of a deployable"
                 part.replace(path)
         return path
 

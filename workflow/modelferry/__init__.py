@@ -17,16 +17,27 @@ if TYPE_CHECKING:
         validate_torchscript_export,
     )
     from modelferry.api.verify import Comparison
-    from modelferry.core.contract import Contract, Dimension
+    from modelferry.core.contract import Contract, Dimension, Tensor
     from modelferry.core.errors import ModelferryError
+    from modelferry.core.events import EventSet
+    from modelferry.families import Family
+    from modelferry.formats import CheckedRunner, Format, Runner
+    from modelferry.runtimes import Runtime
 
 __all__ = [
     "Artifact",
+    "CheckedRunner",
     "Comparison",
     "Contract",
     "Dimension",
+    "EventSet",
     "ExportMixin",
+    "Family",
+    "Format",
     "ModelferryError",
+    "Runner",
+    "Runtime",
+    "Tensor",
     "__version__",
     "export",
     "export_checkpoint",
@@ -41,8 +52,12 @@ __all__ = [
 _HOMES = {
     "modelferry.api.export": ("Artifact", "export", "export_checkpoint", "load", "validate"),
     "modelferry.api.verify": ("Comparison",),
-    "modelferry.core.contract": ("Contract", "Dimension"),
+    "modelferry.core.contract": ("Contract", "Dimension", "Tensor"),
     "modelferry.core.errors": ("ModelferryError",),
+    "modelferry.core.events": ("EventSet",),
+    "modelferry.families": ("Family",),
+    "modelferry.formats": ("CheckedRunner", "Format", "Runner"),
+    "modelferry.runtimes": ("Runtime",),
     "modelferry.api.lightning_mixin": ("ExportMixin",),
     "modelferry.api.torchscript": (
         "export_checkpoint_to_torchscript",

@@ -57,5 +57,36 @@ def test_missing_input_is_named() -> None:
         CONTRACT.check({"x": inputs()["x"]})
 
 
+def test_a_changed_copy_is_checked_by_its_own_limits_and_equality_asks_for_fields_only() -> None:
+    CONTRACT.check(inputs(8))
+    wider = tuple(d.model_copy(update={"maximum": 20}) for d in CONTRACT.dimensions)
+    changed = CONTRACT.model_copy(update={"dimensions": wider})
+    changed.check(inputs(20, 20))
+    with pytest.raises(ContractError, match="allowed: 1 to 8"):
+        CONTRACT.check(inputs(20, 20))
+    unused = CONTRACT.model_copy()
+    assert unused == CONTRACT
+    assert hash(unused) == hash(CONTRACT)
+    assert set(unused.model_dump()) == set(CONTRACT.model_dump()) == set(Contract.model_fields)
+
+
+def test_integers_are_checked_in_every_call() -> None:
+    index = Tensor(name="index", dtype="int64", shape=("events", 2), below="particles")
+    contract = CONTRACT.model_copy(update={"inputs": (*CONTRACT.inputs, index)})
+    for allowed in (0, 4):
+        contract.check(inputs(index=np.full((4, 2), allowed)))
+    for wrong in (5, -1):
+        with pytest.raises(ContractError, match=f"'index' holds {wrong}; allowed: 0 to 4"):
+            contract.check(inputs(index=np.full((4, 2), wrong)))
+
+
+def test_what_is_not_an_array_is_refused_after_calls_that_were_right() -> None:
+    CONTRACT.check(inputs())
+    with pytest.raises(ContractError, match="'mask' is a list"):
+        CONTRACT.check(inputs(mask=[True]))  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match="inputs are"):
+        CONTRACT.check(inputs(extra=[1]))  # type: ignore[arg-type]
+
+
 def test_contract_survives_json() -> None:
     assert Contract.model_validate_json(CONTRACT.model_dump_json()) == CONTRACT

@@ -11,9 +11,9 @@ from modelferry.demo import charged_higgs_particlenet as demo
 from modelferry.demo import charged_higgs_toys, charged_higgs_training
 from modelferry.demo.charged_higgs_training import (
     Batch,
-    Prepared,
     Settings,
     Splits,
+    Tensors,
     class_weights,
     signal_auc,
     train,
@@ -90,7 +90,7 @@ def test_validation_loss_in_the_checkpoint_is_that_of_its_weights(checkpoint: Pa
     content = torch.load(checkpoint, weights_only=True)
     network = ParticleNet(16).eval()
     network.load_state_dict(content["model_state_dict"])
-    events = Prepared(splits.validation, class_weights(splits.training, 4))
+    events = Tensors(splits.validation, class_weights(splits.training, 4))
     batch = events.batch(torch.arange(len(events)))
     with torch.no_grad():
         loss = weighted_loss(network(batch.x, batch.edge_index, batch.graph_input, batch.batch), batch)
@@ -120,7 +120,7 @@ def test_training_leaves_torch_as_it_was(splits: Splits, tmp_path: Path) -> None
 
 
 def test_batch_keeps_events_apart(splits: Splits) -> None:
-    events = Prepared(splits.test, np.ones(4))
+    events = Tensors(splits.test, np.ones(4))
     batch = events.batch(torch.tensor([5, 2, 9]))
     assert torch.equal(batch.batch[batch.edge_index[0]], batch.batch[batch.edge_index[1]])
     assert batch.batch.bincount().tolist() == [len(splits.test.events[i]["x"]) for i in (5, 2, 9)]

@@ -25,14 +25,15 @@ def probes(family: Family, contract: Contract, count: int = 1000, seed: int = 1)
 
 
 def test_every_size_of_event_is_probed_alone_and_in_company(family: Family, contract: Contract) -> None:
-    if family.size is None:
+    if not family.sizes:
         pytest.skip("events of this family have no size")
+    (size_name,) = family.sizes
     alone, together = set(), set()
     for probe in probes(family, contract):
-        if family.size in probe.sizes:
-            (alone if len(probe.events) == 1 else together).add(probe.sizes[family.size])
-            assert {len(next(iter(event.values()))) for event in probe.events} == {probe.sizes[family.size]}
-    dimension, k = contract.dimension(family.size), family.graph_neighbours
+        if size_name in probe.sizes:
+            (alone if len(probe.events) == 1 else together).add(probe.sizes[size_name])
+            assert {len(next(iter(event.values()))) for event in probe.events} == {probe.sizes[size_name]}
+    dimension, k = contract.dimension(size_name), family.graph_neighbours
     wanted = {dimension.minimum, 1, 2, 7, dimension.typical, dimension.maximum, *([k, k + 1, k + 2] if k else [])}
     wanted = {size for size in wanted if dimension.minimum <= size <= dimension.maximum}
     assert wanted <= alone
@@ -87,7 +88,7 @@ def test_awkward_events_come_alone_and_among_others(family: Family, contract: Co
 
 
 def test_real_events_are_taken_in_order_and_as_many_as_there_are(family: Family, contract: Contract) -> None:
-    sizes = {family.batch: 2000, **({family.size: 5} if family.size else {})}
+    sizes = family.call_sizes(contract, 2000, 5)
     for count in (30, 2000):
         real = family.sample(sizes, 9)[:count]
         found = make_probes(family, contract, 1000, 1, real, "my.root")

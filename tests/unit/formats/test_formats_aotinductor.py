@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 from modelferry.core import environment
 from modelferry.core.errors import ArtifactError
 from modelferry.formats import aotinductor, load_format
 from modelferry.formats.shared.pt2_archive import WEIGHTS, Kind, read_archive, write_archive
 from modelferry.formats.shared.weight_offsets import WeightOffsets, find_offsets
 from modelferry.formats.shared.weight_slots import WeightSlots, raw_bytes
+from modelferry.testing.sample_network import CONTRACT, Awkward, event_inputs, random_weights
 
 AOTINDUCTOR = load_format("aotinductor")
 TORCH_EXPORT = load_format("torch_export")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formats_samples import CONTRACT, random_weights
 from modelferry.core.contract import Arrays
 from modelferry.formats import format_names, load_format
+from modelferry.testing.sample_network import CONTRACT, random_weights
 
 SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "fuzz.py"
 CODE = """

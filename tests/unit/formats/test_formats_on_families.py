@@ -50,7 +50,7 @@ class Case:
         return out
 
     def inputs(self, events: int, size: int, seed: int = 0) -> Arrays:
-        sizes = {self.family.batch: events, **({self.family.size: size} if self.family.size else {})}
+        sizes = self.family.call_sizes(self.contract, events, size)
         return self.family.collate(self.family.sample(sizes, seed), self.layout)
 
     def eager(self, network: torch.nn.Module, inputs: Arrays) -> np.ndarray:

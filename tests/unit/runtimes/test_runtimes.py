@@ -7,22 +7,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formats_samples import CONTRACT, event_inputs, random_weights
 from modelferry.formats import Format, Runner, format_names, load_format
-from modelferry.runtimes import Runtime, load_in, load_runtime, runtimes_of
+from modelferry.runtimes import Runtime, load_runtime, runtime_names, runtimes_of
+from modelferry.testing import RuntimeConformance
+
+FORMATS = {
+    runtime: name
+    for name in ("torchscript", *format_names())[::-1]
+    for runtime in load_format(name).runtimes
+    if load_format(name).general
+}
+"""A format of each runtime; of several, TorchScript, which compiles nothing."""
 
 
-@pytest.mark.parametrize("name", [name for name in format_names() if load_format(name).general])
-def test_what_every_runtime_loads_is_a_runner_with_the_contract_inside(name, template_of, tmp_path: Path) -> None:
-    path = tmp_path / f"model.{load_format(name).extension}"
-    load_format(name).fill(template_of(name), random_weights(1), {}, path)
-    for runtime in runtimes_of(name):
-        run = load_in(name, runtime, path, 1)
-        assert isinstance(run, Runner)
-        assert run.contract == CONTRACT
-        assert run(event_inputs(5))["logits"].shape == (1, 4)
-        peak = run.peak_memory_mb()
-        assert peak is None or 1 < peak < 1e5, runtime
+class TestRuntimes(RuntimeConformance):
+    """The suite that users run, with the first general format of each runtime."""
+
+    @pytest.fixture(scope="module", params=[name for name in runtime_names() if FORMATS.get(name)])
+    @classmethod
+    def executes(cls, request: pytest.FixtureRequest) -> Runtime:
+        if missing := load_runtime(request.param).unavailable():
+            pytest.skip(missing)
+        return load_runtime(request.param)
+
+    @pytest.fixture(scope="module")
+    @classmethod
+    def target(cls, executes: Runtime) -> Format:
+        return load_format(FORMATS[executes.name])
+
+    @pytest.fixture(scope="module")
+    @classmethod
+    def template(cls, target: Format, template_of) -> Path:
+        return template_of(target.name)
 
 
 def test_loading_in_a_runtime_changes_neither_it_nor_the_format() -> None:

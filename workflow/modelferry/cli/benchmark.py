@@ -16,7 +16,7 @@ def benchmark(options: argparse.Namespace) -> int:
     def run(planned: PlannedModel) -> None:
         with reported(BENCHMARK, planned.id):
             records = benchmark_model(planned)
-        noun = planned.family.size
+        noun = next(iter(planned.family.sizes), None)
         for record in records:
             row = record.rows[0]
             size = "" if row.particles is None else f", {row.particles} {noun}"

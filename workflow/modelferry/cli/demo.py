@@ -31,7 +31,7 @@ def demo_train(options: argparse.Namespace) -> int:
         model = planned.model
         demo = demo_for(model.family)
         if demo is None or not model.demo:
-            raise ConfigError(f"{model.id} is no demo model", "only `checkpoint: demo` is trained here")
+            raise ConfigError(f"{model.id} is not a demo model", "only `checkpoint: demo` is trained here")
         events = Path(paths.demo_events(model.family))
         with reported(DEMO, planned.id):
             record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))

@@ -27,7 +27,7 @@ def embed(options: argparse.Namespace) -> int:
         for part in [] if options.collect else [options.part] if options.part else embedding.files:
             with reported(EMBED, planned.id, part):
                 record, done = embed_file(embedding, part, options.again)
-            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "already done"
             doubt = "" if record.validated else "; note: the artifact was not validated"
             print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
         if options.collect or not options.part:
@@ -44,11 +44,11 @@ def explore(options: argparse.Namespace) -> int:
     """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
     from modelferry.stages.embeddings.explore import explore_campaign
 
-    found = plan_of(options).explored
-    if options.campaign not in found:
-        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
+    campaigns = plan_of(options).explored
+    if options.campaign not in campaigns:
+        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, campaigns))
     with reported(EXPLORE, options.campaign):
-        record = explore_campaign([planned.embedding for planned in found[options.campaign]])
+        record = explore_campaign([planned.embedding for planned in campaigns[options.campaign]])
         record.write(paths.exploration(options.campaign))
     for model in record.models:
         probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 OTHERS = 3
-"""Checkpoints of so many other models are tried as weights of another fold."""
+"""Number of other models whose checkpoints are tried as weights of another fold."""
 
 
 def reference(options: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def reference(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """Compare artifacts with the network as trained.
 
-    With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
+    With other tolerances or events than the config's, the verdict is printed, and the workflow's record is not changed.
     """
     plan = plan_of(options)
     jobs = list(_artifacts(plan, options.artifact)) if options.artifact else chosen_exports(plan, options)
@@ -61,12 +61,12 @@ def validate(options: argparse.Namespace) -> int:
 
 def diagnose(options: argparse.Namespace) -> int:
     """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
-    from modelferry.stages.validation.diagnosis import diagnose as found
+    from modelferry.stages.validation.diagnosis import diagnose as describe_departure
 
     planned = plan_of(options).model(options.id)
     name = planned.model.export(options.export).name
     print(f"{planned.id} {name}")
-    for line in found(planned, name, planned.tolerance(name), _recording(planned)):
+    for line in describe_departure(planned, name, planned.tolerance(name), _recording(planned)):
         print(f"  {line}")
     return 0
 
@@ -97,8 +97,8 @@ def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str
 def _others(plan: Plan, planned: PlannedModel) -> list[str]:
     """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
     models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
-    place = next(place for place, model in enumerate(models) if model.id == planned.id)
-    following = [*models[place + 1 :], *models[:place]]
+    index = next(index for index, model in enumerate(models) if model.id == planned.id)
+    following = [*models[index + 1 :], *models[:index]]
     return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +15,6 @@ Arrays = dict[str, np.ndarray]
 """Named arrays: the inputs or the outputs of one call of a network."""
 
 DType = Literal["float64", "float32", "bfloat16", "int64", "int32", "uint8", "bool"]
-
-Limits = dict[str, tuple[int | tuple[str, int, int], ...]]
-"""The sizes of each input: fixed ones, or a dimension's name with its smallest and largest."""
 
 
 class Dimension(BaseModel):
@@ -85,21 +82,46 @@ class Contract(BaseModel):
 
         Floating numbers are not looked at: what is not finite goes in, and comes out as what is not finite.
         """
-        # Event loops ask for one form again and again, and `check` is part of every call.
-        arrays = [(name, a.dtype, a.shape) for name, a in inputs.items() if type(a) is np.ndarray]
-        form = (self._dimensions_of, len(inputs), arrays)
-        if form != self.__dict__.get("_passed"):
+        self._check(inputs)
+
+    @cached_property
+    def _check(self) -> InputCheck:
+        return InputCheck(self.inputs, self.dimensions)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Contract:
+        """Return a copy with some fields changed, and a check of its own: `BaseModel` copies cached properties."""
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied).pop("_check", None)
+        return copied
+
+
+class InputCheck:
+    """The check of a call's inputs. It is part of every call, so what a contract says is looked up once."""
+
+    def __init__(self, inputs: Sequence[Tensor], dimensions: Sequence[Dimension]) -> None:
+        limits = {d.name: (d.name, d.minimum, d.maximum) for d in dimensions}
+        axes = {size: (t.name, axis) for t in inputs for axis, size in enumerate(t.shape)}
+        self.inputs = tuple(inputs)
+        self.limits = {t.name: tuple(s if isinstance(s, int) else limits[s] for s in t.shape) for t in inputs}
+        self.below = [
+            (t.name, axes[t.below] if isinstance(t.below, str) else t.below) for t in inputs if t.below is not None
+        ]
+        self.last: list[tuple[str, np.dtype[Any], tuple[int, ...]]] | None = None
+        """Names, dtypes and shapes of the last call's inputs: event loops ask for the same again and again."""
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Raise `ContractError` for the first thing that is wrong with `inputs`."""
+        form = [(name, a.dtype, a.shape) for name, a in inputs.items() if type(a) is np.ndarray]
+        if form != self.last or len(form) != len(inputs):
             self._check_form(inputs)
-            self.__dict__["_passed"] = form
-        for tensor in self.inputs:
-            if tensor.below is not None:
-                limit = self.sizes(inputs)[tensor.below] if isinstance(tensor.below, str) else tensor.below
-                _check_integers(tensor.name, inputs[tensor.name], limit)
+            self.last = form
+        for name, below in self.below:
+            limit = below if isinstance(below, int) else inputs[below[0]].shape[below[1]]
+            _check_integers(name, inputs[name], limit)
 
     def _check_form(self, inputs: Mapping[str, np.ndarray]) -> None:
-        if inputs.keys() != self._dimensions_of.keys():
-            expected = [tensor.name for tensor in self.inputs]
-            raise ContractError(f"inputs are {sorted(inputs)}", f"the contract asks for {expected}")
+        if inputs.keys() != self.limits.keys():
+            raise ContractError(f"inputs are {sorted(inputs)}", f"the contract asks for {[*self.limits]}")
         sizes: dict[str, int] = {}
         for tensor in self.inputs:
             self._check_tensor(tensor, inputs[tensor.name], sizes)
@@ -109,10 +131,10 @@ class Contract(BaseModel):
             raise ContractError(f"input '{tensor.name}' is a {type(array).__name__}", "give a NumPy array")
         if not _is_dtype(array.dtype, tensor.dtype):
             raise ContractError(f"input '{tensor.name}' is {array.dtype}", f"give it as {tensor.dtype}")
-        dimensions = self._dimensions_of[tensor.name]
-        if array.ndim != len(dimensions):
+        limits = self.limits[tensor.name]
+        if array.ndim != len(limits):
             raise ContractError(f"input '{tensor.name}' has shape {array.shape}", f"expected {tensor.shape}")
-        for axis, (size, wanted) in enumerate(zip(array.shape, dimensions, strict=True)):
+        for axis, (size, wanted) in enumerate(zip(array.shape, limits, strict=True)):
             if isinstance(wanted, int):
                 if size != wanted:
                     raise ContractError(f"input '{tensor.name}', axis {axis} has size {size}", f"expected {wanted}")
@@ -125,20 +147,6 @@ class Contract(BaseModel):
                 remedy = f"another input has {sizes[name]}"
             if remedy:
                 raise ContractError(f"input '{tensor.name}', axis {axis} ('{name}') has size {size}", remedy)
-
-    @property
-    def _dimensions_of(self) -> Limits:
-        """Each input's sizes, or their names and limits: looked up once, for `check` is part of every call."""
-        known: tuple[Any, Any, Limits] | None = self.__dict__.get("_known")
-        # A changed copy (`model_copy`) still has what the original looked up.
-        if known is None or known[0] is not self.inputs or known[1] is not self.dimensions:
-            known = (self.inputs, self.dimensions, self._looked_up())
-            self.__dict__["_known"] = known
-        return known[2]
-
-    def _looked_up(self) -> Limits:
-        limits = {d.name: (d.name, d.minimum, d.maximum) for d in self.dimensions}
-        return {t.name: tuple(n if isinstance(n, int) else limits[n] for n in t.shape) for t in self.inputs}
 
 
 @cache

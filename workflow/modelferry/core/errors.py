@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: each names the thing, the place and the remedy, on one line."""
+"""Errors that are the user's to fix: each names the thing, the place and the remedy, on one line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def first_few(items: Sequence[str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error as one line; one that is not the user's to mend is called unexpected."""
+    """Return an error as one line; one that is not the user's to fix is called unexpected."""
     first = next(iter(str(error).strip().splitlines()), "")
     return str(error) if isinstance(error, ModelferryError) else f"unexpected {type(error).__name__}: {first}"
 

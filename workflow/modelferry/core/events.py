@@ -1,4 +1,4 @@
-"""Physics events: files, node features, edges and folds; nothing here imports torch."""
+"""Physics events as networks take them; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelferry.core.contract import Arrays
+from modelferry.core.cutflow import Counts
 
 UNKNOWN = -1
 """The label of an event whose class is not known."""
@@ -20,8 +21,7 @@ class EventSet:
     Attributes
     ----------
     events
-        For each event its inputs by name; charged_higgs has ``x`` (n, 9) float32 in GeV and ``graph_input``
-        (4,) float32.
+        For each event its inputs by name, such as ``x`` (n, 9) float32 in GeV of its n particles.
     labels
         Class of each event, shape (N,), int64; `UNKNOWN` where there is none.
     weights
@@ -47,6 +47,34 @@ class EventSet:
         """Return the events that a mask (N,) or an array of indices chooses, in that order."""
         index = np.arange(len(self))[chosen]
         return EventSet([self.events[i] for i in index], self.labels[index], self.weights[index], self.source)
+
+
+@dataclass(frozen=True)
+class JetChunk:
+    """Jets of a file that are ready for a network: those of one chunk that are sound and selected.
+
+    Attributes
+    ----------
+    inputs
+        By name, the jets along the first axis, particles padded along the last.
+    particles
+        Number of particles of each jet, (jets,) int64.
+    labels
+        Class of each jet, (jets,) int64; `UNKNOWN` where there is none.
+    entries
+        Position of each jet in its file, (jets,) int64.
+    kinematics
+        Columns of the jets by name, each (jets,).
+    counts
+        What became of all jets of the chunk.
+    """
+
+    inputs: Arrays
+    particles: np.ndarray
+    labels: np.ndarray
+    entries: np.ndarray
+    kinematics: Arrays
+    counts: Counts
 
 
 def join(sets: Iterable[EventSet]) -> EventSet:

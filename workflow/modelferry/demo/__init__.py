@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelferry.core.errors import ConfigError
 from modelferry.core.events import EventSet
 from modelferry.records.demo import DemoTraining
 
@@ -24,7 +25,11 @@ class Demo(Protocol):
     Events of a group lie at ``<events>/<group>/<member>``, one file for each of `members`.
     """
 
+    modules: tuple[str, ...]
+    """The modules whose code decides what is trained: the demo's own, and its trainer."""
     members: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    """The members that no network is trained on, if embeddings are shown of them."""
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
         """Return the groups of events that the model at `axes` is trained on, in class order."""
@@ -39,6 +44,15 @@ class Demo(Protocol):
 
     def test_events(self, axes: Axes, events: Path) -> EventSet:
         """Return the labelled events below `events` that the model at `axes` was not trained on."""
+
+
+def fold_of(axes: Axes, folds: int, default: str = "") -> int:
+    """Return the fold of a model from 0, the number on the axis `fold`; raise `ConfigError` if there is none such."""
+    fold = str(axes.get("fold", default)).removeprefix("fold-")
+    if not fold.isdecimal() or int(fold) >= folds:
+        remedy = f"give the campaign the axis 'fold' with numbers from 0 to {folds - 1}"
+        raise ConfigError(f"the demo has no fold '{fold}'", remedy)
+    return int(fold)
 
 
 def demo_for(family: str) -> Demo | None:

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.core.errors import ConfigError
 from modelferry.core.events import EventSet, join
 from modelferry.core.files import write_text
-from modelferry.demo import Axes
+from modelferry.demo import Axes, Demo, fold_of
 from modelferry.records.demo import DemoTraining
 
 CLASSES = ("prose", "code")
@@ -30,14 +29,15 @@ LETTERS = 0.85
 """At least this share of what is taken for prose are letters and blanks."""
 
 
-class ByteCNNDemo:
+class ByteCNNDemo(Demo):
     """The `Demo` of family bytecnn; its axis fold is the fifth of the texts that is kept for the test."""
 
-    members: tuple[str, ...] = (MEMBER,)
+    modules = (__name__, "modelferry.demo.bytecnn_training")
+    members = (MEMBER,)
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
         """Return the classes."""
-        _fold(axes)
+        fold_of(axes, FOLDS)
         return CLASSES
 
     def make_events(self, group: str, folder: Path) -> None:
@@ -52,14 +52,14 @@ class ByteCNNDemo:
         from modelferry.demo.bytecnn_training import train
 
         texts, folds = _labelled(events)
-        test, validation = folds == _fold(axes), folds == (_fold(axes) + 1) % FOLDS
+        test, validation = folds == fold_of(axes, FOLDS), folds == (fold_of(axes, FOLDS) + 1) % FOLDS
         splits = (texts.take(~test & ~validation), texts.take(validation), texts.take(test))
         return train(model_id, splits, CLASSES, hyperparameters, out)
 
     def test_events(self, axes: Axes, events: Path) -> EventSet:
         """Return the texts that the model at `axes` has not seen."""
         texts, folds = _labelled(events)
-        return texts.take(folds == _fold(axes))
+        return texts.take(folds == fold_of(axes, FOLDS))
 
 
 DEMO = ByteCNNDemo()
@@ -98,11 +98,3 @@ def _labelled(events: Path) -> tuple[EventSet, np.ndarray]:
         sets.append(EventSet(arrays, np.full(len(texts), label), np.ones(len(texts)), str(path)))
         folds += [zlib.crc32(text) % FOLDS for text in texts]
     return join(sets), np.array(folds)
-
-
-def _fold(axes: Axes) -> int:
-    fold = str(axes.get("fold", "")).removeprefix("fold-")
-    if not fold.isdecimal() or int(fold) >= FOLDS:
-        remedy = f"give the campaign the axis 'fold' with numbers from 0 to {FOLDS - 1}"
-        raise ConfigError(f"the bytecnn demo has no fold '{fold}'", remedy)
-    return int(fold)

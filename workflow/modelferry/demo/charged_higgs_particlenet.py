@@ -11,7 +11,7 @@ import numpy as np
 
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.core.events import EventSet, join
-from modelferry.demo import Axes, charged_higgs_toys
+from modelferry.demo import Axes, Demo, charged_higgs_toys
 from modelferry.families.charged_higgs_particlenet import analysis_tree
 from modelferry.families.charged_higgs_particlenet.folds import FOLDS, fold_of, training_folds
 from modelferry.families.charged_higgs_particlenet.node_features import ERAS, event_set
@@ -28,10 +28,11 @@ CLASSES = ("signal", *BACKGROUNDS)
 """Class names; the position is the label, and the network's output."""
 
 
-class ChargedHiggsDemo:
+class ChargedHiggsDemo(Demo):
     """The `Demo` of family charged_higgs_particlenet; needs the axes channel, signal and fold."""
 
-    members: tuple[str, ...] = tuple(f"{era}.root" for era in ERAS)
+    modules = (__name__, "modelferry.demo.charged_higgs_training")
+    members = tuple(f"{era}.root" for era in ERAS)
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
         """Return ``{channel}/{sample}`` of the signal and the three backgrounds, in class order."""

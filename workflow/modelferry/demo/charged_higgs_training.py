@@ -58,7 +58,7 @@ class Batch:
     weights: Tensor
 
 
-class Prepared:
+class Tensors:
     """The events of a split as tensors, with their edges, ready to be put into batches."""
 
     def __init__(self, events: EventSet, class_weights: np.ndarray) -> None:
@@ -103,7 +103,7 @@ def train(
     start = time.perf_counter()
     weights = class_weights(splits.training, len(classes))
     training, validation, test = (
-        Prepared(events, weights) for events in (splits.training, splits.validation, splits.test)
+        Tensors(events, weights) for events in (splits.training, splits.validation, splits.test)
     )
     with repeatable(model_id):
         network = ParticleNet(
@@ -159,7 +159,7 @@ def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def _fit(
-    network: ParticleNet, training: Prepared, validation: Prepared, settings: Settings, name: str
+    network: ParticleNet, training: Tensors, validation: Tensors, settings: Settings, name: str
 ) -> tuple[float, float]:
     """Train, leave the best epoch's weights in `network`, and return last and best validation loss."""
     steps = max(1, len(training) // settings.batch)
@@ -192,13 +192,13 @@ def _forward(network: ParticleNet, batch: Batch) -> Tensor:
     return network(batch.x, batch.edge_index, batch.graph_input, batch.batch)
 
 
-def _batches(events: Prepared, size: int) -> Iterator[Batch]:
+def _batches(events: Tensors, size: int) -> Iterator[Batch]:
     for index in torch.arange(len(events)).split(size):
         yield events.batch(index)
 
 
 @torch.no_grad()
-def _loss(network: ParticleNet, events: Prepared, size: int) -> float:
+def _loss(network: ParticleNet, events: Tensors, size: int) -> float:
     """Return Σ w·ce / Σ w over all events."""
     network.eval()
     losses = [(weighted_loss(_forward(network, b), b) * b.weights.sum()).item() for b in _batches(events, size)]
@@ -206,6 +206,6 @@ def _loss(network: ParticleNet, events: Prepared, size: int) -> float:
 
 
 @torch.no_grad()
-def _probabilities(network: ParticleNet, events: Prepared, size: int) -> np.ndarray:
+def _probabilities(network: ParticleNet, events: Tensors, size: int) -> np.ndarray:
     network.eval()
     return torch.cat([_forward(network, b).softmax(dim=1) for b in _batches(events, size)]).numpy()

@@ -95,8 +95,8 @@ def train(
         events={"training": len(splits[0][1]), "test": len(labels)},
         classes=tuple(classes),
         test_auc={
-            name: area_under_curve(scores[labels == place, place], scores[labels != place, place])
-            for place, name in enumerate(classes)
+            name: area_under_curve(scores[labels == index, index], scores[labels != index, index])
+            for index, name in enumerate(classes)
         },
         test_accuracy=accuracy,
         seconds=time.perf_counter() - started,

@@ -72,7 +72,7 @@ PROCESSES: Mapping[str, Process] = {
 
 @dataclass(frozen=True)
 class Prongs:
-    """Prongs of all jets, each (jets, PRONGS): share of the jet's pt, place around its axis, index in `FLAVOURS`."""
+    """Prongs of all jets, each (jets, PRONGS): share of the jet's pt, position around its axis, index in `FLAVOURS`."""
 
     share: np.ndarray
     eta: np.ndarray
@@ -112,7 +112,7 @@ def write(path: Path | str, columns: Mapping[str, Value]) -> None:
 
 
 def _prongs(rng: np.random.Generator, labels: np.ndarray, pt: np.ndarray) -> Prongs:
-    """Return prongs whose places give each jet the mass of its class: m² = pt² Σ z_i z_j ΔR_ij²."""
+    """Return prongs whose positions give each jet the mass of its class: m² = pt² Σ z_i z_j ΔR_ij²."""
     jets = len(labels)
     flavour = np.full((jets, PRONGS), FLAVOURS.index(NOTHING))
     mass = np.empty(jets)
@@ -121,9 +121,9 @@ def _prongs(rng: np.random.Generator, labels: np.ndarray, pt: np.ndarray) -> Pro
         process = PROCESSES[name]
         spectrum = rng.gamma(2.2, 30.0, len(of_class)) + 5
         mass[of_class] = process.mass * rng.normal(1, 0.08, len(of_class)) if process.mass else spectrum
-        for place, allowed in enumerate(process.prongs):
+        for position, allowed in enumerate(process.prongs):
             choices = np.array([FLAVOURS.index(one) for one in allowed])
-            flavour[of_class, place] = choices[rng.integers(0, len(choices), len(of_class))]
+            flavour[of_class, position] = choices[rng.integers(0, len(choices), len(of_class))]
     present = flavour != FLAVOURS.index(NOTHING)
     share = rng.gamma(4.0, 1.0, (jets, PRONGS)) * present
     qcd = labels == CLASSES.index("QCD")
@@ -233,7 +233,7 @@ def _subjettiness(
 ) -> dict[str, np.ndarray]:
     """Return τ_N = Σ pt · min ΔR / (0.8 Σ pt) around the N hardest prongs, which stand for the axes of a clustering."""
     hardest = np.argsort(-prongs.share, axis=1)
-    eta, phi = (np.take_along_axis(place, hardest, axis=1)[jet] for place in (prongs.eta, prongs.phi))
+    eta, phi = (np.take_along_axis(position, hardest, axis=1)[jet] for position in (prongs.eta, prongs.phi))
     there = np.take_along_axis(prongs.share, hardest, axis=1)[jet] > 0
     distance = np.hypot(particles["deta"][:, None] - eta, particles["dphi"][:, None] - phi)
     nearest = np.minimum.accumulate(np.where(there, distance, np.inf), axis=1)

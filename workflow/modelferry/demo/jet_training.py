@@ -48,14 +48,14 @@ class Jets:
         return cls(inputs, particles, labels)
 
     def take(self, chosen: np.ndarray) -> Jets:
-        """Return the jets that a mask or an array of places chooses."""
+        """Return the jets that a mask or an array of indices chooses."""
         inputs = {name: values[chosen] for name, values in self.inputs.items()}
         return Jets(inputs, self.particles[chosen], self.labels[chosen])
 
     def batches(self, order: np.ndarray) -> list[Jets]:
         """Return the jets in batches, each only as long as its longest jet."""
-        places = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-        taken = [self.take(rows) for rows in places]
+        batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        taken = [self.take(rows) for rows in batches]
         return [Jets({k: v[..., : b.particles.max()] for k, v in b.inputs.items()}, *_rest(b)) for b in taken]
 
 
@@ -70,7 +70,7 @@ def train(
 ) -> DemoTraining:
     """Train a network, write the checkpoint `out`, and return how well it tells each class from the first.
 
-    The same `model_id` and jets give the same bytes. The checkpoint is a bare state dict, as weaver writes it.
+    The same `model_id` and jets give the same bytes. The checkpoint is a state dict alone, as weaver writes it.
     """
     started = time.perf_counter()
     with repeatable(model_id):
@@ -83,7 +83,7 @@ def train(
         epochs=EPOCHS,
         events={"training": len(learned), "test": len(test)},
         classes=tuple(classes),
-        test_auc={name: _auc(scores, test.labels, place) for place, name in enumerate(classes) if place},
+        test_auc={name: _auc(scores, test.labels, index) for index, name in enumerate(classes) if index},
         seconds=time.perf_counter() - started,
         environment=environment.describe(),
     )
@@ -108,8 +108,8 @@ def _fit(network: nn.Module, jets: Jets, inputs: Sequence[str], name: str) -> No
 
 
 def _logits(network: nn.Module, jets: Jets, inputs: Sequence[str]) -> torch.Tensor:
-    found = network(*(torch.from_numpy(np.ascontiguousarray(jets.inputs[name])) for name in inputs))
-    logits: torch.Tensor = found[0] if isinstance(found, tuple) else found
+    outputs = network(*(torch.from_numpy(np.ascontiguousarray(jets.inputs[name])) for name in inputs))
+    logits: torch.Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
     return logits
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from modelferry.core.errors import ConfigError
 from modelferry.core.events import EventSet
-from modelferry.demo import Axes, jet_toys
+from modelferry.demo import Axes, Demo, fold_of, jet_toys
 from modelferry.families.jets.base import JetFamily
 from modelferry.records.demo import DemoTraining
 
@@ -23,21 +22,19 @@ JETS: Mapping[str, int] = {TRAINING: 4500, **dict.fromkeys(TESTS, 2000)}
 FOLDS = 3
 
 
-class JetDemo:
-    """The `Demo` of a family of jet taggers; its axis fold, if there is one, chooses the third it does not learn from.
+class JetDemo(Demo):
+    """The `Demo` of a family of jet taggers; its axis fold, if there is one, chooses the third that is left out."""
 
-    `unseen` are the members that no network is trained on: their jets are embedded.
-    """
-
-    members: tuple[str, ...] = tuple(JETS)
-    unseen: tuple[str, ...] = TESTS
+    modules = (__name__, "modelferry.demo.jet_training")
+    members = tuple(JETS)
+    unseen = TESTS
 
     def __init__(self, family: JetFamily) -> None:
         self.family = family
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
         """Return the one group: its files hold all classes."""
-        _fold(axes)
+        fold_of(axes, FOLDS, "0")
         return (GROUP,)
 
     def make_events(self, group: str, folder: Path) -> None:
@@ -53,7 +50,7 @@ class JetDemo:
 
         card = self.family.card_of(hyperparameters)
         jets = Jets.read([events / GROUP / TRAINING], card)
-        learned = jets.take(np.arange(len(jets)) % FOLDS != _fold(axes))
+        learned = jets.take(np.arange(len(jets)) % FOLDS != fold_of(axes, FOLDS, "0"))
         test = Jets.read([events / GROUP / member for member in TESTS], card)
         return train(self.family, model_id, learned, test, jet_toys.CLASSES, hyperparameters, out)
 
@@ -61,10 +58,3 @@ class JetDemo:
         """Return the jets of the test files, with their classes."""
         files = [events / GROUP / member for member in TESTS]
         return self.family.read_events(files, {}, sum(JETS[member] for member in TESTS))
-
-
-def _fold(axes: Axes) -> int:
-    fold = str(axes.get("fold", 0)).removeprefix("fold-")
-    if not fold.isdecimal() or int(fold) >= FOLDS:
-        raise ConfigError(f"the demo of jets has no fold '{fold}'", f"give a number from 0 to {FOLDS - 1}")
-    return int(fold)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from modelferry.core.contract import Arrays
-from modelferry.core.errors import ConfigError
 from modelferry.core.events import EventSet
 from modelferry.core.files import write_arrays
-from modelferry.demo import Axes
+from modelferry.demo import Axes, Demo, fold_of
 from modelferry.records.demo import DemoTraining
 
 GROUP, MEMBER = "digits", "digits.npz"
@@ -23,23 +22,24 @@ WHITE = 16
 FOLDS = 5
 
 
-class LightningDemo:
+class LightningDemo(Demo):
     """The `Demo` of family lightning; its axis fold is the fifth of the images that is kept for the test."""
 
-    members: tuple[str, ...] = (MEMBER,)
+    modules = (__name__, "modelferry.demo.digits_training")
+    members = (MEMBER,)
 
     def groups(self, axes: Axes) -> tuple[str, ...]:
         """Return the one group: all images are in one file."""
-        _fold(axes)
+        fold_of(axes, FOLDS)
         return (GROUP,)
 
     def make_events(self, group: str, folder: Path) -> None:
         """Write the images (1797, 1, 8, 8) in float32 from 0 to 1, and their classes."""
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        images = (found.images[:, None] / WHITE).astype(np.float32)
-        write_arrays(folder / MEMBER, {INPUT: images, "labels": found.target.astype(np.int64)})
+        digits = load_digits()
+        images = (digits.images[:, None] / WHITE).astype(np.float32)
+        write_arrays(folder / MEMBER, {INPUT: images, "labels": digits.target.astype(np.int64)})
 
     def train(
         self, model_id: str, axes: Axes, hyperparameters: Mapping[str, Any], events: Path, out: Path
@@ -48,7 +48,7 @@ class LightningDemo:
         from modelferry.demo.digits_training import train
 
         arrays, folds = _images(events)
-        test = folds == _fold(axes)
+        test = folds == fold_of(axes, FOLDS)
         images, labels = arrays[INPUT], arrays["labels"]
         splits = ((images[~test], labels[~test]), (images[test], labels[test]))
         return train(model_id, splits, CLASSES, hyperparameters["init"], out)
@@ -58,7 +58,7 @@ class LightningDemo:
         arrays, folds = _images(events)
         everything = [{INPUT: image} for image in arrays[INPUT]]
         labelled = EventSet(everything, arrays["labels"], np.ones(len(folds)), str(events / GROUP / MEMBER))
-        return labelled.take(folds == _fold(axes))
+        return labelled.take(folds == fold_of(axes, FOLDS))
 
 
 DEMO = LightningDemo()
@@ -69,11 +69,3 @@ def _images(events: Path) -> tuple[Arrays, np.ndarray]:
     with np.load(events / GROUP / MEMBER, allow_pickle=False) as archive:
         arrays = dict(archive.items())
     return arrays, np.arange(len(arrays["labels"])) % FOLDS
-
-
-def _fold(axes: Axes) -> int:
-    fold = str(axes.get("fold", "")).removeprefix("fold-")
-    if not fold.isdecimal() or int(fold) >= FOLDS:
-        remedy = f"give the campaign the axis 'fold' with numbers from 0 to {FOLDS - 1}"
-        raise ConfigError(f"the digits demo has no fold '{fold}'", remedy)
-    return int(fold)

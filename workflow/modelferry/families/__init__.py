@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,7 @@ from modelferry.checkpoints.reader import facts_beside, load_state_dict
 from modelferry.checkpoints.shapes import Shapes, read_shapes
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.core.events import EventSet
+from modelferry.core.events import EventSet, JetChunk
 from modelferry.core.import_path import imported
 from modelferry.families.transforms import NONE
 
@@ -40,17 +41,39 @@ class Family(ABC):
     """Distributions whose version matters for the reference."""
     hyperparameters: ClassVar[Mapping[str, Any]] = {}
     """All hyperparameters with their defaults."""
-    size: str | None = None
-    """The contract's dimension that is the number of particles of one event, if events differ in size."""
+    sizes: tuple[str, ...] = ()
+    """The contract's dimensions that vary from event to event, such as the numbers of its tracks and of its towers."""
     batch: str = "events"
     """The contract's dimension that counts the events of a call."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Formats that a checkpoint given by its path is exported to, unless others are asked for."""
     graph_neighbours: ClassVar[int] = 0
     """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
 
     @property
     def sampled(self) -> tuple[str, ...]:
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
-        return (self.batch,) if self.size is None else (self.batch, self.size)
+        return (self.batch, *self.sizes)
+
+    def call_sizes(self, contract: Contract, batch: int | None = None, size: int | None = None) -> dict[str, int]:
+        """Return the size of each of the `sampled` dimensions in a call: the typical one, but for what is given.
+
+        Parameters
+        ----------
+        batch
+            The number of events.
+        size
+            The first of `sizes`; the others then follow in proportion to the typical sizes, within the contract. It
+            counts for nothing where events have no varying size.
+        """
+        known = [contract.dimension(name) for name in self.sampled]
+        sizes = {dimension.name: dimension.typical for dimension in known}
+        if size is not None and self.sizes:
+            for dimension in known[2:]:
+                scaled = round(dimension.typical * size / sizes[self.sizes[0]])
+                sizes[dimension.name] = min(max(scaled, dimension.minimum), dimension.maximum)
+            sizes[self.sizes[0]] = size
+        return sizes if batch is None else {**sizes, self.batch: batch}
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
         """Return the family with the facts above as these hyperparameters make them; by default nothing changes."""
@@ -85,7 +108,7 @@ class Family(ABC):
         return self.own_names(self.read_tensors(path), str(path))
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
-        """Return a checkpoint's tensors under the reference's names, where trainers spell them in several ways.
+        """Return a checkpoint's tensors under the reference's names, where trainers name them in several ways.
 
         `source` is what an error names, such as the path. Prefixes that wrappers add need no removal.
         """
@@ -127,23 +150,23 @@ class Family(ABC):
         """Return the reference in float64; a family whose definition includes float32 arithmetic overrides this."""
         return reference.double()
 
-    def shaking(self, name: str) -> float | np.ndarray:
-        """Return how much of the shaking that finds near-ties an event's array takes; 1 is all.
+    def perturbation(self, name: str) -> float | np.ndarray:
+        """Return the share of the perturbation that finds near-ties which is applied to an event's array; 1 is all.
 
-        What float32 arithmetic on the very last places is part of the definition takes none.
+        It is 0 for numbers whose float32 rounding is part of the network's definition.
         """
         return 1.0
 
     @abstractmethod
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
-        """Return ``dims[batch]`` synthetic events, each of ``dims[size]`` particles, also one beyond the contract's."""
+        """Return ``dims[batch]`` synthetic events of the other sizes in `dims`, also of one beyond the contract's."""
 
     def special(self, seed: int) -> dict[str, list[Arrays]]:
-        """Return awkward events within the contract, by what is awkward about them."""
+        """Return events within the contract that are easy to get wrong, by what is special about them."""
         return {}
 
     def documented(self, seed: int) -> dict[str, list[Arrays]]:
-        """Return events outside the contract whose outputs are documented, by name; they come in company only."""
+        """Return events outside the contract whose outputs are documented, by name; they never come alone."""
         return {}
 
     def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays | None:
@@ -155,15 +178,37 @@ class Family(ABC):
         """Return the inputs of one call on `events`."""
 
     def check_event_options(self, options: Mapping[str, Any]) -> None:
-        """Raise `ConfigError` for options that the reader of events does not know."""
+        """Raise `ConfigError` for options that `read_events` does not name after its first three parameters.
+
+        A family whose options have values to check, or names that the signature does not tell, overrides this.
+        """
+        parameters = list(inspect.signature(self.read_events).parameters.values())[3:]
+        known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         for name in options:
-            raise ConfigError(f"family {self.name} reads events without options, '{name}' among them", "remove it")
+            if name not in known:
+                remedy = did_you_mean(name, known) if known else "remove it"
+                raise ConfigError(f"family {self.name} reads events without an option '{name}'", remedy)
 
     def read_events(
         self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
     ) -> EventSet:
-        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be."""
+        """Return at most `limit` events from files; raise `EventFileError` if a file is not what it should be.
+
+        `options` are those of the config, `events: {options: …}`; a reader that has some names them, with defaults.
+        """
         raise ConfigError(f"family {self.name} reads no event files", "remove `events:` from the campaign")
+
+    def card_of(self, hyperparameters: Mapping[str, Any]) -> Any:
+        """Return the data card that says how the inputs of a network are made of jets; others have no embeddings."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
+
+    def count_jets(self, path: Path) -> int:
+        """Return how many jets are in a file; raise `EventFileError` if it is not what it should be."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
+
+    def read_jets(self, path: Path, card: Any, chunk: int) -> Iterator[JetChunk]:
+        """Yield the jets of a file as `card` prepares them, in chunks of at most so many."""
+        raise ConfigError(f"family {self.name} takes no jets", "remove `embed` from the campaign")
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing the inputs of a layout that the validator must see, by name.
@@ -191,7 +236,7 @@ class Family(ABC):
         return self.convert(state_dict, hyperparameters, layout, *([transforms] if transforms else []))
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all hyperparameters: as given, else as read off the checkpoint, else the default.
+        """Return all hyperparameters: as given, else as the checkpoint tells, else the default.
 
         Raises
         ------
@@ -235,9 +280,12 @@ def load_family(name: str) -> Family:
     """Return the family called `name`, or the instance of the user's ``package.module:Class``."""
     module_name = family_module(name)
     if ":" not in name:
-        found: Family = importlib.import_module(module_name).FAMILY
-        return found
+        known: Family = importlib.import_module(module_name).FAMILY
+        return known
     family = imported(name, "family")()
     if not isinstance(family, Family):
-        raise ConfigError(f"family '{name}' is no modelferry.families.Family", "derive it from that class")
+        raise ConfigError(f"family '{name}' is not a modelferry.families.Family", "derive it from that class")
+    for attribute, given in (("size", getattr(family, "size", ())), ("sizes", family.sizes)):
+        if isinstance(given, str):
+            raise ConfigError(f"family '{name}' sets `{attribute} = {given!r}`", f'write `sizes = ("{given}",)`')
     return family

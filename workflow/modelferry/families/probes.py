@@ -63,7 +63,7 @@ def make_probes(
     return [
         *_at_points(family, contracts, seed),
         *_mixed_batches(family, contracts, list(islice(mixed, EVENTS_A_SIZE))),
-        *_awkward(family, contract, seed),
+        *_special_events(family, contract, seed),
         *_properties(family, list(islice(_mixed_events(family, contract, seed, 1), EVENTS_A_PROPERTY)), typical, seed),
         *_not_finite(family, contract, seed),
         *(
@@ -89,13 +89,13 @@ def _at_points(family: Family, contracts: Sequence[Contract], seed: int) -> Iter
 def _mixed_batches(family: Family, contracts: Sequence[Contract], events: Sequence[Arrays]) -> Iterator[Probe]:
     """Yield one call for each size of batch, of events that differ in size, if events have one."""
     batches = {size for contract in contracts for size in sizes_of(contract.dimension(family.batch)) if size > 1}
-    for size in sorted(batches) if family.size is not None else ():
+    for size in sorted(batches) if family.sizes else ():
         sizes = {family.batch: size}
         yield Probe(f"{family.batch}={size}, {MIXED}", "synthetic", tuple(islice(cycle(events), size)), sizes)
 
 
-def _awkward(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
-    company = family.sample(_typical(family, contract, 2), seed)
+def _special_events(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
+    company = family.sample(family.call_sizes(contract, 2), seed)
     for label, events in family.special(seed).items():
         for event in events:
             yield Probe(label, "synthetic", (event,))
@@ -120,32 +120,26 @@ def _properties(family: Family, events: Sequence[Arrays], typical: int, seed: in
 def _not_finite(family: Family, contract: Contract, seed: int) -> Iterator[Probe]:
     """Yield events with one bad number in one input, each alone and between two sound ones."""
     rng = np.random.default_rng(seed)
-    before, event, after = family.sample(_typical(family, contract, 3), seed)
+    before, event, after = family.sample(family.call_sizes(contract, 3), seed)
     for name, array in event.items():
         if not np.issubdtype(array.dtype, np.floating):
             continue
         for word, value in BAD_NUMBERS.items():
-            spoiled = np.atleast_1d(array).copy()
-            spoiled.flat[rng.integers(spoiled.size)] = value
-            bad = {**event, name: spoiled.reshape(array.shape)}
+            corrupted = np.atleast_1d(array).copy()
+            corrupted.flat[rng.integers(corrupted.size)] = value
+            bad = {**event, name: corrupted.reshape(array.shape)}
             yield Probe(f"{word} in {name}", NOT_FINITE, (bad,))
             yield Probe(f"{word} in {name}", NOT_FINITE, (before, bad, after))
 
 
 def _mixed_events(family: Family, contract: Contract, seed: int, times: int = 2) -> Iterator[Arrays]:
-    """Yield events without end, their sizes drawn between the smallest and so many times the typical."""
+    """Yield events without end, each of their sizes drawn between the smallest and so many times the typical."""
     rng = np.random.default_rng(seed)
     while True:
-        sizes = _typical(family, contract, 1)
-        if family.size is not None:
-            size = contract.dimension(family.size)
-            sizes[family.size] = int(rng.integers(size.minimum, min(times * size.typical, size.maximum) + 1))
+        sizes = family.call_sizes(contract, 1)
+        for size in map(contract.dimension, family.sizes):
+            sizes[size.name] = int(rng.integers(size.minimum, min(times * size.typical, size.maximum) + 1))
         yield from family.sample(sizes, int(rng.integers(2**31)))
-
-
-def _typical(family: Family, contract: Contract, batch: int) -> dict[str, int]:
-    typical = {name: contract.dimension(name).typical for name in family.sampled}
-    return {**typical, family.batch: batch}
 
 
 Prepare = Callable[[Arrays], Arrays]

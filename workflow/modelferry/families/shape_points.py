@@ -17,7 +17,7 @@ def points_within(family: Family, contracts: Sequence[Contract]) -> list[Sizes]:
     """
     values = {
         name: sorted({size for contract in contracts for size in sizes_of(contract.dimension(name), neighbours)})
-        for name, neighbours in ((n, family.graph_neighbours if n == family.size else 0) for n in family.sampled)
+        for name, neighbours in ((n, family.graph_neighbours if n in family.sizes else 0) for n in family.sampled)
     }
     if len(values) == 1:  # no pairs to see: then also the last but one
         values = {n: sorted({*v, *(c.dimension(n).maximum - 1 for c in contracts)} - {0}) for n, v in values.items()}
@@ -34,20 +34,21 @@ def points_beyond(family: Family, contracts: Sequence[Contract]) -> list[Sizes]:
 
 
 def _largest_of_derived(family: Family, contract: Contract) -> Iterator[Sizes]:
-    """Yield sizes at which dimensions that are not sampled are at their largest: so many events of one size."""
-    if family.size is None:
-        return
-    batch, size = contract.dimension(family.batch), contract.dimension(family.size)
-    one = {name: contract.dimension(name).minimum for name in family.sampled} | {family.batch: 1}
+    """Yield sizes at which dimensions that are not sampled are at their largest: so many events that are alike.
+
+    Of several varying sizes one takes all values, while the others are at their smallest, or at their largest.
+    """
+    batch, sizes = contract.dimension(family.batch), [contract.dimension(name) for name in family.sizes]
     pending = {d.name: d.maximum for d in contract.dimensions if d.name not in family.sampled}
-    for particles in range(size.minimum, size.maximum + 1):
-        event = family.sample({**one, family.size: particles}, seed=0)
-        actual = contract.sizes(family.collate(event, contract.layout))
+    corners = [{d.name: d.minimum for d in sizes}, {d.name: d.maximum for d in sizes}] if pending else []
+    alike = ({**corner, d.name: n} for corner in corners for d in sizes for n in range(d.minimum, d.maximum + 1))
+    for one in _distinct(alike):
+        actual = contract.sizes(family.collate(family.sample({family.batch: 1, **one}, seed=0), contract.layout))
         for name in [name for name in pending if actual.get(name)]:
             events, rest = divmod(pending[name], actual[name])
             if rest == 0 and batch.minimum <= events <= batch.maximum:
                 del pending[name]
-                yield {**one, family.batch: events, family.size: particles}
+                yield {family.batch: events, **one}
 
 
 def _distinct(points: Iterable[Sizes]) -> list[Sizes]:

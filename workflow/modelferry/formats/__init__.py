@@ -22,6 +22,7 @@ from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import BaseModel
 
 Function = Callable[[Arrays], Arrays]
 """Arrays by name to arrays by name."""
@@ -85,6 +86,16 @@ class Format(ABC):
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None
     """Type of a runner's outputs where it is not the contract's, because the arithmetic is more exact."""
+    legacy: ClassVar[str] = ""
+    """Why another format should be preferred; empty for a format that is not a legacy one."""
+    snippets: ClassVar[Mapping[str, str]] = {}
+    """Code by language, "Python" or "C++", that loads an artifact and calls it once: the report shows it.
+
+    A `string.Template`: ``$path``; ``$inputs``, a line for each input as a torch tensor; ``$arguments``, their names;
+    ``$outputs``, the names of the outputs, and ``$first``, that of the first one; ``$scores``, lines that print the
+    scores of the first output; ``$example``, a text or a list of numbers instead of tensors;
+    ``$namespace``, the model's name as an identifier.
+    """
     options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Options of an export, each with its allowed values; the first is the default."""
 
@@ -150,6 +161,14 @@ class Format(ABC):
     def is_bitwise(self, options: Mapping[str, Any]) -> bool:
         """Return whether an artifact of these options must equal its deployable bit for bit."""
         return self.bitwise
+
+    def file_name(self, stem: str) -> str:
+        """Return the name of the file that a checkpoint called `stem` is exported to where no config names it."""
+        return f"{stem}.{self.extension}"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the models of JSON files that the format writes, by the names of their schemas."""
+        return {}
 
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""

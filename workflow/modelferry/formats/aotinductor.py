@@ -35,6 +35,7 @@ from modelferry.formats.shared.pt2_archive import (
     read_entries,
     write_archive,
 )
+from modelferry.formats.shared.snippets import python_torch
 from modelferry.formats.shared.weight_offsets import Constant, WeightOffsets, find_offsets
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
@@ -83,6 +84,21 @@ class Target(BaseModel):
     torch: str
 
 
+CPP_SNIPPET = """\
+#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/torch.h>
+
+#include <iostream>
+
+int main() {
+  c10::InferenceMode inference;
+  torch::inductor::AOTIModelPackageLoader network("$path");
+$inputs
+  const torch::Tensor $first = network.run({$arguments})[0];
+$scores
+}"""
+
+
 class AOTInductor(Format):
     """An archive of ``torch._inductor.aoti_compile_and_package``.
 
@@ -93,6 +109,7 @@ class AOTInductor(Format):
     extension = "aoti.pt2"
     runtimes = ("pytorch", "cpp")
     packages = ("torch",)
+    snippets = {"Python": python_torch('torch._inductor.aoti_load_package("$path")'), "C++": CPP_SNIPPET}
     options = {"isa": ("native", "avx2")}
 
     def unavailable(self) -> str:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from modelferry.formats.codegen.layer_graph import Description
 
 FLAGS = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror")
+SNIPPET = """\
+#include "$path"
+
+#include <iostream>
+
+int main() {
+  std::cout << $namespace::predict($example) << std::endl;
+}"""
 
 
 class Cpp(SourceFormat):
@@ -33,6 +41,7 @@ class Cpp(SourceFormat):
     name = "cpp"
     extension = "hpp"
     runtimes = ("compiled",)
+    snippets = {"C++": SNIPPET}
 
     def unavailable(self) -> str:
         """Ask for a C++ compiler, without which a header can be written but not validated."""

@@ -16,8 +16,17 @@ from modelferry.formats.codegen.source_template import constant
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic import BaseModel
 
     from modelferry.formats.codegen.layer_graph import Description
+
+SNIPPET = """\
+import json
+
+with open("$path") as file:
+    network = json.load(file)
+print(network["model_info"], network["architecture"], network["weights"].keys())
+# the generated module of format python shows how to compute with it"""
 
 
 class Json(SourceFormat):
@@ -26,6 +35,7 @@ class Json(SourceFormat):
     name = "json"
     extension = "bytecnn.json"  # beside a template stands its record, template.json
     runtimes = ("python",)
+    snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the file with slots; raise `ArtifactError` unless the network is a byte CNN."""
@@ -43,6 +53,16 @@ class Json(SourceFormat):
         """Return strings, null for what is unknown, and the accuracy as a number."""
         known = {name: json.dumps(given.get(name)) for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "null")}
+
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives."""
+        return f"{stem}.json"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the model of the file."""
+        from modelferry.families.bytecnn.json_file import ByteCnnFile
+
+        return {"bytecnn": ByteCnnFile}
 
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""

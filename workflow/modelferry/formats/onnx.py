@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
 from modelferry.formats import CheckedRunner, Format, Function, Runner
+from modelferry.formats.shared.snippets import PYTHON_ONNX
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Onnx(Format):
     extension = "onnx"
     runtimes = ("onnxruntime",)
     packages = ("torch", "onnx", "onnxscript", "onnxruntime")
+    snippets = {"Python": PYTHON_ONNX}
 
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
     from modelferry.formats.codegen.layer_graph import Description
 
+SNIPPET = """\
+import runpy
+
+predict = runpy.run_path("$path")["predict"]  # or put it beside your code, and import it
+print(predict($example))"""
+
 
 class Python(SourceFormat):
     """A module; the contract is its constant `CONTRACT`."""
@@ -27,6 +34,7 @@ class Python(SourceFormat):
     name = "python"
     extension = "py"
     runtimes = ("python",)
+    snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
         """Return the module with slots."""
@@ -44,6 +52,10 @@ class Python(SourceFormat):
         """Return strings, None for what is unknown, and the accuracy as a number."""
         known = {name: json.dumps(given[name]) if name in given else "None" for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "None")}
+
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives, which can be imported."""
+        return re.sub(r"\W", "_", stem) + "_weights.py"
 
     def load(self, path: Path, threads: int) -> Runner:
         """Import the module in a fresh interpreter that finds the standard library only; it uses one thread."""

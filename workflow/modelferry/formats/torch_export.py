@@ -21,6 +21,7 @@ from modelferry.formats.shared.pt2_archive import (
     read_entries,
     write_archive,
 )
+from modelferry.formats.shared.snippets import python_torch
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class TorchExport(Format):
     extension = "exported.pt2"
     runtimes = ("pytorch",)
     packages = ("torch",)
+    snippets = {"Python": python_torch('torch.export.load("$path").module()')}
     bitwise = True
 
     def build_template(

@@ -13,6 +13,7 @@ from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, NetworkError
 from modelferry.core.tensors import to_tensor
 from modelferry.formats import Format, Function, Runner
+from modelferry.formats.shared.snippets import python_torch
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +24,21 @@ CONTRACT_FILE = "contract.json"
 WEIGHTS_FILE = "weights.json"
 OPTIONS_FILE = "options.json"
 
+CPP_SNIPPET = """\
+#include <torch/script.h>
+
+#include <iostream>
+
+int main() {
+  torch::NoGradGuard no_grad;
+  torch::jit::script::Module network = torch::jit::load("$path");
+  network.eval();
+$inputs
+  const torch::jit::IValue outputs = network.forward({$arguments});
+  const torch::Tensor $first = (outputs.isTuple() ? outputs.toTuple()->elements()[0] : outputs).toTensor();
+$scores
+}"""
+
 
 class TorchScript(Format):
     """A ``torch.jit`` archive; the contract travels inside as the extra file `contract.json`."""
@@ -31,6 +47,8 @@ class TorchScript(Format):
     extension = "pt"
     runtimes = ("pytorch", "cpp")
     packages = ("torch",)
+    legacy = "TorchScript is deprecated since PyTorch 2.9: a legacy format, for analyses that load it already"
+    snippets = {"Python": python_torch('torch.jit.load("$path", map_location="cpu").eval()'), "C++": CPP_SNIPPET}
     bitwise = True
     options = {"method": ("trace", "script"), "strict": (True, False), "optimize": (False, True)}
     """`strict` refuses to trace outputs that are lists or dicts. `optimize` freezes the module when it is filled: its

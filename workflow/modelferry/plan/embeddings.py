@@ -72,12 +72,8 @@ class EmbeddingPlan:
     @cached_property
     def card(self) -> Card:
         """The data card that the network's inputs are prepared by."""
-        family = load_family(self.model.family)
-        card_of = getattr(family, "card_of", None)
-        if card_of is None:
-            raise ConfigError(f"family {family.name} takes no jets", "remove `embed` from the campaign")
-        found: Card = card_of(self.hyperparameters)
-        return found
+        card: Card = load_family(self.model.family).card_of(self.hyperparameters)
+        return card
 
     @cached_property
     def card_sha256(self) -> str:
@@ -114,8 +110,7 @@ def parts(files: Sequence[str]) -> dict[str, str]:
 
 def _demo_files(model: Model) -> list[str]:
     demo = demo_for(model.family)
-    unseen = getattr(demo, "unseen", ())
-    if demo is None or not unseen:
+    if demo is None or not demo.unseen:
         raise ConfigError(f"the demo of family {model.family} has no jets to embed", "give paths of files to `embed`")
     folder = paths.demo_events(model.family)
-    return [f"{folder}/{group}/{member}" for group in demo.groups(model.axes) for member in unseen]
+    return [f"{folder}/{group}/{member}" for group in demo.groups(model.axes) for member in demo.unseen]

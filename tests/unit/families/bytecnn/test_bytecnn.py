@@ -86,7 +86,7 @@ def broken(name: str) -> State:
 def test_what_does_not_fit_shows_what_was_found_and_what_is_needed(name: str, wanted: str) -> None:
     tensors = broken(name)
     assert FAMILY.infer(shapes(tensors)) == {}
-    with pytest.raises(CheckpointError, match=f"model.pth is no byte CNN: .*{wanted}") as caught:
+    with pytest.raises(CheckpointError, match=f"model.pth is not a byte CNN: .*{wanted}") as caught:
         FAMILY.own_names(tensors, "model.pth")
     table = {line.split()[0]: line for line in str(caught.value).splitlines()[1:]}
     assert "a byte CNN needs" in table["tensor"]

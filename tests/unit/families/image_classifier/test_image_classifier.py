@@ -89,7 +89,7 @@ def test_mistakes_are_named_with_the_remedy(given: Any, wanted: str) -> None:
 
 def test_file_without_images_is_refused_with_what_it_has(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((4, 3, 8, 8)))
-    with pytest.raises(EventFileError, match=r"no one array of images \(3, 32, 32\) \(found: x \(4, 3, 8, 8\)\)"):
+    with pytest.raises(EventFileError, match=r"needs one array of images \(3, 32, 32\), and has x \(4, 3, 8, 8\)"):
         FAMILY.read_events([tmp_path / "a.npz"], FAMILY.resolve({}, {}), 9)
 
 

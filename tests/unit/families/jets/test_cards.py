@@ -93,7 +93,7 @@ def test_numbers_that_weaver_found_are_used(tmp_path: Path) -> None:
         ({"new_variables": {"a": "b + 1", "b": "a + 1"}}, "circle"),
         ({"new_variables": {"a": "np.lgo(b)"}}, "did you mean 'log'?"),
         ({"new_variables": {"a": "(b > 1) and (b < 2)"}}, "write & or |"),
-        ({"new_variables": {"a": "b +"}}, "is no expression"),
+        ({"new_variables": {"a": "b +"}}, "is not an expression"),
         ({"selection": "__import__('os').system('true')"}, "not allowed"),
         ({"selection": "jet_pt.__class__"}, "not allowed"),
         ({"selection": "[x for x in jet_pt]"}, "not allowed"),

@@ -165,7 +165,7 @@ def test_properties_that_raise_outside_training_hinder_no_export_and_no_other_mo
 @pytest.mark.parametrize(
     ("given", "error", "wanted"),
     [
-        ({"class": "tagger_samples"}, ConfigError, "is no import path"),
+        ({"class": "tagger_samples"}, ConfigError, "is not an import path"),
         ({"class": "tagger_samples:Tager"}, ConfigError, "did you mean 'Tagger'"),
         ({"class": "no_such_module:Tagger"}, ConfigError, "No module named 'no_such_module'"),
         ({"class": "tagger_samples:torch"}, ConfigError, r"is no torch\.nn\.Module"),
@@ -212,6 +212,22 @@ def test_code_of_the_class_decides_what_runs_again(tmp_path: Path, monkeypatch: 
     assert all(first != second for first, second in zip(*found, strict=True))
 
 
+def test_events_may_differ_in_several_declared_sizes() -> None:
+    given = {
+        "class": "tagger_samples:Tagger",
+        "inputs": {"tracks": ["jets", "tracks", 3], "towers": ["jets", "towers", 2]},
+        "outputs": {"logits": ["jets", 2]},
+        "dimensions": {"tracks": [0, 4, 9]},
+    }
+    family = FAMILY.configured(FAMILY.resolve(given, {}))
+    assert family.sampled == ("jets", "tracks", "towers")
+    sizes = [{"jets": 1, "tracks": 2, "towers": 7}, {"jets": 1, "tracks": 5, "towers": 1}]
+    inputs = family.collate([event for one in sizes for event in family.sample(one, seed=1)], "inputs")
+    assert {name: array.shape for name, array in inputs.items()} == {"tracks": (2, 5, 3), "towers": (2, 7, 2)}
+    assert not inputs["tracks"][0, 2:].any()
+    assert not inputs["towers"][1, 1:].any()
+
+
 def test_events_of_different_sizes_are_filled_up_and_read_back(tmp_path: Path) -> None:
     given = {
         "class": "tagger_samples:Tagger",
@@ -220,7 +236,7 @@ def test_events_of_different_sizes_are_filled_up_and_read_back(tmp_path: Path) -
         "dimensions": {"tracks": [0, 4, 9]},
     }
     family = FAMILY.configured(FAMILY.resolve(given, {}))
-    assert (family.batch, family.size) == ("jets", "tracks")
+    assert (family.batch, family.sizes) == ("jets", ("tracks",))
     events = [family.sample({"jets": 1, "tracks": size}, seed=1)[0] for size in (2, 0, 3)]
     inputs = family.collate(events, "inputs")
     family.contract(FAMILY.resolve(given, {}), "inputs").check(inputs)

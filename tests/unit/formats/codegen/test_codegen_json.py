@@ -87,7 +87,7 @@ def test_campaign_takes_what_the_file_states_and_refuses_what_contradicts_it(net
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"bn9_weights": [1.0]}, "has 'bn9_weights', which is no part of a byte CNN"),
+        ({"bn9_weights": [1.0]}, "has 'bn9_weights', which is not part of a byte CNN"),
         ({"conv1_weight": [[[1.0, 2.0], [1.0]]]}, "'conv1_weight' has rows of different lengths"),
         ({"weights": {}}, "holds no weights"),
     ],
@@ -102,7 +102,7 @@ def test_file_with_something_else_is_refused(
 @pytest.mark.parametrize("text", ["", "{", "[1]", "nonsense", "\xff"])
 def test_file_that_is_no_json_object_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text, encoding="latin-1")
-    with pytest.raises(CheckpointError, match=r"x\.json (is no JSON|holds a list)"):
+    with pytest.raises(CheckpointError, match=r"x\.json (is not JSON|holds a list)"):
         FAMILY.read_tensors(tmp_path / "x.json")
     with pytest.raises(CheckpointError, match=r"x\.json"):
         FAMILY.read_shapes(tmp_path / "x.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from modelferry.core import paths
 from modelferry.core.contract import Arrays
 from modelferry.core.cutflow import NO_OUTPUT, NOT_FINITE, NOT_SELECTED
 from modelferry.core.errors import ArtifactError, ConfigError, EventFileError
+from modelferry.core.events import JetChunk
 from modelferry.demo import jet_toys
 from modelferry.families import load_family
 from modelferry.families.jets import Card, Jagged, prepare
@@ -220,7 +222,7 @@ def test_files_that_are_missing_or_have_a_comma_are_one_line(toys: dict) -> None
     with pytest.raises(EventFileError, match=r"absent.root: no such file"):
         embed_file(jet_plan(["absent.root"]), "absent")
     Path("a,b.parquet").write_bytes(Path("toys.parquet").read_bytes())
-    with pytest.raises(EventFileError, match="cannot stand in a CSV file; rename it"):
+    with pytest.raises(EventFileError, match="cannot be part of a CSV file; rename it"):
         embed_file(jet_plan(["a,b.parquet"]), "a,b")
 
 
@@ -277,3 +279,29 @@ def test_no_jets_are_no_rows(toys: dict, stub: Stub) -> None:
     scores, found = embedder(prepare(card, next(read_chunks("toys.parquet", card.branches)).columns))
     assert scores.shape == (0, CLASSES)
     assert found.shape == (0, WIDTH)
+
+
+def test_the_family_reads_the_jets(toys: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(type(load_family("particle_transformer"))):  # type: ignore[misc]
+        """Reads another kind of file, in which jets are numbered from 100."""
+
+        def count_jets(self, path: Path) -> int:
+            return 1000
+
+        def read_jets(self, path: Path, card: Card, chunk: int) -> Iterator[JetChunk]:
+            for jets in super().read_jets(path, card, chunk):
+                yield replace(jets, entries=jets.entries + 100)
+
+    monkeypatch.setattr(stage, "load_family", lambda name: Own())
+    embed_file(jet_plan(["toys.parquet"]), "toys")
+    assert column("event_index").tolist() == list(range(100, 100 + N))
+
+
+def test_a_family_without_jets_says_so(toys: dict) -> None:
+    family = load_family("charged_higgs_particlenet")
+    for call in (
+        lambda: family.read_jets(Path("toys.parquet"), None, 8),
+        lambda: family.count_jets(Path("toys.parquet")),
+    ):
+        with pytest.raises(ConfigError, match="takes no jets; remove `embed` from the campaign"):
+            call()

@@ -19,7 +19,9 @@ from modelferry.records.embeddings import (  # fmt: skip
     RocCurve,
 )
 from modelferry.stages.report import embedding_figures, embeddings
-from modelferry.stages.report.first_page import MARK, render
+from modelferry.stages.report.first_page import render
+from modelferry.stages.report.grouping import shortened
+from modelferry.stages.report.page import MARK
 from modelferry.stages.report.stage import write_report
 from report_samples import CONTRACTS, six, summary
 
@@ -61,7 +63,7 @@ def explored(models: int = 2, demo: bool = True, campaign: str = "jets") -> embe
         )
         for name in names
     )  # fmt: skip
-    return embeddings.Explored(record, tables, embeddings._short(names))
+    return embeddings.Explored(record, tables, shortened(names))
 
 
 def test_page_says_what_was_measured_and_what_was_left_out() -> None:

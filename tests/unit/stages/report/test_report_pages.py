@@ -5,15 +5,20 @@ import re
 import jsonschema
 import pytest
 
+from modelferry.families import load_family
 from modelferry.records.summary import Summary, SummaryModel
 from modelferry.stages.report.changes import changes
-from modelferry.stages.report.first_page import headline, render
+from modelferry.stages.report.first_page import render
 from modelferry.stages.report.stage import write_report
 from report_samples import CONTRACTS, failed, missing, model, six, summary
 
 
 def first_page(found: Summary) -> str:
     return render(found, CONTRACTS, [], [])["summary.md"]
+
+
+def headline(found: Summary) -> str:
+    return next(line for line in first_page(found).splitlines() if line.startswith("# "))
 
 
 def test_verdict_is_the_first_line_and_counts_models_and_formats() -> None:
@@ -183,3 +188,18 @@ def test_runtime_that_is_not_run_says_what_to_install() -> None:
 def test_page_of_a_campaign_takes_the_place_of_no_other(name: str) -> None:
     pages = render(summary([*six(campaign=name), *six(campaign="jets")]), CONTRACTS, [], [])
     assert pages.keys() == {"summary.md", f"campaign-{name}.md", "jets.md"}
+
+
+def test_size_of_an_event_is_called_as_the_config_declares_it() -> None:
+    declared = {
+        "class": "mine:Tagger",
+        "inputs": {"hits": {"shape": ["events", "hits", 3]}},
+        "outputs": {"score": {"shape": ["events", 2]}},
+        "dimensions": {"events": [1, 2, 8], "hits": [1, 20, 40]},
+    }
+    family = load_family("lightning")
+    hyperparameters = family.resolve(declared, {})
+    models = [found.model_copy(update={"family": "lightning", "hyperparameters": hyperparameters}) for found in six()]
+    page = first_page(summary(models))
+    assert "For one event of 20 hits" in page
+    assert "| batch | hits | p50" in page

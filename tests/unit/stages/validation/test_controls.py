@@ -265,8 +265,7 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
 def test_broken_inputs_change_what_is_fed_and_leave_the_original_alone(name: str) -> None:
     family = SMALL[name]
     contract = family.contract(family.hyperparameters, family.layouts[0])
-    sizes = {family.batch: 3, **({family.size: contract.dimension(family.size).typical} if family.size else {})}
-    shorter = {**sizes, **({family.size: 2} if family.size else {})}
+    sizes, shorter = family.call_sizes(contract, 3), family.call_sizes(contract, 3, 2)
     inputs = family.collate([*family.sample(sizes, 4), *family.sample(shorter, 5)], contract.layout)
     before: Arrays = {key: value.copy() for key, value in inputs.items()}
     assert family.broken_inputs()

@@ -85,6 +85,6 @@ def test_every_family_is_probed_for_the_properties_that_it_declares(name: str) -
     contract = family.contract(family.hyperparameters, family.reference_layout)
     labels = [probe.label for probe in make_probes(family, contract, 1, 1, [], "") for _ in probe.events]
     assert labels.count(TOGETHER) == labels.count(ALONE) > 8
-    (event,) = family.sample({name: contract.dimension(name).typical for name in family.sampled} | {family.batch: 1}, 1)
+    (event,) = family.sample(family.call_sizes(contract, 1), 1)
     declared = family.reordered(event, np.random.default_rng(1)) is not None
     assert labels.count(REORDERED) == (labels.count(TOGETHER) if declared else 0)

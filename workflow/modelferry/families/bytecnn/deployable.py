@@ -58,11 +58,11 @@ def layers(
     """Return the network; the names of its layers are those of the reference's."""
     made: OrderedDict[str, nn.Module] = OrderedDict(embedding=ByteEmbedding(max_len, embedding))
     widths = [embedding, *(channels for channels, _, _ in convolutions)]
-    for place, (channels, kernel, norm) in enumerate(convolutions):
-        made[f"conv{place + 1}"] = nn.Conv1d(widths[place], channels, kernel, padding=kernel // 2)
+    for index, (channels, kernel, norm) in enumerate(convolutions):
+        made[f"conv{index + 1}"] = nn.Conv1d(widths[index], channels, kernel, padding=kernel // 2)
         if norm and FOLD_BATCH_NORM not in transforms:
-            made[f"bn{place + 1}"] = nn.BatchNorm1d(channels, eps=eps)
-        made[f"relu{place + 1}"] = nn.ReLU()
+            made[f"bn{index + 1}"] = nn.BatchNorm1d(channels, eps=eps)
+        made[f"relu{index + 1}"] = nn.ReLU()
     made["pool"] = Pool(pooling)
     made["classifier"] = nn.Linear(widths[-1] * (1 + (pooling == "concat")), dense)
     made["relu"] = nn.ReLU()

@@ -5,7 +5,6 @@ Source: `mitchins/pinybytecnn`; the forward function is the one of its reference
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import CheckpointError
 from modelferry.families import Family
 from modelferry.families.bytecnn.json_file import info, read_arrays, shape_of, stated
+from modelferry.families.bytecnn.tensors import BYTES, misfits, mismatch_table, number_of_layers, reference_names
 from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:
@@ -25,34 +25,9 @@ if TYPE_CHECKING:
 
     from modelferry.families import StateDict
 
-BYTES = 256
 JSON = ".json"
 POOLINGS = ("mean_max", "mean", "max", "concat")
 EVENTS = Dimension(name="events", minimum=1, typical=8, maximum=128, description="texts of a call")
-SPELLINGS = (
-    (re.compile(r"conv1d_(\d)\."), r"conv\1."),
-    (re.compile(r"fc1\."), "classifier."),
-    (re.compile(r"fc2\."), "output."),
-)
-NEEDS = {
-    "embedding.weight": "(256, E)",
-    "conv1.weight": "(F1, E, kernel)",
-    "conv1.bias": "(F1), or none",
-    "conv2.weight": "(F2, F1, kernel), or no second layer",
-    "conv2.bias": "(F2), or none",
-    "conv3.weight": "(F3, F2, kernel), or no third layer",
-    "conv3.bias": "(F3), or none",
-    **{
-        f"bn{layer}.{entry}": f"(F{layer}), or no batch norm"
-        for layer in (1, 2, 3)
-        for entry in ("weight", "bias", "running_mean", "running_var")
-    },
-    "classifier.weight": "(D, F) or (D, 2 F), F of the last convolution; also called fc1",
-    "classifier.bias": "(D)",
-    "output.weight": "(1, D); also called fc2",
-    "output.bias": "(1)",
-}
-"""The tensors of a byte CNN, as the reference spells them, and their shapes; counters of batch norms are ignored."""
 ALPHABETS = (
     tuple(sign.encode() for sign in "etaoinshrdlu etaoinshr cmfwypvbgk ETAOIN .,!?'0123456789\n"),
     tuple(sign.encode() for sign in "äöüßéñçøłπλЖя中日한🙂 "),
@@ -66,6 +41,7 @@ class ByteCNN(Family):
     """Embedding of bytes, one to three convolutions, pooling over all positions, two dense layers, a sigmoid."""
 
     name = "bytecnn"
+    formats = ("json", "python")
     layouts = ("bytes",)
     reference_layout = "bytes"
     hyperparameters = {
@@ -76,7 +52,7 @@ class ByteCNN(Family):
         "pooling": POOLINGS[0],
         "eps": 1e-5,
     }
-    size = "bytes"
+    sizes = ("bytes",)
 
     def read_shapes(self, path: Path) -> Shapes:
         """Return the shapes of any checkpoint, and of the arrays of a JSON file."""
@@ -102,39 +78,41 @@ class ByteCNN(Family):
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read embedding, convolutions (channels, kernel, batch norm) and dense width off the shapes."""
-        shapes = {respelt(name): shape for name, shape in shapes.items()}
-        if _misfits(shapes):
+        shapes = reference_names(shapes)
+        if misfits(shapes):
             return {}
-        layers = _layers(shapes)
+        layers = number_of_layers(shapes)
         channels = shapes[f"conv{layers}.weight"][0]
-        found = {
+        inferred = {
             "embedding": shapes["embedding.weight"][1],
             "convolutions": [
                 [*shapes[f"conv{n}.weight"][::2], f"bn{n}.running_var" in shapes] for n in range(1, layers + 1)
             ],
             "dense": shapes["classifier.weight"][0],
         }
-        return found | ({"pooling": "concat"} if shapes["classifier.weight"][1] == 2 * channels else {})
+        return inferred | ({"pooling": "concat"} if shapes["classifier.weight"][1] == 2 * channels else {})
 
     def own_names(self, state_dict: StateDict, source: str) -> StateDict:
-        """Spell names as the reference does, and give a convolution without bias one of zeros.
+        """Rename tensors as the reference names them, and give a convolution without bias one of zeros.
 
         Raises
         ------
         CheckpointError
-            With the table of what was found and what a byte CNN needs.
+            With the table of what the checkpoint has and what a byte CNN needs.
         """
         import torch
 
         for candidate in without_prefixes(state_dict):
-            state = {respelt(name): tensor for name, tensor in candidate.items()}
+            state = reference_names(candidate)
             shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-            if not _misfits(shapes):
-                for number in range(1, _layers(shapes) + 1):
+            if not misfits(shapes):
+                for number in range(1, number_of_layers(shapes) + 1):
                     weight = state[f"conv{number}.weight"]
                     state.setdefault(f"conv{number}.bias", torch.zeros(len(weight), dtype=weight.dtype))
                 return state
-        raise CheckpointError(misfit(source, {name: tuple(tensor.shape) for name, tensor in state_dict.items()}))
+        raise CheckpointError(
+            mismatch_table(source, {name: tuple(tensor.shape) for name, tensor in state_dict.items()})
+        )
 
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
         """Return the contract: bytes in, a probability out."""
@@ -225,81 +203,12 @@ class ByteCNN(Family):
         }
 
 
-def respelt(name: str) -> str:
-    """Return a tensor's name as the reference spells it."""
-    for pattern, spelling in SPELLINGS:
-        name = pattern.sub(spelling, name)
-    return name
-
-
-def misfit(source: str, shapes: Shapes) -> str:
-    """Return why a checkpoint is no byte CNN: a line, and the table of what was found and what is needed."""
-    named = next((f for f in without_prefixes(shapes) if "embedding.weight" in f or "conv1.weight" in f), dict(shapes))
-    found = {respelt(name): shape for name, shape in named.items()}
-    first = "; ".join(_misfits(found)[:3])
-    rows = [(name, _shape(found.get(name)), wanted) for name, wanted in NEEDS.items()]
-    rows += [(name, _shape(shape), "no such tensor") for name, shape in found.items() if not _known(name)]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = [f"  {name:<{widths[0]}}  {was:<{widths[1]}}  {wanted}" for name, was, wanted in rows]
-    header = f"  {'tensor':<{widths[0]}}  {'found':<{widths[1]}}  a byte CNN needs"
-    return "\n".join([f"{source} is no byte CNN: {first}", header, *lines])
-
-
-def _misfits(shapes: Shapes) -> list[str]:
-    """Return what keeps shapes, in the reference's spelling, from being a byte CNN's."""
-    layers = _layers(shapes)
-    if "embedding.weight" not in shapes or not layers:
-        return [f"no {'embedding.weight' if layers else 'conv1.weight'}"]
-    classifier = shapes.get("classifier.weight", ())
-    dense, width = classifier if len(classifier) == 2 else ("D", "F")
-    wanted: dict[str, Sequence[int | str]] = {"embedding.weight": (BYTES, "E")}
-    inputs: int | str = shapes["embedding.weight"][-1]
-    for number in range(1, layers + 1):
-        weight = shapes[f"conv{number}.weight"]
-        channels = weight[0]
-        wanted[f"conv{number}.weight"] = (channels, inputs, "K")
-        if f"conv{number}.bias" in shapes:
-            wanted[f"conv{number}.bias"] = (channels,)
-        if any(name.startswith(f"bn{number}.") for name in shapes):
-            entries = ("weight", "bias", "running_mean", "running_var")
-            wanted |= {f"bn{number}.{entry}": (channels,) for entry in entries}
-        inputs = channels
-    wanted |= {"classifier.weight": ("D", width if width in (inputs, 2 * int(inputs)) else inputs)}
-    wanted |= {"classifier.bias": (dense,), "output.weight": (1, dense), "output.bias": (1,)}
-    problems = [f"no {name}" for name in wanted if name not in shapes]
-    for name, shape in shapes.items():
-        if name not in wanted:
-            problems += [f"{name} is not expected"] if name in NEEDS or not _known(name) else []
-        elif not _matches(shape, wanted[name]):
-            problems.append(f"{name} is {shape} instead of ({', '.join(map(str, wanted[name]))})")
-    return problems
-
-
-def _known(name: str) -> bool:
-    return name in NEEDS or re.fullmatch(r"bn[1-3]\.num_batches_tracked", name) is not None
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "–" if shape is None else " × ".join(map(str, shape)) or "one value"
-
-
-def _matches(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:
-    return len(shape) == len(wanted) and all(
-        isinstance(w, str) or size == w for size, w in zip(shape, wanted, strict=True)
-    )
-
-
-def _layers(shapes: Shapes) -> int:
-    """Return the number of convolutions, counted from the first without a gap; at most three."""
-    return next((n for n in range(3) if len(shapes.get(f"conv{n + 1}.weight", ())) != 3), 3)
-
-
 def _event(text: bytes) -> Arrays:
     return {"text": np.frombuffer(text, np.uint8)}
 
 
 def _text(rng: np.random.Generator, alphabet: Sequence[bytes], count: int) -> bytes:
-    return b"".join(alphabet[place] for place in rng.integers(len(alphabet), size=count))[:count]
+    return b"".join(alphabet[index] for index in rng.integers(len(alphabet), size=count))[:count]
 
 
 def _padded_with(byte: int, text: np.ndarray) -> np.ndarray:

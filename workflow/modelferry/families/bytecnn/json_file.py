@@ -1,8 +1,8 @@
 """Byte CNNs in JSON, read as checkpoints: `model_info`, `architecture`, `weights`.
 
-Format `json` writes such files. Read are also those of pinybytecnn (https://github.com/mitchins/pinybytecnn): files
-without pooling, and flat ones that have no level `weights` and batch norms that are not folded. Shapes are always those
-of the arrays.
+Format `json` writes such files. Those of pinybytecnn (https://github.com/mitchins/pinybytecnn) are read as well: files
+without pooling, and flat ones without the level `weights`, whose batch norms are not folded. Shapes are always those of
+the arrays.
 """
 
 from __future__ import annotations
@@ -13,34 +13,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from modelferry.core.contract import Contract
 from modelferry.core.errors import CheckpointError
+from modelferry.core.model import Part
 
 Pooling = Literal["mean_max", "mean", "max", "concat"]
 ENTRY = re.compile(r"(conv\d|bn\d|classifier|output|fc1|fc2)_(weight|bias|running_mean|running_var)")
-
-
 LENGTH_KEYS = ("max_len", "max_seq_len")
 
-
 Numbers = list[float]
-
-
 Matrix = list[Numbers]
-
-
 Kernels = list[Matrix]
 
 
-class Part(BaseModel):
-    """A level of the file: strict about its keys, and about numbers being finite."""
+class Level(Part):
+    """A level of the file, whose numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
-class ModelInfo(Part):
+class ModelInfo(Level):
     """What the network is; `parameters` counts the numbers below `weights`."""
 
     name: str
@@ -52,14 +46,14 @@ class ModelInfo(Part):
     exported: str | None
 
 
-class ConvolutionShape(Part):
+class ConvolutionShape(Level):
     """A convolution with ReLU, padded with zeros by half its kernel on each side."""
 
     filters: int
     kernel_size: int
 
 
-class Architecture(Part):
+class Architecture(Level):
     """Sizes; `conv_filters` and `kernel_size` are those of the first convolution."""
 
     vocab_size: Literal[256]
@@ -72,7 +66,7 @@ class Architecture(Part):
     pooling: Pooling
 
 
-class Weights(Part):
+class Weights(Level):
     """Arrays as in PyTorch: matrices [out][in], convolutions [out][in][kernel]; batch norms are folded in."""
 
     embedding: Matrix
@@ -88,7 +82,7 @@ class Weights(Part):
     output_bias: Numbers
 
 
-class ByteCnnFile(Part):
+class ByteCnnFile(Level):
     """A byte CNN as JSON, as format `json` writes it."""
 
     model_info: ModelInfo
@@ -105,8 +99,8 @@ def read_file(path: Path) -> ByteCnnFile:
         raise CheckpointError(f"{path} is missing", "export it") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "content"
-        raise CheckpointError(f"{path} is no byte CNN in JSON: {place}: {first['msg']}", "export it again") from None
+        key = ".".join(map(str, first["loc"])) or "content"
+        raise CheckpointError(f"{path} is not a byte CNN in JSON: {key}: {first['msg']}", "export it again") from None
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        If the file is no JSON, or has something that is no part of a byte CNN.
+        If the file is not JSON, or has something that is not part of a byte CNN.
     """
     content = _content(path)
     levels = content.get("weights", content)
@@ -155,7 +149,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is no JSON: {error}", "is it complete?") from error
+        raise CheckpointError(f"{path} is not JSON: {error}", "is it complete?") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}", "is it a byte CNN in JSON?")
     return content
@@ -168,11 +162,11 @@ def _level(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _renamed(path: Path, arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, values in arrays.items():
-        found = ENTRY.fullmatch(key)
-        if key != "embedding" and not found:
-            raise CheckpointError(f"{path} has '{key}', which is no part of a byte CNN", "remove it")
+        match = ENTRY.fullmatch(key)
+        if key != "embedding" and not match:
+            raise CheckpointError(f"{path} has '{key}', which is not part of a byte CNN", "remove it")
         try:
             shape_of(values)
         except ValueError as error:
             raise CheckpointError(f"{path}: '{key}' has {error}", "is it complete?") from None
-        yield f"{found[1]}.{found[2]}" if found else "embedding.weight", values
+        yield f"{match[1]}.{match[2]}" if match else "embedding.weight", values

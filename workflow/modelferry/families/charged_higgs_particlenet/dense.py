@@ -113,8 +113,8 @@ class EdgeConvolution(EdgeLayers):
         """Return (B · N, outputs) with messages to each node from its nearest in the space of `x`."""
         events, particles = slots.valid.size(0), slots.valid.size(1)
         nodes = x.view(events, particles, -1)
-        apart = nodes.unsqueeze(2) - nodes.unsqueeze(1)
-        index = nearest((apart * apart).sum(3) + slots.excluded, self.neighbours)
+        difference = nodes.unsqueeze(2) - nodes.unsqueeze(1)
+        index = nearest((difference * difference).sum(3) + slots.excluded, self.neighbours)
         centre, neighbour = self.ends(x)
         targets = centre.view(events, particles, 1, -1)
         message = self.messages(targets, embedding(index + slots.first, neighbour))

@@ -42,7 +42,7 @@ FLAT_EDGES = (
 )
 
 DENSE_MASK = (
-    "mask is True where there is a particle, in any place, and what stands elsewhere counts for nothing; the graph of "
+    "mask is True where there is a particle, at any position, and other entries are ignored; the graph of "
     "the first layer is built inside, from ΔR; an event without any particle is outside this contract: it gets the "
     "logits of pooled features that are all 0, as in the trained network"
 )
@@ -56,13 +56,13 @@ class ChargedHiggsParticleNet(Family):
     reference_layout = "flat"
     packages = ("torch", "torch_geometric")
     hyperparameters = {"hidden": 128}
-    size = "particles"
+    sizes = ("particles",)
     graph_neighbours = NEIGHBOURS
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read the width off the output layer."""
         shape = shapes.get("output.weight", ())
-        return {"hidden": shape[1]} if len(shape) == 2 else {}
+        return {"hidden": shape[1]} if len(shape) == 2 and "conv1.mlp.0.weight" in shapes else {}
 
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
         """Return the contract of the dense layout, or of the flat one: all particles in one list, with their event."""
@@ -168,8 +168,8 @@ class ChargedHiggsParticleNet(Family):
         selection = Selection.of(options)
         largest = PARTICLES.maximum
         sets: list[EventSet] = []
-        for place, path in enumerate(paths):
-            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - place))
+        for index, path in enumerate(paths):
+            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - index))
             era = selection.era or _era_in(path)
             if share <= 0:
                 break
@@ -177,10 +177,10 @@ class ChargedHiggsParticleNet(Family):
                 sets.append(nanoaod.read(path, era, selection, share, largest))
             else:
                 sets.append(event_set(analysis_tree.read(path, max_events=share), era, str(path)))
-        found = join(sets)
-        if paths and not len(found):
-            raise EventFileError(f"no event of {found.source} is selected", "loosen the options of `events`")
-        return found
+        events = join(sets)
+        if paths and not len(events):
+            raise EventFileError(f"no event of {events.source} is selected", "loosen the options of `events`")
+        return events
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return exchanged features, no era, and reversed edges or, where these are inside, an ignored mask."""

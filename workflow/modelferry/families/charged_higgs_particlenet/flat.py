@@ -45,8 +45,8 @@ def nearest(x: Tensor, k: int, batch: Tensor) -> tuple[Tensor, Tensor]:
         Neighbours (ΣN, k) int64 in ascending distance, and which of the slots are filled, (ΣN, k) bool. An unfilled
         slot points to node 0.
     """
-    apart = x.unsqueeze(1) - x.unsqueeze(0)
-    distance = (apart * apart).sum(-1)
+    difference = x.unsqueeze(1) - x.unsqueeze(0)
+    distance = (difference * difference).sum(-1)
     number = torch.arange(x.size(0), device=x.device)
     excluded = (batch.unsqueeze(1) != batch.unsqueeze(0)) | (number.unsqueeze(1) == number.unsqueeze(0))
     distance = distance.masked_fill(excluded, float("inf"))

@@ -54,16 +54,16 @@ def read(path: Path | str, era: str, selection: Selection, limit: int, particles
         If no working point is known for the era's b-tag score.
     """
     cut = selection.cut_on_btag(era)
-    found: list[EventSet] = []
+    sets: list[EventSet] = []
     with opened_tree(path) as tree:
         require_branches(tree, path, branches(selection), "name another in the options of `events`, or another file")
         for arrays in _chunks(tree, selection):
             part = event_set(_selected(arrays, selection, cut), era, str(path))
             part = part.take(np.array([len(event["x"]) <= particles for event in part.events], bool))
-            found.append(part.take(np.arange(min(len(part), limit - sum(map(len, found))))))
-            if sum(map(len, found)) >= limit:
+            sets.append(part.take(np.arange(min(len(part), limit - sum(map(len, sets))))))
+            if sum(map(len, sets)) >= limit:
                 break
-    return join(found)
+    return join(sets)
 
 
 def _chunks(tree: Any, selection: Selection) -> Iterator[Any]:

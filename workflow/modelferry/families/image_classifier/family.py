@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import ConfigError, EventFileError, did_you_mean
 from modelferry.core.events import UNKNOWN, EventSet, join
 from modelferry.families import Family
+from modelferry.families.shared.checkpoint_names import renamed
+from modelferry.families.shared.npz_file import read_npz
 from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from modelferry.families import StateDict
 
 SHORTCUTS, PIXELS = ("pad", "conv"), ("float32", "uint8")
-SPELLINGS = ((re.compile(r"(^|\.)downsample\."), r"\1shortcut."), (re.compile(r"(^|\.)fc\."), r"\1linear."))
+OTHER_NAMES = ((re.compile(r"(^|\.)downsample\."), r"\1shortcut."), (re.compile(r"(^|\.)fc\."), r"\1linear."))
 IMAGES = Dimension(name="images", minimum=1, typical=8, maximum=64, description="images of a call")
 NETWORK = ("stages", "bottleneck", "stem", "shortcut", "classes", "channels", "mean", "std")
 """Hyperparameters that make a ResNet."""
@@ -55,18 +56,17 @@ class ImageClassifier(Family):
         "class_names": [],
         "weights": "state_dict",
     }
-    known: Mapping[str, Any] = hyperparameters
-    """The hyperparameters that the family is configured for."""
+
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.known = self.hyperparameters if hyperparameters is None else hyperparameters
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> ImageClassifier:
         """Return the family with these sizes of images."""
-        family = copy.copy(self)
-        family.known = hyperparameters
-        return family
+        return type(self)(hyperparameters)
 
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read stages, kind of block, stem, shortcuts, classes and channels off the shapes of a ResNet."""
-        shapes = {respelt(name): shape for name, shape in shapes.items()}
+        shapes = {renamed(name, OTHER_NAMES): shape for name, shape in shapes.items()}
         stem, last = shapes.get("conv1.weight", ()), shapes.get("linear.weight", ())
         if len(stem) != 4 or len(last) != 2 or "layer1.0.conv1.weight" not in shapes:
             return {}
@@ -87,25 +87,26 @@ class ImageClassifier(Family):
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters; of a network of timm, none is read off the checkpoint."""
-        found = super().resolve(given, {} if given.get("timm") else inferred)
-        for name, known in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
-            if found[name] not in known:
-                raise ConfigError(f"{name} cannot be '{found[name]}'", did_you_mean(str(found[name]), known))
+        known = super().resolve(given, {} if given.get("timm") else inferred)
+        for name, allowed in (("shortcut", SHORTCUTS), ("pixels", PIXELS)):
+            if known[name] not in allowed:
+                raise ConfigError(f"{name} cannot be '{known[name]}'", did_you_mean(str(known[name]), allowed))
         for name in ("mean", "std"):
-            if len(found[name]) not in (0, 1, found["channels"]):
-                raise ConfigError(f"{name} has {len(found[name])} numbers", f"give {found['channels']}, one a channel")
-        if len(found["class_names"]) not in (0, found["classes"]):
-            raise ConfigError(f"{len(found['class_names'])} class_names", f"the network has {found['classes']} classes")
-        if min(found["std"], default=1.0) <= 0:
-            raise ConfigError(f"std is {found['std']}", "give deviations above 0")
-        return found
+            if len(known[name]) not in (0, 1, known["channels"]):
+                raise ConfigError(f"{name} has {len(known[name])} numbers", f"give {known['channels']}, one a channel")
+        if len(known["class_names"]) not in (0, known["classes"]):
+            raise ConfigError(f"{len(known['class_names'])} class_names", f"the network has {known['classes']} classes")
+        if min(known["std"], default=1.0) <= 0:
+            raise ConfigError(f"std is {known['std']}", "give deviations above 0")
+        return known
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
-        """Return the weights at the place that `weights` names, spelt as the reference does."""
+        """Return the weights that `weights` names, under the reference's names."""
         from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])
-        return state if hyperparameters["timm"] else {respelt(name): tensor for name, tensor in state.items()}
+        patterns = () if hyperparameters["timm"] else OTHER_NAMES
+        return {renamed(name, patterns): tensor for name, tensor in state.items()}
 
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
         """Return the contract: images in, logits out."""
@@ -213,13 +214,6 @@ class ImageClassifier(Family):
         return {"image": numbers.astype(np.float32)}
 
 
-def respelt(name: str) -> str:
-    """Return a tensor's name as the reference spells it."""
-    for pattern, spelling in SPELLINGS:
-        name = pattern.sub(spelling, name)
-    return name
-
-
 def _backbone(hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
     from modelferry.families.image_classifier.timm_backbone import backbone
 
@@ -228,16 +222,12 @@ def _backbone(hyperparameters: Mapping[str, Any]) -> torch.nn.Module:
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise EventFileError(f"{path} is no .npz file of arrays: {error}", "write it with numpy.savez") from None
+    arrays = read_npz(path)
     labels = arrays.pop("labels", None)
     fitting = [array for array in arrays.values() if array.shape[1:] == shape]
     if len(fitting) != 1:
-        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise EventFileError(f"{path} has no one array of images {shape} (found: {found})", "see docs/lightning.md")
+        given = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise EventFileError(f"{path} needs one array of images {shape}, and has {given}", "see docs/lightning.md")
     return fitting[0], np.full(len(fitting[0]), UNKNOWN) if labels is None else labels.astype(np.int64)
 
 

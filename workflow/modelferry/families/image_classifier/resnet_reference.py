@@ -83,8 +83,8 @@ class ResNet(nn.Module):
         self.stages = len(stages)
         for number, (blocks, width) in enumerate(stages):
             layers = []
-            for place in range(blocks):
-                stride = 2 if number > 0 and place == 0 else 1
+            for index in range(blocks):
+                stride = 2 if number > 0 and index == 0 else 1
                 layers.append(Block(inputs, width, stride, bottleneck, shortcut))
                 inputs = EXPANSION * width if bottleneck else width
             setattr(self, f"layer{number + 1}", nn.Sequential(*layers))

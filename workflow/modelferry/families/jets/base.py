@@ -6,10 +6,9 @@ part of the network. One event serves both, so that each is validated against th
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +17,7 @@ import numpy as np
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ConfigError, EventFileError
-from modelferry.core.events import EventSet, join
+from modelferry.core.events import EventSet, JetChunk, join
 from modelferry.families import Family
 from modelferry.families.jets import Card, Jagged, packaged_cards, prepare, read_card
 from modelferry.families.jets.layouts import (
@@ -52,24 +51,22 @@ class JetFamily(Family):
 
     layouts = (PREPARED, RAW)
     reference_layout = PREPARED
-    size = "particles"
+    sizes = ("particles",)
     batch = "jets"
     inputs: ClassVar[tuple[str, ...]]
     """The card's inputs that the network takes, in order; `pf_mask` is the one that says which particles are real."""
     cards: ClassVar[Mapping[int, str]] = {}
     """Packaged cards by the number of features, for networks whose config names none."""
 
-    unshaken: ClassVar[tuple[str, ...]] = ()
-    """Columns that take no part in the shaking that finds near-ties: their last places are part of the definition."""
+    unperturbed: ClassVar[tuple[str, ...]] = ()
+    """Columns that are not perturbed to find near-ties: their float32 rounding is part of the definition."""
 
-    def __init__(self) -> None:
-        self.card = self.card_of(self.hyperparameters)
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.card = self.card_of(self.hyperparameters if hyperparameters is None else hyperparameters)
 
     def configured(self, hyperparameters: Mapping[str, Any]) -> JetFamily:
         """Return the family with the card of a network."""
-        family = copy.copy(self)
-        family.card = self.card_of(hyperparameters)
-        return family
+        return type(self)(hyperparameters)
 
     def card_of(self, hyperparameters: Mapping[str, Any]) -> Card:
         """Return the data card of a network; raise `ConfigError` if it does not prepare what the network takes."""
@@ -81,21 +78,21 @@ class JetFamily(Family):
         if missing := [wanted for wanted in self.inputs if wanted not in card.inputs]:
             raise ConfigError(f"data card {name} has no input {', '.join(missing)}", f"{self.name} takes it")
         given = {wanted: card.inputs[wanted] for wanted in self.inputs}
-        if (found := len(given["pf_features"].vars)) != features:
-            raise ConfigError(f"data card {name} has {found} features, and the network takes {features}", "set `card`")
+        if (count := len(given["pf_features"].vars)) != features:
+            raise ConfigError(f"data card {name} has {count} features, and the network takes {features}", "set `card`")
         if given["pf_mask"].pad_mode != "constant" or given["pf_mask"].vars[0].pad != 0:
             raise ConfigError(f"data card {name}: pf_mask is not padded with 0", "set its pad_mode to constant")
         return card
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters, and the digest of the card: what it says is part of the architecture."""
-        found = super().resolve(given, inferred)
-        self.card_of(found)
-        name = found["card"] or self.cards[found["features"]]
+        known = super().resolve(given, inferred)
+        self.card_of(known)
+        name = known["card"] or self.cards[known["features"]]
         digest = sha256_of_file(packaged_cards().get(name, Path(name)))
-        if found["card_sha256"] not in ("", digest):
-            raise ConfigError(f"data card {name} is not the one with sha256 {found['card_sha256'][:12]}…", "drop that")
-        return {**found, "card": name, "card_sha256": digest}
+        if known["card_sha256"] not in ("", digest):
+            raise ConfigError(f"data card {name} is not the one with sha256 {known['card_sha256'][:12]}…", "drop that")
+        return {**known, "card": name, "card_sha256": digest}
 
     def own_classes(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the classes, if the card has as many as the network."""
@@ -209,8 +206,8 @@ class JetFamily(Family):
     def special(self, seed: int) -> dict[str, list[Arrays]]:
         """Return jets of equal particles, of particles along one direction, of soft ones, and of none at all."""
         one, equal, along, soft = (self.sample({"jets": 1, "particles": n}, seed + n)[0] for n in (1, 20, 21, 22))
-        momenta = self.places("part_px", "part_py", "part_pz", "part_energy")
-        directions = self.places("part_deta", "part_dphi")
+        momenta = self.indices("part_px", "part_py", "part_pz", "part_energy")
+        directions = self.indices("part_deta", "part_dphi")
         equal["particles"][:] = equal["particles"][0]
         scale = np.linspace(1, 3, len(along["particles"]), dtype=np.float32)[:, None]
         along["particles"][:, momenta] = along["particles"][0, momenta] * scale
@@ -224,14 +221,14 @@ class JetFamily(Family):
             "no particles": [nothing],
         }
 
-    def shaking(self, name: str) -> float | np.ndarray:
-        """Leave the columns `unshaken` alone."""
+    def perturbation(self, name: str) -> float | np.ndarray:
+        """Leave the columns `unperturbed` as they are."""
         if name != "particles":
             return 1.0
-        return np.array([float(column not in self.unshaken) for column in self.card.particle_branches])
+        return np.array([float(column not in self.unperturbed) for column in self.card.particle_branches])
 
-    def places(self, *names: str) -> list[int]:
-        """Return the places of columns among those of particles; of those that the card needs."""
+    def indices(self, *names: str) -> list[int]:
+        """Return the indices of columns among those of particles; of those that the card needs."""
         return [self.card.particle_branches.index(name) for name in names if name in self.card.particle_branches]
 
     def reordered(self, event: Arrays, rng: np.random.Generator) -> Arrays:
@@ -242,8 +239,8 @@ class JetFamily(Family):
         """Join jets to inputs as long as the longest: prepared by the card, or raw columns padded with 0."""
         if layout == RAW:
             return padded(events)
-        found = prepare(self.card, self.columns_of(events), select=False, trim=True, rounded=True).inputs
-        return {name: found[name] for name in self.inputs}
+        inputs = prepare(self.card, self.columns_of(events), select=False, trim=True, rounded=True).inputs
+        return {name: inputs[name] for name in self.inputs}
 
     def read_events(
         self, paths: Sequence[Path], hyperparameters: Mapping[str, Any], limit: int, **options: Any
@@ -257,21 +254,33 @@ class JetFamily(Family):
         card = self.card
         longest = min(LONGEST, *(card.inputs[name].length or LONGEST for name in self.inputs))
         sets: list[EventSet] = []
-        for place, path in enumerate(paths):
-            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - place))
+        for index, path in enumerate(paths):
+            share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - index))
             chunks = read_chunks(path, card.branches, card.label_branches, chunk=min(CHUNK, max(share, 1)))
-            found: list[EventSet] = []
-            while (wanted := share - sum(map(len, found))) > 0 and (jets := next(chunks, None)):
+            taken: list[EventSet] = []
+            while (wanted := share - sum(map(len, taken))) > 0 and (jets := next(chunks, None)):
                 prepared = prepare(card, jets.columns)
                 short = prepared.particles <= longest
                 events = self.events_of(jets.take(np.flatnonzero(prepared.kept)[short][:wanted]).columns)
                 labels = prepared.labels[short][:wanted]
-                found.append(EventSet(events, labels, np.ones(len(events)), str(path)))
-            sets += found
+                taken.append(EventSet(events, labels, np.ones(len(events)), str(path)))
+            sets += taken
         whole = join(sets)
         if paths and not len(whole):
             raise EventFileError(f"no jet of {', '.join(map(str, paths))} is selected", "look at the card's selection")
         return whole
+
+    def count_jets(self, path: Path) -> int:
+        """Return how many jets are in a JetClass file."""
+        from modelferry.families.jets.jetclass import count_jets
+
+        return count_jets(path)
+
+    def read_jets(self, path: Path, card: Card, chunk: int) -> Iterator[JetChunk]:
+        """Yield the jets of a JetClass file as `card` prepares them."""
+        from modelferry.families.jets.jetclass import prepared_chunks
+
+        return prepared_chunks(path, card, chunk)
 
     def broken_inputs(self, layout: str | None = None) -> dict[str, Callable[[Arrays, Contract], Arrays]]:
         """Return mistakes in preparing inputs: features exchanged, padding taken for particles."""

@@ -182,15 +182,15 @@ class Card(Section):
 
     def needed(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the columns that variables are computed from, sorted."""
-        found, pending = set(), list(names)
+        needed, pending = set(), list(names)
         while pending:
             name = pending.pop()
-            if name in found:
+            if name in needed:
                 continue
-            found.add(name)
+            needed.add(name)
             if name in self.definitions:
                 pending += self.definitions[name].names
-        return tuple(sorted(found - self.definitions.keys()))
+        return tuple(sorted(needed - self.definitions.keys()))
 
     @property
     def _free(self) -> set[str]:
@@ -230,16 +230,16 @@ class Card(Section):
 
     def standardised(self, variable: Variable) -> Variable:
         """Return a variable with the numbers that weaver found for it, if there are any."""
-        found = self.preprocess.params.get(variable.name)
-        if found is None:
+        numbers = self.preprocess.params.get(variable.name)
+        if numbers is None:
             return variable
         return Variable(
             name=variable.name,
-            subtract=found.center,
-            multiply=found.scale,
-            low=found.min,
-            high=found.max,
-            pad=found.pad_value,
+            subtract=numbers.center,
+            multiply=numbers.scale,
+            low=numbers.min,
+            high=numbers.max,
+            pad=numbers.pad_value,
         )
 
 
@@ -265,9 +265,9 @@ def read_card(path: Path | str) -> Card:
     try:
         data = yaml.safe_load(path.read_text())
     except (UnicodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "mend it") from None
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "fix it") from None
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{path} is no data card", "it needs at least `inputs`")
+        raise ConfigError(f"{path} is not a data card", "it needs at least `inputs`")
     try:
         return Card.model_validate(data)
     except ValidationError as error:

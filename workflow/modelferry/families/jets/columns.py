@@ -39,21 +39,21 @@ def as_columns(columns: Mapping[str, Column], names: tuple[str, ...]) -> dict[st
     missing = [name for name in names if name not in columns]
     if missing:
         raise EventFileError(f"no column {', '.join(missing)}", "the data card needs it")
-    found = {name: _as_value(name, columns[name]) for name in names}
-    lengths = {name: len(v.counts) if isinstance(v, Jagged) else len(v) for name, v in found.items()}
+    values = {name: _as_value(name, columns[name]) for name in names}
+    lengths = {name: len(v.counts) if isinstance(v, Jagged) else len(v) for name, v in values.items()}
     if len(set(lengths.values())) > 1:
         raise EventFileError(f"columns have different numbers of jets: {lengths}", "is the file complete?")
-    jagged = {name: value for name, value in found.items() if isinstance(value, Jagged)}
+    jagged = {name: value for name, value in values.items() if isinstance(value, Jagged)}
     if not jagged:
-        return found
+        return values
     first, shared = next(iter(jagged.items()))
     for name, value in jagged.items():
         if not np.array_equal(value.counts, shared.counts):
             jet = int(np.flatnonzero(value.counts != shared.counts)[0])
             facts = f"{value.counts[jet]} particles in jet {jet}, and {first} {shared.counts[jet]}"
             raise EventFileError(f"{name} has {facts}", "the columns of particles must agree")
-        found[name] = Jagged(value.values, shared.counts)
-    return found
+        values[name] = Jagged(value.values, shared.counts)
+    return values
 
 
 def _as_value(name: str, column: Column) -> Value:

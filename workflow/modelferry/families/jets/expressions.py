@@ -89,8 +89,8 @@ class Expression:
         With `rounded`, logarithms and the like of float32 are rounded once from float64, the same on every machine.
         """
         with np.errstate(all="ignore"):
-            found = _evaluate(self.tree, values, rounded)
-        return found if isinstance(found, Jagged) else np.asarray(found)
+            result = _evaluate(self.tree, values, rounded)
+        return result if isinstance(result, Jagged) else np.asarray(result)
 
 
 def parse(source: str) -> Expression:
@@ -105,7 +105,8 @@ def parse_tree(source: str) -> ast.expr:
     try:
         return ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"'{source}' is no expression: {str(error).splitlines()[0]}", "see docs/jets.md") from None
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"'{source}' is not an expression: {reason}", "see docs/jets.md") from None
 
 
 def names_in(node: ast.expr) -> set[str]:
@@ -177,10 +178,11 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any
             return elementwise(BINARY[type(node.op)], inner(node.left), inner(node.right))
         case ast.Compare():
             sides = [inner(side) for side in (node.left, *node.comparators)]
-            found = elementwise(COMPARISONS[type(node.ops[0])], *sides[:2])
-            for place, op in enumerate(node.ops[1:], 1):
-                found = elementwise(operator.and_, found, elementwise(COMPARISONS[type(op)], *sides[place : place + 2]))
-            return found
+            result = elementwise(COMPARISONS[type(node.ops[0])], *sides[:2])
+            for index, op in enumerate(node.ops[1:], 1):
+                following = elementwise(COMPARISONS[type(op)], *sides[index : index + 2])
+                result = elementwise(operator.and_, result, following)
+            return result
         case ast.Call():
             return _call(str(function_of(node.func)), [inner(argument) for argument in node.args], rounded)
     raise AssertionError(node)
@@ -196,19 +198,19 @@ def _call(name: str, arguments: list[Any], rounded: bool) -> Any:
     if name in COUNTS:
         return of.counts.astype(np.float32)
     ufunc, empty = REDUCTIONS[name]
-    found = np.full(len(of.counts), empty, bool if name in ("any", "all") else of.values.dtype)
+    result = np.full(len(of.counts), empty, bool if name in ("any", "all") else of.values.dtype)
     some = of.counts > 0
     starts = np.cumsum(of.counts) - of.counts
     if some.any():
-        found[some] = ufunc.reduceat(of.values, starts[some])
-    return found
+        result[some] = ufunc.reduceat(of.values, starts[some])
+    return result
 
 
 def _rounded_once(function: Callable) -> Callable:
     def call(*arguments: Any) -> Any:
         narrow = any(getattr(argument, "dtype", None) == np.float32 for argument in arguments)
-        found = function(*(np.asarray(argument, np.float64) for argument in arguments))
-        return found.astype(np.float32) if narrow else found
+        result = function(*(np.asarray(argument, np.float64) for argument in arguments))
+        return result.astype(np.float32) if narrow else result
 
     return call
 

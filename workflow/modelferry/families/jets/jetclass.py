@@ -15,10 +15,21 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from modelferry.core.cutflow import CUT, DIFFERENT_LENGTHS, EMPTY, NOT_FINITE, SEVERAL_LABELS, UNLABELLED, Counts
+from modelferry.core.cutflow import (
+    CUT,
+    DIFFERENT_LENGTHS,
+    EMPTY,
+    NOT_FINITE,
+    NOT_SELECTED,
+    SEVERAL_LABELS,
+    UNLABELLED,
+    Counts,
+)
 from modelferry.core.errors import EventFileError, did_you_mean
-from modelferry.families.jets.card import TRUTH
+from modelferry.core.events import JetChunk
+from modelferry.families.jets.card import TRUTH, Card
 from modelferry.families.jets.columns import Jagged, Value
+from modelferry.families.jets.prepare import prepare
 from modelferry.families.shared.root_file import opened_tree, require_branches
 
 TREE = "tree"
@@ -51,7 +62,7 @@ class Jets:
         return len(self.entries)
 
     def take(self, chosen: np.ndarray) -> Jets:
-        """Return the jets at rising places, with the counts of all."""
+        """Return the jets at rising indices, with the counts of all."""
         mask = np.isin(np.arange(len(self)), chosen)
         columns = {name: _taken(column, mask) for name, column in self.columns.items()}
         return Jets(columns, self.entries[mask], self.counts)
@@ -103,6 +114,25 @@ def read_chunks(
             yield jets
 
 
+def prepared_chunks(path: Path, card: Card, chunk: int) -> Iterator[JetChunk]:
+    """Yield the jets of a file that are sound and selected by a data card, as it prepares them."""
+    longest = max((given.length for given in card.inputs.values() if given.length), default=None)
+    others = [name for name in KINEMATICS if name not in card.branches]
+    for jets in read_chunks(path, card.branches, card.label_branches, others, longest, chunk):
+        prepared = prepare(card, jets.columns)
+        kinematics = {**{name: jets.columns[name] for name in KINEMATICS}, "jet_mass": mass(jets.columns)}
+        if left_out := int((~prepared.kept).sum()):
+            jets.counts.left_out[NOT_SELECTED] += left_out
+        yield JetChunk(
+            prepared.inputs,
+            prepared.particles,
+            prepared.labels,
+            jets.entries[prepared.kept],
+            {name: np.asarray(values)[prepared.kept] for name, values in kinematics.items()},
+            jets.counts,
+        )
+
+
 def count_jets(path: Path | str) -> int:
     """Return how many jets are in a file, without reading them."""
     with _opened(Path(path)) as file:
@@ -132,12 +162,12 @@ def _sound(columns: dict[str, Value], labels: Sequence[str], start: int, longest
         wrong[SEVERAL_LABELS] = (table.sum(axis=0) > 1) | ((table != 0) & (table != 1)).any(axis=0)
         unlabelled = table.sum(axis=0) == 0
     counts, sound = Counts(jets), np.ones(jets, bool)
-    for reason, found in wrong.items():
-        if number := int((sound & found).sum()):
+    for reason, chosen in wrong.items():
+        if number := int((sound & chosen).sum()):
             counts.left_out[reason] = number
-        sound &= ~found
+        sound &= ~chosen
     noted = {UNLABELLED: unlabelled, CUT: lengths[0] > (longest or lengths.max(initial=0))}
-    counts.noted.update({what: number for what, found in noted.items() if (number := int((found & sound).sum()))})
+    counts.noted.update({what: number for what, chosen in noted.items() if (number := int((chosen & sound).sum()))})
     kept = {name: _taken(column, sound) for name, column in columns.items()}
     return Jets(kept, start + np.flatnonzero(sound), counts)
 

@@ -1,7 +1,7 @@
 """The preparation of a data card as part of a network: float32 throughout, operations in the same order.
 
-Written apart from `modelferry.families.jets.prepare`, which it is validated against: the expressions are parsed by the
-same code, and computed by other code.
+Written independently of `modelferry.families.jets.prepare`, which it is validated against: the same code parses the
+expressions, other code computes them.
 """
 
 from __future__ import annotations
@@ -241,10 +241,10 @@ class Prepare(nn.Module):
     def forward(self, particles: Tensor, mask: Tensor, jet: Tensor) -> list[Tensor]:
         """Return each input, (B, channels, P)."""
         values: dict[str, Tensor] = {}
-        for place, name in enumerate(self.of_particles):
-            values[name] = particles[:, :, place]
-        for place, name in enumerate(self.of_jets):
-            values[name] = jet[:, place].unsqueeze(1)
+        for index, name in enumerate(self.of_particles):
+            values[name] = particles[:, :, index]
+        for index, name in enumerate(self.of_jets):
+            values[name] = jet[:, index].unsqueeze(1)
         for definition in self.definitions:
             values[definition.name] = definition(values)  # type: ignore[index]
         given: list[Tensor] = []

@@ -76,9 +76,9 @@ def prepare(
     if selects and card.selection is not None:
         kept = _per_jet(parse(card.selection).evaluate(values), jets, "selection").astype(bool)
         values = {name: _taken(value, kept) for name, value in values.items()}
-    found = _Jets(card, values, int(kept.sum()), trim)
-    labels = _labels(card, values, found.jets) if labelled else np.full(found.jets, UNKNOWN)
-    return Prepared({name: found.input(name) for name in card.inputs}, labels, kept, found.counts)
+    selected = _Jets(card, values, int(kept.sum()), trim)
+    labels = _labels(card, values, selected.jets) if labelled else np.full(selected.jets, UNKNOWN)
+    return Prepared({name: selected.input(name) for name in card.inputs}, labels, kept, selected.counts)
 
 
 class _Jets:
@@ -99,22 +99,22 @@ class _Jets:
             what = f"input {name} without length"
             return np.stack([standardised(v, _per_jet(self.values[v.name], self.jets, what)) for v in variables], 1)
         longest = max(1, int(self.counts.max(initial=0)))
-        places = self._places_of(min(given.length, longest) if self.trim else given.length, given.pad_mode)
-        out = np.empty((self.jets, len(variables), places.shape[1]), np.float32)
+        positions = self._positions_of(min(given.length, longest) if self.trim else given.length, given.pad_mode)
+        out = np.empty((self.jets, len(variables), positions.shape[1]), np.float32)
         for channel, variable in enumerate(variables):
             particles = standardised(variable, _per_particle(self.values[variable.name], self.counts))
-            np.take(np.append(particles, np.float32(variable.pad)), places, out=out[:, channel], mode="clip")
+            np.take(np.append(particles, np.float32(variable.pad)), positions, out=out[:, channel], mode="clip")
         return out
 
-    def _places_of(self, length: int, pad_mode: str) -> np.ndarray:
+    def _positions_of(self, length: int, pad_mode: str) -> np.ndarray:
         """Return which of all particles stands where, (jets, length); where none does, the number of all particles."""
         if (length, pad_mode) not in self._places:
             number, counts = np.arange(length), self.counts[:, None]
-            place = (
+            position = (
                 number % np.maximum(counts, 1) if pad_mode == "wrap" else np.broadcast_to(number, (self.jets, length))
             )
-            index = place + (np.cumsum(self.counts) - self.counts)[:, None]
-            index = np.where(place < counts, index, self.counts.sum())
+            index = position + (np.cumsum(self.counts) - self.counts)[:, None]
+            index = np.where(position < counts, index, self.counts.sum())
             self._places[length, pad_mode] = (
                 index if self.order is None else np.append(self.order, len(self.order))[index]
             )

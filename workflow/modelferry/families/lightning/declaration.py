@@ -15,6 +15,7 @@ from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.digests import canonical_json
 from modelferry.core.errors import ConfigError, EventFileError
 from modelferry.core.events import UNKNOWN, EventSet, join
+from modelferry.families.shared.npz_file import read_npz
 
 LABELS, WEIGHTS = "labels", "weights"
 """Arrays of an event file that are no inputs."""
@@ -78,8 +79,8 @@ class DeclaredDimension(Declared):
 class Declaration(Declared):
     """Inputs, outputs and the sizes that they name; the first axis of each is the number of events of a call.
 
-    Of the other named sizes there may be one, by which events differ. In a call, inputs of smaller events are filled up
-    with zeros: what the network makes of them is its own affair.
+    By the other named sizes events may differ. In a call, inputs of smaller events are filled up with zeros: what the
+    network makes of them is its own affair.
     """
 
     inputs: dict[str, DeclaredTensor] = Field(min_length=1)
@@ -111,12 +112,10 @@ class Declaration(Declared):
         firsts = {tensor.shape[0] if tensor.shape else 0 for tensor in (*self.inputs.values(), *self.outputs.values())}
         if len(firsts) != 1 or not all(isinstance(size, str) for size in firsts):
             raise ValueError("the first axis of every input and output must be one named size: the events of a call")
-        if len(self.free) > 1:
-            raise ValueError(f"events may differ in one size only, not in {', '.join(self.free)}")
         for name, tensor in self.outputs.items():
             if any(isinstance(size, str) for size in tensor.shape[1:]):
                 raise ValueError(f"output '{name}' has a named size beside '{self.batch}'; give it a number")
-        unknown = self.dimensions.keys() - {self.batch, *self.free}
+        unknown = self.dimensions.keys() - {self.batch, *self.sizes}
         if unknown:
             raise ValueError(f"no input has an axis '{sorted(unknown)[0]}'")
         return self
@@ -127,14 +126,14 @@ class Declaration(Declared):
         return str(next(iter(self.inputs.values())).shape[0])
 
     @property
-    def free(self) -> tuple[str, ...]:
+    def sizes(self) -> tuple[str, ...]:
         """The named sizes by which events differ."""
         sizes = [size for tensor in self.inputs.values() for size in tensor.shape[1:] if isinstance(size, str)]
         return tuple(dict.fromkeys(size for size in sizes if size != self.batch))
 
     def contract(self, layout: str) -> Contract:
         """Return the contract."""
-        dimensions = {name: self.dimensions.get(name, DeclaredDimension()) for name in (*self.free, self.batch)}
+        dimensions = {name: self.dimensions.get(name, DeclaredDimension()) for name in (*self.sizes, self.batch)}
         return Contract(
             layout=layout,
             inputs=tuple(_tensor(name, tensor) for name, tensor in self.inputs.items()),
@@ -142,7 +141,7 @@ class Declaration(Declared):
             dimensions=tuple(Dimension(name=name, **d.model_dump()) for name, d in dimensions.items()),
             classes=self.classes,
             scores=self.scores or ("softmax" if self.classes else "nothing"),
-            notes=tuple(f"events with fewer {name} than others of the call are filled up with 0" for name in self.free),
+            notes=tuple(f"events with fewer {name} than others of a call are filled up with 0" for name in self.sizes),
         )
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
@@ -159,15 +158,15 @@ class Declaration(Declared):
 
     def collate(self, events: Sequence[Arrays]) -> Arrays:
         """Join events, zeros behind the ends of those that are smaller than the largest."""
-        found = {}
+        inputs = {}
         for name, tensor in self.inputs.items():
             arrays = [event[name] for event in events]
             largest = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
             whole = np.zeros((len(arrays), *largest), tensor.dtype)
             for row, array in zip(whole, arrays, strict=True):
                 row[tuple(slice(size) for size in array.shape)] = array
-            found[name] = whole
-        return found
+            inputs[name] = whole
+        return inputs
 
     def read_events(self, paths: Sequence[Path], limit: int) -> EventSet:
         """Return at most `limit` events of ``.npz`` files that have an array for each input, one entry an event.
@@ -189,8 +188,8 @@ def in_order(tensors: Any) -> Any:
     """Return declared tensors as a list, in which they keep their order wherever they go."""
     if not isinstance(tensors, Mapping):
         return tensors
-    spelt = {name: data if isinstance(data, Mapping) else {"shape": data} for name, data in tensors.items()}
-    return [{"name": name, **data} for name, data in spelt.items()]
+    complete = {name: data if isinstance(data, Mapping) else {"shape": data} for name, data in tensors.items()}
+    return [{"name": name, **data} for name, data in complete.items()]
 
 
 def declaration(hyperparameters: Mapping[str, Any]) -> Declaration:
@@ -204,8 +203,8 @@ def _declaration(text: str) -> Declaration:
         return Declaration.model_validate(json.loads(text))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, ("hyperparameters", *first["loc"])))
-        raise ConfigError(f"{place}: {first['msg'].removeprefix('Value error, ')}", "see docs/lightning.md") from None
+        key = ".".join(map(str, ("hyperparameters", *first["loc"])))
+        raise ConfigError(f"{key}: {first['msg'].removeprefix('Value error, ')}", "see docs/lightning.md") from None
 
 
 def _tensor(name: str, declared: DeclaredTensor) -> Tensor:
@@ -224,17 +223,13 @@ def _values(rng: np.random.Generator, tensor: DeclaredTensor, dims: Mapping[str,
 
 
 def _read(path: Path, inputs: Mapping[str, DeclaredTensor]) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise EventFileError(f"{path} is no .npz file of arrays: {error}", "write it with numpy.savez") from None
+    arrays = read_npz(path)
     for name, tensor in inputs.items():
         if name not in arrays:
             raise EventFileError(f"{path} has no array '{name}'", f"it has {', '.join(sorted(arrays)) or 'none'}")
-        found, wanted = arrays[name], tensor.shape
-        fixed = [(a, b) for a, b in zip(found.shape, wanted, strict=False) if isinstance(b, int)]
-        if found.ndim != len(wanted) or any(a != b for a, b in fixed) or found.dtype != tensor.dtype:
-            there = f"{found.dtype} {found.shape}"
-            raise EventFileError(f"{path}: '{name}' is {there}", f"expected {tensor.dtype} {wanted}")
+        array, wanted = arrays[name], tensor.shape
+        fixed = [(a, b) for a, b in zip(array.shape, wanted, strict=False) if isinstance(b, int)]
+        if array.ndim != len(wanted) or any(a != b for a, b in fixed) or array.dtype != tensor.dtype:
+            given = f"{array.dtype} {array.shape}"
+            raise EventFileError(f"{path}: '{name}' is {given}", f"expected {tensor.dtype} {wanted}")
     return arrays

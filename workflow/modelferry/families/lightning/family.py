@@ -6,7 +6,6 @@ are read from the file, and never a class.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +48,14 @@ class Lightning(Family):
     }
     declaration: Declaration
 
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        if hyperparameters is not None:
+            self.declaration = declaration(hyperparameters)
+            self.batch, self.sizes = self.declaration.batch, self.declaration.sizes
+
     def configured(self, hyperparameters: Mapping[str, Any]) -> Family:
         """Return the family with the declared inputs."""
-        family = copy.copy(self)
-        family.declaration = declaration(hyperparameters)
-        family.batch, family.size = family.declaration.batch, next(iter(family.declaration.free), None)
-        return family
+        return type(self)(hyperparameters)
 
     def modules(self, hyperparameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the module of the class."""
@@ -65,28 +66,28 @@ class Lightning(Family):
         from modelferry.checkpoints.shapes import read_content
 
         content = read_content(path)
-        found = content.get(STATED) if isinstance(content, Mapping) else None
-        if not isinstance(found, Mapping):
+        values = content.get(STATED) if isinstance(content, Mapping) else None
+        if not isinstance(values, Mapping):
             return {}
-        plain = {str(name): _plain(value) for name, value in found.items() if _is_plain(value)}
+        plain = {str(name): _plain(value) for name, value in values.items() if _is_plain(value)}
         single = content.get(STATED_NAME)
         return {STATED: plain if single in (None, "", "kwargs") else {single: plain}}
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
         """Return all hyperparameters; those of the module are the checkpoint's, but for those to ignore."""
-        found = super().resolve(given, {})
-        module, sign, name = str(found["class"]).partition(":")
+        resolved = super().resolve(given, {})
+        module, sign, name = str(resolved["class"]).partition(":")
         if not (module and sign and name.isidentifier()):
             remedy = "give its import path under `hyperparameters:`, {class: my_package.models:Tagger}"
-            raise ConfigError(f"class '{found['class']}' is no import path", remedy)
+            raise ConfigError(f"class '{resolved['class']}' is not an import path", remedy)
         stated = {**inferred.get(STATED, {}), **given.get(STATED, {})}
-        found[STATED] = {name: value for name, value in stated.items() if name not in found["ignore"]}
-        found |= {name: in_order(found[name]) for name in ("inputs", "outputs")}
-        declaration(found)
-        return found
+        resolved[STATED] = {name: value for name, value in stated.items() if name not in resolved["ignore"]}
+        resolved |= {name: in_order(resolved[name]) for name in ("inputs", "outputs")}
+        declaration(resolved)
+        return resolved
 
     def load_weights(self, path: Path | str, hyperparameters: Mapping[str, Any]) -> StateDict:
-        """Return the weights at the place that `weights` names; without `strict`, those that the class has."""
+        """Return the weights that `weights` names; without `strict`, those that the class has."""
         from modelferry.checkpoints.ema import weights_at
 
         state = weights_at(Path(path), hyperparameters["weights"])

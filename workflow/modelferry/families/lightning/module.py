@@ -32,7 +32,7 @@ def build(path: str, stated: Mapping[str, Any], given: Mapping[str, Any]) -> nn.
     """
     made = imported(path, "class")
     if not (isinstance(made, type) and issubclass(made, nn.Module)):
-        raise ConfigError(f"class '{path}' is no torch.nn.Module", "name a LightningModule")
+        raise ConfigError(f"class '{path}' is not a torch.nn.Module", "name a LightningModule")
     parameters = inspect.signature(made).parameters.values()
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
@@ -64,7 +64,7 @@ def eager(network: nn.Module) -> nn.Module:
 
 
 def returning(network: nn.Module, names: Sequence[str]) -> nn.Module:
-    """Let a network itself return its outputs called `names`, in this order, by a hook; one alone is no tuple.
+    """Let a network itself return its outputs called `names`, in this order, by a hook; one alone is not in a tuple.
 
     Outputs of a dict or dataclass go by their names, and others may be left out; those of a tuple or list, and a single
     tensor, are called by `names` in turn, if they have no such names.
@@ -99,17 +99,17 @@ def check(network: nn.Module, contract: Contract, example: Arrays) -> bool:
     for declared, value in zip(contract.outputs, values, strict=True):
         wanted = tuple(size if isinstance(size, int) else sizes[size] for size in declared.shape)
         if tuple(value.shape) != wanted or str(value.dtype) != f"torch.{declared.dtype}":
-            found = f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-            remedy = f"declared is {declared.dtype} {declared.shape}, here {wanted}: mend `outputs:`"
-            raise NetworkError(f"{called} returns '{declared.name}' as {found}", remedy)
+            returned = f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+            remedy = f"declared is {declared.dtype} {declared.shape}, here {wanted}: fix `outputs:`"
+            raise NetworkError(f"{called} returns '{declared.name}' as {returned}", remedy)
     return isinstance(result, torch.Tensor)
 
 
 def _selected(network: nn.Module, result: Any, names: Sequence[str]) -> tuple[torch.Tensor, ...]:
-    found = named(result)
-    if not all(name in found for name in names):
-        if len(found) != len(names) or not all(name.startswith(ONLY) for name in found):
-            remedy = f"it returns {', '.join(found)}: say so under `outputs:`"
+    outputs = named(result)
+    if not all(name in outputs for name in names):
+        if len(outputs) != len(names) or not all(name.startswith(ONLY) for name in outputs):
+            remedy = f"it returns {', '.join(outputs)}: say so under `outputs:`"
             raise NetworkError(f"{type(network).__name__} does not return {', '.join(names)}", remedy)
-        found = dict(zip(names, found.values(), strict=True))
-    return tuple(found[name] for name in names)
+        outputs = dict(zip(names, outputs.values(), strict=True))
+    return tuple(outputs[name] for name in names)

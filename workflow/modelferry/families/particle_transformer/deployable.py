@@ -72,11 +72,11 @@ class Pairs(nn.Module):
     def of_all(self, once: Tensor) -> Tensor:
         """Return what stands at (i, j) for all i and j, (B, H, P, P), for what was computed once, (B, H, R, P)."""
         rounds, particles = once.size(-2), once.size(-1)
-        place = torch.arange(particles, device=once.device)
-        apart = place - place.unsqueeze(1)
-        ahead = torch.where(apart < 0, apart + particles, apart)
-        behind = (particles - ahead) * particles + place
-        where = torch.where(ahead - rounds < 0, ahead * particles + place.unsqueeze(1), behind)
+        position = torch.arange(particles, device=once.device)
+        offset = position - position.unsqueeze(1)
+        ahead = torch.where(offset < 0, offset + particles, offset)
+        behind = (particles - ahead) * particles + position
+        where = torch.where(ahead - rounds < 0, ahead * particles + position.unsqueeze(1), behind)
         return once.flatten(2)[:, :, where]
 
 

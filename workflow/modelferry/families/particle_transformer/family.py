@@ -38,7 +38,7 @@ class ParticleTransformer(JetFamily):
 
     name = "particle_transformer"
     inputs = ("pf_features", "pf_vectors", "pf_mask")
-    unshaken = ("part_px", "part_py", "part_pz", "part_energy")  # what cancels in their last places is defined so
+    unperturbed = ("part_px", "part_py", "part_pz", "part_energy")  # what cancels in their last places is defined so
     cards = {7: "JetClass_kin", 13: "JetClass_kinpid", 17: "JetClass_full"}
     hyperparameters = {
         "features": 17,
@@ -64,8 +64,8 @@ class ParticleTransformer(JetFamily):
             return {}
 
         def outputs(pattern: str) -> list[int]:
-            found = ((re.fullmatch(pattern, name), shape) for name, shape in shapes.items())
-            return [size for _, size in sorted((int(m[1]), shape[0]) for m, shape in found if m and len(shape) > 1)]
+            matches = ((re.fullmatch(pattern, name), shape) for name, shape in shapes.items())
+            return [size for _, size in sorted((int(m[1]), shape[0]) for m, shape in matches if m and len(shape) > 1)]
 
         *pair_embed, heads = outputs(r"pair_embed\.embed\.(\d+)\.weight")
         *dense, classes = outputs(r"fc\.(\d+)(?:\.0)?\.weight")

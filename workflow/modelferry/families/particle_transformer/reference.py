@@ -29,14 +29,14 @@ def pair_features(vectors: Tensor) -> Tensor:
     rapidity = 0.5 * (1 + 2 * pz / (energy - pz).clamp(min=1e-20)).double().log().float()
     phi = torch.atan2(py.double(), px.double()).float()
 
-    def apart(x: Tensor) -> Tensor:
+    def difference(x: Tensor) -> Tensor:
         return x.unsqueeze(2) - x.unsqueeze(1)
 
     def together(x: Tensor) -> Tensor:
         return x.unsqueeze(2) + x.unsqueeze(1)
 
-    delta_phi = (apart(phi) + math.pi) % (2 * math.pi) - math.pi
-    delta = (apart(rapidity).square() + delta_phi.square()).sqrt()
+    delta_phi = (difference(phi) + math.pi) % (2 * math.pi) - math.pi
+    delta = (difference(rapidity).square() + delta_phi.square()).sqrt()
     softer = torch.minimum(pt.unsqueeze(2), pt.unsqueeze(1))
     kt = (softer * delta).clamp(min=FLOOR)
     z = (softer / together(pt).clamp(min=FLOOR)).clamp(min=FLOOR)

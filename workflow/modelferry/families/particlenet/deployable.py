@@ -68,8 +68,8 @@ class EdgeConvolution(nn.Module):
 
     def nearest(self, points: Tensor, excluded: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nearest neighbours of each particle, (B, P, k), and which of these slots have one."""
-        apart = points.unsqueeze(2) - points.unsqueeze(1)
-        distance = (apart * apart).sum(3) + excluded
+        difference = points.unsqueeze(2) - points.unsqueeze(1)
+        distance = (difference * difference).sum(3) + excluded
         none = torch.full_like(excluded[:, :, :1], float("inf")).expand(-1, -1, self.k)
         value, index = torch.cat([distance, none], dim=2).topk(self.k, dim=2, largest=False)
         present = value < float("inf")

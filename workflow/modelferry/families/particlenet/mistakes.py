@@ -16,7 +16,7 @@ def _blocks(network: nn.Module) -> Iterable[EdgeConvolution]:
 
 
 def self_as_neighbour(network: nn.Module) -> nn.Module:
-    """Leave each particle among its own neighbours, in place of the farthest of them."""
+    """Leave each particle among its own neighbours, instead of the farthest of them."""
     for block in _blocks(network):
         block.find = lambda points, k: torch.cat(
             [torch.arange(points.size(2)).view(1, -1, 1).expand(len(points), -1, 1), neighbours_of(points, k)],

@@ -41,8 +41,8 @@ class DeltaR(nn.Module):
         px, py, pz = px.double(), py.double(), pz.double()
         # Stacked, so that compilers store them: computed anew for each pair, they would cost more than all distances.
         direction = torch.stack([self.pseudorapidity(px, py, pz), self.azimuth(px, py)])
-        apart = (direction.unsqueeze(3) - direction.unsqueeze(2)).abs()
-        return torch.minimum(apart, self.periods.to(apart.device) - apart).square().sum(0)
+        difference = (direction.unsqueeze(3) - direction.unsqueeze(2)).abs()
+        return torch.minimum(difference, self.periods.to(difference.device) - difference).square().sum(0)
 
     def pseudorapidity(self, px: Tensor, py: Tensor, pz: Tensor) -> Tensor:
         """Return η; 0 where pz is 0, and finite along the beam."""

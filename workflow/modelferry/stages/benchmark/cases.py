@@ -59,11 +59,8 @@ def load_subject(planned: PlannedModel, family: Family, subject: Subject, thread
 
 def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
     """Return the inputs of a call on one event of typical size."""
-    sizes = {family.batch: 1}
-    if family.size is not None:
-        contract = family.contract(planned.hyperparameters, family.reference_layout)
-        sizes[family.size] = contract.dimension(family.size).typical
-    return family.collate(family.sample(sizes, SEED), layout)
+    contract = family.contract(planned.hyperparameters, family.reference_layout)
+    return family.collate(family.sample(family.call_sizes(contract, 1), SEED), layout)
 
 
 def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,8 +44,9 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
     contracts = {export: manifest.contract for export, manifest in manifests.items()}
     output = contract.outputs[0].name
     for batch, size in points(settings.batches, settings.sizes, family, contract):
-        chosen = {s: run for s, run in runners.items() if allowed(s, family, contracts, batch, size)}
-        latencies = time_point(planned, family, output, chosen, batch, size, settings.seconds)
+        sizes = family.call_sizes(contract, batch, size)
+        chosen = {s: run for s, run in runners.items() if allowed(s, contracts, sizes)}
+        latencies = time_point(planned, family, output, chosen, sizes, settings.seconds)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
@@ -73,23 +74,25 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
 def points(
     batches: tuple[int, ...], sizes: tuple[int, ...], family: Family, contract: Contract
 ) -> Iterator[tuple[int, int | None]]:
-    """Yield the (batch, size) points: every size for single events, then every batch at the largest size."""
-    if family.size is None:
+    """Yield the (batch, size) points: every size for single events, then every batch at the largest size.
+
+    Sizes are those of the first dimension that varies from event to event; others follow (`Family.call_sizes`).
+    """
+    if not family.sizes:
         yield from ((batch, None) for batch in batches)
         return
-    limit = contract.dimension(family.size).maximum
+    limit = contract.dimension(family.sizes[0]).maximum
     fitting = [size for size in sizes if size <= limit] or [limit]
     yield from ((1, size) for size in fitting)
     yield from ((batch, fitting[-1]) for batch in batches if batch != 1)
 
 
-def allowed(subject: Subject, family: Family, contracts: dict[str, Contract], batch: int, size: int | None) -> bool:
-    """Return whether a point is within the contract of an artifact; the reference takes any."""
+def allowed(subject: Subject, contracts: dict[str, Contract], sizes: Mapping[str, int]) -> bool:
+    """Return whether the sizes of a call are within the contract of an artifact; the reference takes any."""
     if subject.export == EAGER:
         return True
     contract = contracts[subject.export]
-    fits = size is None or family.size is None or size <= contract.dimension(family.size).maximum
-    return fits and batch <= contract.dimension(family.batch).maximum
+    return all(size <= contract.dimension(name).maximum for name, size in sizes.items())
 
 
 def time_point(
@@ -97,12 +100,11 @@ def time_point(
     family: Family,
     output: str,
     runners: dict[Subject, Runner],
-    batch: int,
-    size: int | None,
+    sizes: Mapping[str, int],
     seconds: float,
 ) -> dict[Subject, Latency]:
     """Time all runners on the same events."""
-    events = family.sample({family.batch: batch, **({family.size: size} if family.size and size else {})}, SEED)
+    events = family.sample(sizes, SEED)
     inputs = {subject: family.collate(events, subject.layout) for subject in runners}
     truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError
+from modelferry.core.events import JetChunk
 from modelferry.families import Family
-from modelferry.families.jets import Prepared
 from modelferry.formats import Runner
 
 EMBEDDING = "embedding"
@@ -46,38 +46,39 @@ class Embedder:
         outputs = [tensor.name for tensor in contract.outputs]
         if EMBEDDING not in outputs[1:]:
             raise ConfigError(f"the artifact gives {', '.join(outputs)}, and no 'embedding'", "export one that does")
-        return cls(run, contract, (family.batch, family.size), min(batch, contract.dimension(family.batch).maximum))
+        sizes = (family.batch, next(iter(family.sizes), None))
+        return cls(run, contract, sizes, min(batch, contract.dimension(family.batch).maximum))
 
     @property
     def width(self) -> int:
         """The numbers of an embedding."""
         return int(next(tensor.shape[-1] for tensor in self.contract.outputs if tensor.name == EMBEDDING))
 
-    def __call__(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (jets, classes) and embeddings (jets, width) of prepared jets, float32, in their order."""
-        order = np.argsort(prepared.particles, kind="stable")
-        parts = [self._call(prepared, order[start : start + self.batch]) for start in range(0, len(order), self.batch)]
+    def __call__(self, jets: JetChunk) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (jets, classes) and embeddings (jets, width) of jets, float32, in their order."""
+        order = np.argsort(jets.particles, kind="stable")
+        parts = [self._call(jets, order[start : start + self.batch]) for start in range(0, len(order), self.batch)]
         if not parts:
             return np.empty((0, len(self.contract.classes)), np.float32), np.empty((0, self.width), np.float32)
         back = np.argsort(order)
         scores, embeddings = (np.concatenate(columns)[back] for columns in zip(*parts, strict=True))
         return scores, embeddings
 
-    def _call(self, prepared: Prepared, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = self.run(self._inputs(prepared, rows))
+    def _call(self, jets: JetChunk, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self.run(self._inputs(jets, rows))
         first = self.contract.outputs[0].name
         return scores_of(outputs[first], self.contract.scores), np.asarray(outputs[EMBEDDING], np.float32)
 
-    def _inputs(self, prepared: Prepared, rows: np.ndarray) -> Arrays:
-        """Return the inputs of a call: padding beyond the longest jet is cut off, as far as the contract goes."""
+    def _inputs(self, jets: JetChunk, rows: np.ndarray) -> Arrays:
+        """Return the inputs of a call: padding beyond the longest jet is cut off, within the contract."""
         size = self.sizes[1]
         longest = None
         if size is not None:
             limits = self.contract.dimension(size)
-            longest = min(max(int(prepared.particles[rows].max()), limits.minimum), limits.maximum)
+            longest = min(max(int(jets.particles[rows].max()), limits.minimum), limits.maximum)
         inputs = {}
         for tensor in self.contract.inputs:
-            values = prepared.inputs[tensor.name][rows]
+            values = jets.inputs[tensor.name][rows]
             ragged = size is not None and size in tensor.shape
             inputs[tensor.name] = np.ascontiguousarray(values[..., :longest] if ragged else values)
         return inputs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from modelferry.core import paths
-from modelferry.core.cutflow import NO_OUTPUT, NOT_SELECTED, Counts
+from modelferry.core.cutflow import NO_OUTPUT, Counts
 from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError, EventFileError
+from modelferry.core.events import JetChunk
 from modelferry.core.files import replacing
 from modelferry.families import load_family
-from modelferry.families.jets import Card, prepare
-from modelferry.families.jets.jetclass import CHUNK, KINEMATICS, Jets, count_jets, mass, read_chunks
 from modelferry.formats import load_format
 from modelferry.records import FileFacts
 from modelferry.records.embeddings import EmbeddedFile
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from modelferry.plan.embeddings import EmbeddingPlan
 
 UNLABELLED_NAME = "unlabelled"
+CHUNK = 2048
+"""Jets that are in memory at a time."""
 JET_COLUMNS = ("jet_sdmass", "jet_mass", "jet_pt", "jet_eta", "jet_phi")
 
 
@@ -50,7 +51,7 @@ def embed_file(planned: EmbeddingPlan, part: str, again: bool = True) -> tuple[E
     """
     source = Path(planned.files[part])
     if set(',"\n') & set(str(source)):
-        raise EventFileError(f"{source}: a path with a comma or a quote cannot stand in a CSV file", "rename it")
+        raise EventFileError(f"{source}: a path with a comma or a quote cannot be part of a CSV file", "rename it")
     manifest = Manifest.read(paths.manifest(planned.id, planned.export))
     _check(manifest)
     validated = _validated(planned, manifest)
@@ -85,7 +86,7 @@ def embed_file(planned: EmbeddingPlan, part: str, again: bool = True) -> tuple[E
 
 def schema(classes: tuple[str, ...], width: int, metadata: dict[str, str] | None = None) -> pa.Schema:
     """Return the columns of a table: where the jet is, what it is, its kinematics, scores and embedding."""
-    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{place}" for place in range(width))]
+    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{number}" for number in range(width))]
     fields = [
         ("file", pa.string()),
         ("event_index", pa.int64()),
@@ -106,54 +107,39 @@ def label_name(label: int, classes: Sequence[str]) -> str:
 def _write(path: Path, planned: EmbeddingPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
     """Write the rows of a file, one chunk of jets after the other; add to `counts` what becomes of them."""
     run = load_format(manifest.format).load(Path(manifest.artifact.path), threads=1)
-    embedder = Embedder.of(run, manifest.contract, load_family(manifest.family), planned.embed.batch)
-    writer: pq.ParquetWriter | None = None
-    try:
-        for chunk in _chunks(source, planned.card, counts):
-            table = _table(chunk, planned.card, embedder, str(source), counts, _facts_of(manifest))
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
-
-
-def _chunks(source: Path, card: Card, counts: Counts) -> Iterator[Jets]:
-    longest = max((given.length for given in card.inputs.values() if given.length), default=None)
-    kinematics = [name for name in KINEMATICS if name not in card.branches]
+    family = load_family(manifest.family)
+    embedder = Embedder.of(run, manifest.contract, family, planned.embed.batch)
+    columns = schema(embedder.contract.classes, embedder.width, _facts_of(manifest))
     quiet = not sys.stderr.isatty()
-    with tqdm(total=count_jets(source), desc=source.name, unit="jets", disable=quiet, leave=False) as progress:
-        for jets in read_chunks(source, card.branches, card.label_branches, kinematics, longest, CHUNK):
+    with (
+        tqdm(total=family.count_jets(source), desc=source.name, unit="jets", disable=quiet, leave=False) as progress,
+        pq.ParquetWriter(path, columns) as writer,
+    ):
+        for jets in family.read_jets(source, planned.card, CHUNK):
             counts.add(jets.counts)
-            yield jets
+            writer.write_table(_table(jets, embedder, str(source), planned.card.classes, columns, counts))
             progress.update(jets.counts.read)
 
 
 def _table(
-    jets: Jets, card: Card, embedder: Embedder, source: str, counts: Counts, metadata: dict[str, str]
+    jets: JetChunk, embedder: Embedder, source: str, classes: Sequence[str], columns: pa.Schema, counts: Counts
 ) -> pa.Table:
-    """Return the rows of a chunk."""
-    prepared = prepare(card, jets.columns)
-    scores, embeddings = embedder(prepared)
-    kept = np.flatnonzero(prepared.kept)
+    """Return the rows of a chunk, but for jets with outputs that are not finite: those are counted."""
+    scores, embeddings = embedder(jets)
     finite = np.isfinite(scores).all(axis=1) & np.isfinite(embeddings).all(axis=1)
-    for reason, number in ((NOT_SELECTED, len(jets) - len(kept)), (NO_OUTPUT, int((~finite).sum()))):
-        if number:
-            counts.left_out[reason] += number
-    rows, labels = kept[finite], prepared.labels[finite]
-    kinematics = {**{name: jets.columns[name] for name in KINEMATICS}, "jet_mass": mass(jets.columns)}
-    numbers: list[Any] = [np.asarray(kinematics[name])[rows] for name in JET_COLUMNS]
-    numbers += [*scores[finite].T, *embeddings[finite].T]
-    classes = embedder.contract.classes
+    if number := int((~finite).sum()):
+        counts.left_out[NO_OUTPUT] += number
+    labels = jets.labels[finite]
+    numbers = [*(jets.kinematics[name][finite] for name in JET_COLUMNS), *scores[finite].T, *embeddings[finite].T]
     return pa.Table.from_arrays(
         [
-            pa.array([source] * len(rows), pa.string()),
-            pa.array(jets.entries[rows]),
+            pa.array([source] * len(labels), pa.string()),
+            pa.array(jets.entries[finite]),
             pa.array(labels),
-            pa.array([label_name(label, card.classes) for label in labels.tolist()], pa.string()),
+            pa.array([label_name(label, classes) for label in labels.tolist()], pa.string()),
             *(pa.array(np.ascontiguousarray(values)) for values in numbers),
         ],
-        schema=schema(classes, embedder.width, metadata),
+        schema=columns,
     )
 
 
@@ -167,17 +153,15 @@ def _check(manifest: Manifest) -> None:
 
 
 def _validated(planned: EmbeddingPlan, manifest: Manifest) -> bool:
-    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it fell short in one."""
-    found = []
+    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it failed in one."""
+    verdicts = []
     for path in filter(os.path.isfile, planned.verdicts()):
         verdict = Validation.read(path)
         if verdict.artifact_sha256 == manifest.artifact.sha256:
-            found.append(verdict)
+            verdicts.append(verdict)
             if verdict.status == "failed":
-                raise ArtifactError(
-                    f"{planned.export} did not pass its validation: {verdict.reason}", "mend that first"
-                )
-    return len(found) == len(planned.verdicts())
+                raise ArtifactError(f"{planned.export} did not pass its validation: {verdict.reason}", "fix that first")
+    return len(verdicts) == len(planned.verdicts())
 
 
 def _finished(planned: EmbeddingPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:

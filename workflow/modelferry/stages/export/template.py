@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modelferry.core.contract import Contract
 from modelferry.core.environment import describe
 from modelferry.core.files import replacing
-from modelferry.families import Family, load_family
+from modelferry.families import load_family
 from modelferry.families.transforms import APPROXIMATIONS
 from modelferry.formats import load_format
 from modelferry.records import ArtifactFacts
@@ -27,7 +27,7 @@ def build_template(spec: TemplateSpec) -> Template:
     family, target = load_family(spec.family).configured(spec.hyperparameters), load_format(spec.format)
     contract = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
-    example = family.collate(family.sample(typical_sizes(family, contract), EXAMPLE_SEED), spec.layout)
+    example = family.collate(family.sample(family.call_sizes(contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
     with replacing(*target.files(out)) as temporary:
         target.build_template(deployable, contract, example, spec.options, temporary)
@@ -52,9 +52,3 @@ def with_approximations(contract: Contract, transforms: frozenset[str]) -> Contr
     """Return the contract that an artifact carries: it says of an approximation that it is one, and which."""
     warnings = [f"an approximation, {name}: {APPROXIMATIONS[name]}" for name in sorted(transforms & {*APPROXIMATIONS})]
     return contract.model_copy(update={"notes": (*warnings, *contract.notes)})
-
-
-def typical_sizes(family: Family, contract: Contract) -> dict[str, int]:
-    """Return the typical number of events of a call and, where events differ in size, of particles."""
-    names = [family.batch, *([family.size] if family.size else [])]
-    return {name: contract.dimension(name).typical for name in names}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -24,7 +25,6 @@ from modelferry.records.summary import (
     SummaryArtifact,
     SummaryBenchmark,
     SummaryCheckpoint,
-    SummaryComparison,
     SummaryControl,
     SummaryModel,
     SummaryTemplate,
@@ -38,85 +38,173 @@ from modelferry.stages.report.probes import collect_probes
 R = TypeVar("R", bound=Record)
 
 
+@dataclass(frozen=True)
+class Exported:
+    """An artifact that is there, and what was recorded of its bytes in each runtime: None where nothing was."""
+
+    manifest: Manifest
+    validations: Mapping[str, Validation | None]
+    benchmarks: Mapping[str, Benchmark | None]
+
+    @classmethod
+    def read(cls, model: str, export: str, runtimes: Sequence[str]) -> Exported | None:
+        """Return an artifact with its records; None if it was not exported."""
+        manifest = _read(Manifest, paths.manifest(model, export))
+        if manifest is None or not manifest.artifact.present:
+            return None
+
+        def current(kind: type[R], path: str) -> R | None:
+            record = _read(kind, path)
+            return record if getattr(record, "artifact_sha256", "") == manifest.artifact.sha256 else None
+
+        return cls(
+            manifest,
+            {runtime: current(Validation, paths.validation(model, export, runtime)) for runtime in runtimes},
+            {runtime: current(Benchmark, paths.benchmark(model, export, runtime)) for runtime in runtimes},
+        )
+
+    @property
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the artifact in any runtime."""
+        for runtime, validation in self.validations.items():
+            if validation is None:
+                yield f"was not validated in {runtime}"
+            elif validation.status == "failed":
+                yield validation.reason
+            benchmark = self.benchmarks[runtime]
+            if benchmark is None:
+                yield f"was not benchmarked in {runtime}"
+            elif self.manifest.exactness == "exact" and not all(row.outputs_correct for row in benchmark.rows):
+                yield f"gave wrong outputs while being timed in {runtime}"
+
+    def summary(self) -> SummaryArtifact:
+        """Return what the summary says of the artifact."""
+        manifest, timed = self.manifest, [(runtime, b) for runtime, b in self.benchmarks.items() if b]
+        return SummaryArtifact(
+            format=manifest.format,
+            export=manifest.export,
+            layout=manifest.layout,
+            path=manifest.artifact.path,
+            bytes=manifest.artifact.bytes,
+            sha256=manifest.artifact.sha256,
+            exactness=manifest.exactness,
+            transforms=manifest.transforms,
+            validation=tuple(_verdict(record) for record in self.validations.values() if record),
+            benchmark=tuple(_latency(row, runtime) for runtime, benchmark in timed for row in benchmark.rows),
+        )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A model with all that its stages recorded; `exports` by name, None where one was not made."""
+
+    planned: PlannedModel
+    exports: Mapping[str, Exported | None]
+    failures: tuple[str, ...]
+    training: DemoTraining | None
+
+    @classmethod
+    def read(cls, planned: PlannedModel) -> Recorded:
+        """Read the records of a model."""
+        model = planned.model
+        exports = {
+            export.name: Exported.read(model.id, export.name, runtimes_of(export.format))
+            for export in (planned.exports if not model.missing else ())
+        }
+        training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
+        return cls(planned, exports, tuple(_failures(planned)), training)
+
+    @property
+    def exported(self) -> list[Exported]:
+        """The artifacts that are there."""
+        return [export for export in self.exports.values() if export]
+
+    @property
+    def validations(self) -> list[tuple[str, Validation]]:
+        """All validations, each with the name of its export."""
+        return [(one.manifest.export, v) for one in self.exported for v in one.validations.values() if v]
+
+    @property
+    def problems(self) -> list[str]:
+        """What kept the model from passing; an export that is not there needs no reason where a stage left one."""
+        problems = list(self.failures)
+        for export in self.planned.model.exports if not self.planned.model.missing else ():
+            if lacking := unavailable(export.format):
+                problems.append(f"{export.name}: {lacking}")
+            elif exported := self.exports[export.name]:
+                problems += [f"{export.name}: {problem}" for problem in exported.problems]
+            else:
+                problems = problems or [f"{export.name}: was not exported"]
+        return problems
+
+    def summary(self) -> SummaryModel:
+        """Return what the summary says of the model."""
+        planned, model, problems, training = self.planned, self.planned.model, self.problems, self.training
+        manifest = self.exported[-1].manifest if self.exported else None
+        timed = next((b for export in self.exported for b in export.benchmarks.values() if b), None)
+        return SummaryModel(
+            id=model.id,
+            campaign=model.campaign,
+            family=model.family,
+            axes=model.axes,
+            status="missing" if model.missing else "failed" if problems else "passed",
+            reason=model.missing or "; ".join(dict.fromkeys(problems)),
+            demo=model.demo,
+            checkpoint=SummaryCheckpoint(
+                path=manifest.checkpoint.path if manifest else model.checkpoint,
+                sha256=manifest.checkpoint.sha256 if manifest else "",
+            ),
+            architecture=planned.architecture,
+            parameters=manifest.parameters if manifest else None,
+            hyperparameters=planned.hyperparameters,
+            training_auc=training.test_auc if training else {},
+            training_accuracy=training.test_accuracy if training else None,
+            baseline=tuple(_latency(row, "pytorch") for row in timed.baseline) if timed else (),
+            artifacts=tuple(export.summary() for export in self.exported),
+        )
+
+
 def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
     """Return the summary of all models of a plan, and the contracts of their exports by ``campaign/layout``.
 
     What belongs to other bytes than those that are there now (a validation of an earlier artifact, say) does not count.
     """
-    contracts: dict[str, Contract] = {}
-    models = tuple(_model(planned, contracts) for planned in plan.models.values())
-    validated = {name: list(_validations(planned)) for name, planned in plan.runnable.items()}
-    controls = _controls([record for found in validated.values() for _, record in found])
+    recorded = [Recorded.read(planned) for planned in plan.models.values()]
+    models = tuple(one.summary() for one in recorded)
+    controls = _controls([validation for one in recorded for _, validation in one.validations])
     complete = all(model.status == "passed" for model in models) and all(control.detected for control in controls)
+    campaigns: dict[str, list[list[tuple[str, Validation]]]] = {}
+    for one in recorded:
+        campaigns.setdefault(one.planned.model.campaign, []).append(one.validations)
     summary = Summary(
         verdict="passed" if complete and models else "failed",
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe(),
         templates=tuple(_templates(plan)),
         controls=controls,
-        comparisons=tuple(_comparisons(plan, validated)),
-        probes=collect_probes(_with_campaigns(plan, validated)),
+        comparisons=tuple(one for campaign, of in campaigns.items() for one in compare(campaign, of)),
+        probes=collect_probes(
+            (one.planned.model.campaign, export, record) for one in recorded for export, record in one.validations
+        ),
         models=models,
         runtimes_not_run=plan.runtimes_not_run,
     )
-    return summary, contracts
+    return summary, _contracts(recorded)
 
 
-def _with_campaigns(
-    plan: Plan, validated: Mapping[str, Sequence[tuple[str, Validation]]]
-) -> Iterator[tuple[str, str, Validation]]:
-    for name, found in validated.items():
-        for export, record in found:
-            yield plan.runnable[name].model.campaign, export, record
-
-
-def _model(planned: PlannedModel, contracts: dict[str, Contract]) -> SummaryModel:
-    model = planned.model
-    artifacts: list[SummaryArtifact] = []
-    baseline: tuple[SummaryBenchmark, ...] = ()
-    problems, parameters = list(_failures(planned)), None
-    checkpoint = SummaryCheckpoint(path=model.checkpoint, sha256="")
-    for export in model.exports if not model.missing else ():
-        if lacking := unavailable(export.format):
-            problems.append(f"{export.name}: {lacking}")
-            continue
-        manifest = _read(Manifest, paths.manifest(model.id, export.name))
-        if manifest is None or not manifest.artifact.present:
-            problems = problems or [f"{export.name}: was not exported"]
-            continue
-        place = f"{model.campaign}/{manifest.layout}"
-        if manifest.exactness == "exact" or place not in contracts:
-            contracts[place] = manifest.contract
-        parameters, checkpoint = manifest.parameters, SummaryCheckpoint(
-            path=manifest.checkpoint.path, sha256=manifest.checkpoint.sha256
-        )  # fmt: skip
-        artifact, found = _artifact(manifest, runtimes_of(export.format))
-        artifacts.append(artifact)
-        problems += [f"{export.name}: {problem}" for problem in found]
-        baseline = baseline or _baseline(manifest, runtimes_of(export.format))
-    reason = model.missing or "; ".join(dict.fromkeys(problems))
-    training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
-    return SummaryModel(
-        id=model.id,
-        campaign=model.campaign,
-        family=model.family,
-        axes=model.axes,
-        status="missing" if model.missing else "failed" if problems else "passed",
-        reason=reason,
-        demo=model.demo,
-        checkpoint=checkpoint,
-        architecture=planned.architecture,
-        parameters=parameters,
-        hyperparameters=planned.hyperparameters,
-        training_auc=training.test_auc if training else {},
-        training_accuracy=training.test_accuracy if training else None,
-        baseline=baseline,
-        artifacts=tuple(artifacts),
-    )
+def _contracts(recorded: Iterable[Recorded]) -> dict[str, Contract]:
+    """Return the contracts by ``campaign/layout``: that of the last exact export, or else that of the first one."""
+    contracts: dict[str, Contract] = {}
+    for one in recorded:
+        for manifest in (export.manifest for export in one.exported):
+            key = f"{manifest.campaign}/{manifest.layout}"
+            if manifest.exactness == "exact" or key not in contracts:
+                contracts[key] = manifest.contract
+    return contracts
 
 
 def _failures(planned: PlannedModel) -> Iterator[str]:
-    """Yield the reasons that failed stages left, the first stage first, alike ones of several exports once."""
+    """Yield the reasons that failed stages left, the first stage first; the same reason of several exports once."""
     exports = ["", *(export.name for export in planned.exports)]
     files = [(s.failure, name, paths.failure(s.failure, planned.id, name)) for s in OF_MODELS for name in exports]
     for name in exports[1:]:
@@ -126,90 +214,29 @@ def _failures(planned: PlannedModel) -> Iterator[str]:
         tables = [*planned.embedding.files, "tables"]
         files += [(EMBED.failure, part, paths.failure(EMBED.failure, planned.id, part)) for part in tables]
         files.append((EXPLORE.failure, "", paths.failure(EXPLORE.failure, planned.model.campaign)))
-    found: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for stage, name, path in files:
         failure = _read(Failure, path)
         if failure is not None:
-            found.setdefault((stage, failure.reason), []).append(name)
-    for (stage, reason), names in found.items():
+            reasons.setdefault((stage, failure.reason), []).append(name)
+    for (stage, reason), names in reasons.items():
         where = "" if len(names) == len(exports) - 1 or names == [""] else f" {', '.join(names)}"
         yield f"{stage}{where}: {reason}"
 
 
-def _artifact(manifest: Manifest, runtimes: tuple[str, ...]) -> tuple[SummaryArtifact, list[str]]:
-    validations, benchmarks, problems = [], [], []
-    for runtime in runtimes:
-        validation = _of(manifest, _read(Validation, paths.validation(manifest.model, manifest.export, runtime)))
-        if validation is None:
-            problems.append(f"was not validated in {runtime}")
-        else:
-            validations.append(validation)
-            problems += [validation.reason] if validation.status == "failed" else []
-        benchmark = _of(manifest, _read(Benchmark, paths.benchmark(manifest.model, manifest.export, runtime)))
-        if benchmark is None:
-            problems.append(f"was not benchmarked in {runtime}")
-            continue
-        benchmarks += [_row(row, runtime) for row in benchmark.rows]
-        if manifest.exactness == "exact" and not all(row.outputs_correct for row in benchmark.rows):
-            problems.append(f"gave wrong outputs while being timed in {runtime}")
-    artifact = SummaryArtifact(
-        format=manifest.format,
-        export=manifest.export,
-        layout=manifest.layout,
-        path=manifest.artifact.path,
-        bytes=manifest.artifact.bytes,
-        sha256=manifest.artifact.sha256,
-        exactness=manifest.exactness,
-        transforms=manifest.transforms,
-        validation=tuple(_validation(record) for record in validations),
-        benchmark=tuple(benchmarks),
-    )
-    return artifact, problems
-
-
-def _baseline(manifest: Manifest, runtimes: tuple[str, ...]) -> tuple[SummaryBenchmark, ...]:
-    for runtime in runtimes:
-        benchmark = _of(manifest, _read(Benchmark, paths.benchmark(manifest.model, manifest.export, runtime)))
-        if benchmark is not None:
-            return tuple(_row(row, "pytorch") for row in benchmark.baseline)
-    return ()
-
-
-def _of(manifest: Manifest, record: R | None) -> R | None:
-    """Return the record if it is about the bytes that the manifest describes."""
-    return record if record is not None and getattr(record, "artifact_sha256", "") == manifest.artifact.sha256 else None
-
-
-def _validation(record: Validation) -> SummaryValidation:
+def _verdict(record: Validation) -> SummaryValidation:
     return SummaryValidation(**{name: getattr(record, name) for name in SummaryValidation.model_fields})
 
 
-def _row(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
+def _latency(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
     values = {name: getattr(row, name) for name in SummaryBenchmark.model_fields if name != "runtime"}
     return SummaryBenchmark(runtime=runtime, **values)
 
 
-def _validations(planned: PlannedModel) -> Iterator[tuple[str, Validation]]:
-    for export in planned.exports:
-        manifest = _read(Manifest, paths.manifest(planned.id, export.name))
-        for runtime in runtimes_of(export.format) if manifest else ():
-            record = _read(Validation, paths.validation(planned.id, export.name, runtime))
-            if manifest and (current := _of(manifest, record)):
-                yield export.name, current
-
-
-def _comparisons(plan: Plan, validated: Mapping[str, Sequence[tuple[str, Validation]]]) -> Iterator[SummaryComparison]:
-    campaigns: dict[str, list[Sequence[tuple[str, Validation]]]] = {}
-    for name, found in validated.items():
-        campaigns.setdefault(plan.runnable[name].model.campaign, []).append(found)
-    for campaign, models in campaigns.items():
-        yield from compare(campaign, models)
-
-
-def _controls(validations: list[Validation]) -> tuple[SummaryControl, ...]:
+def _controls(validations: Iterable[Validation]) -> tuple[SummaryControl, ...]:
     """Return each control once; it counts as detected if every validation that could detect it did.
 
-    An artifact that is broken itself cannot: the mistake of a control may mend it.
+    The validation of a broken artifact cannot: the mistake of a control may undo the artifact's own.
     """
     detected: dict[str, bool] = {}
     for record in validations:
@@ -217,7 +244,7 @@ def _controls(validations: list[Validation]) -> tuple[SummaryControl, ...]:
             continue
         for control in record.controls:
             detected[control.name] = detected.get(control.name, True) and control.detected
-    return tuple(SummaryControl(name=name, detected=seen) for name, seen in detected.items())
+    return tuple(SummaryControl(name=name, detected=all_did) for name, all_did in detected.items())
 
 
 def _templates(plan: Plan) -> Iterator[SummaryTemplate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelferry.core import paths
@@ -11,11 +11,22 @@ from modelferry.plan import Plan
 from modelferry.records.embeddings import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.records.summary import SummaryExploration
 from modelferry.stages.report import embedding_figures as figures
-from modelferry.stages.report.formatting import NOTHING, code, count, decimal, pairs, plural, prose, table
-from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem
+from modelferry.stages.report.formatting import (  # fmt: skip
+    NOTHING,
+    Columns,
+    code,
+    count,
+    decimal,
+    pairs,
+    plural,
+    prose,
+    table,
+    tabulate,
+)
+from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem, shortened
 
 HALF = 0.5
-"""Signal efficiency at which the rejection of the background stands in the table."""
+"""Signal efficiency at which the table gives the rejection of the background."""
 HOW = (
     "Jets of each class are taken evenly from the tables. AUC and rejection are of p_c / (p_c + p_{against}), from the "
     "network's own scores. The linear probe is a logistic regression on standardised embeddings, learned from one half "
@@ -35,18 +46,16 @@ class Explored:
 
 
 def collect_explorations(plan: Plan) -> list[Explored]:
-    """Return what was found in the embeddings of each campaign, as far as it is there."""
-    return list(_found(plan))
-
-
-def _found(plan: Plan) -> Iterator[Explored]:
+    """Return what the embeddings of each campaign hold, as far as it was recorded."""
+    explored = []
     for campaign, models in plan.explored.items():
         try:
             record = Exploration.read(paths.exploration(campaign))
             tables = tuple(Embeddings.read(paths.embeddings(planned.id)) for planned in models)
         except ArtifactError:
             continue
-        yield Explored(record, tables, _short([model.model for model in record.models]))
+        explored.append(Explored(record, tables, shortened([model.model for model in record.models])))
+    return explored
 
 
 def summarised(explored: Sequence[Explored]) -> tuple[SummaryExploration, ...]:
@@ -83,7 +92,7 @@ def page(one: Explored, mark: str) -> str:
     """Return the page of a campaign."""
     record = one.record
     demo = any(model.demo for model in record.models)
-    where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_told(t)}" for t in one.tables)
+    where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_counts(t)}" for t in one.tables)
     blocks = [
         mark,
         f"# {prose(record.campaign)}: what the embeddings hold",
@@ -109,20 +118,17 @@ def page(one: Explored, mark: str) -> str:
 
 
 def _models(one: Explored) -> str:
-    rows = []
-    for model in one.record.models:
-        probe = _probes(model)
-        rows.append([
-            prose(one.names[model.model]), count(one.record.jets), count(model.width),
-            *(f"{value:.3f}" for value in (model.accuracy, _mean_auc(model))),
-            *(f"{probe[kind]:.3f}" for kind in ("embedding", "kinematics", "shuffled labels")),
-        ])  # fmt: skip
-    against = one.record.against
-    header = [
-        "model", "jets", "width", "accuracy", f"AUC against {against}, mean",
-        "linear probe", "kinematics only", "shuffled labels",
-    ]  # fmt: skip
-    return table(header, rows, "l")
+    columns: Columns = {
+        "model": lambda model, probe: prose(one.names[model.model]),
+        "jets": lambda model, probe: count(one.record.jets),
+        "width": lambda model, probe: count(model.width),
+        "accuracy": lambda model, probe: f"{model.accuracy:.3f}",
+        f"AUC against {one.record.against}, mean": lambda model, probe: f"{_mean_auc(model):.3f}",
+        "linear probe": lambda model, probe: f"{probe['embedding']:.3f}",
+        "kinematics only": lambda model, probe: f"{probe['kinematics']:.3f}",
+        "shuffled labels": lambda model, probe: f"{probe['shuffled labels']:.3f}",
+    }
+    return tabulate(columns, [(model, _probes(model)) for model in one.record.models], "l")
 
 
 def _probes(model: ExploredModel) -> dict[str, float]:
@@ -137,8 +143,8 @@ def _mean_auc(model: ExploredModel) -> float:
 def _classes(one: Explored) -> str:
     header = ["class", *(f"{one.names[model.model]}: {what}" for model in one.record.models for what in _COLUMNS)]
     rows = []
-    for place, curve in enumerate(one.record.models[0].roc):
-        cells = [text for model in one.record.models for text in _cells(model.roc[place])]
+    for index, curve in enumerate(one.record.models[0].roc):
+        cells = [text for model in one.record.models for text in _cells(model.roc[index])]
         rows.append([prose(curve.name), *cells])
     return table(header, rows, "l")
 
@@ -147,7 +153,7 @@ _COLUMNS = ("AUC", "rejection at 50 %")
 
 
 def _cells(curve: RocCurve) -> tuple[str, str]:
-    background = curve.background[min(range(len(curve.signal)), key=lambda place: abs(curve.signal[place] - HALF))]
+    background = curve.background[min(range(len(curve.signal)), key=lambda index: abs(curve.signal[index] - HALF))]
     fewest = 1 / curve.jets[1]
     rejection = decimal(1 / background) if background >= fewest else f"> {decimal(curve.jets[1])}"
     return f"{curve.auc:.4f}", rejection
@@ -156,28 +162,21 @@ def _cells(curve: RocCurve) -> tuple[str, str]:
 def _transfers(one: Explored) -> str:
     if not one.record.comparisons:
         return "One model only: there is nothing to compare it with."
-    rows = [
-        [
-            prose(one.names[pair.first]), prose(one.names[pair.second]), f"{pair.cka:.3f}",
-            f"{pair.first_auc:.4f}", f"{pair.second_auc:.4f}", f"{pair.transferred_auc:.4f}",
-        ]
-        for pair in one.record.comparisons
-    ]  # fmt: skip
-    header = ["probe of", "embeddings of", "linear CKA", "own AUC of the first", "of the second", "transferred"]
-    return table(header, rows, "ll")
+    columns: Columns = {
+        "probe of": lambda pair: prose(one.names[pair.first]),
+        "embeddings of": lambda pair: prose(one.names[pair.second]),
+        "linear CKA": lambda pair: f"{pair.cka:.3f}",
+        "own AUC of the first": lambda pair: f"{pair.first_auc:.4f}",
+        "of the second": lambda pair: f"{pair.second_auc:.4f}",
+        "transferred": lambda pair: f"{pair.transferred_auc:.4f}",
+    }
+    return tabulate(columns, [(pair,) for pair in one.record.comparisons], "ll")
 
 
-def _told(tables: Embeddings) -> str:
+def _counts(tables: Embeddings) -> str:
     rows = pairs({one.name: one.rows for one in tables.tables})
     return f"{prose(tables.counts)}, from {plural(len(tables.files), 'file')}; {rows or NOTHING}"
 
 
 def _image(one: Explored, kind: str) -> str:
     return f"![{figures.TITLES[kind]}](figures/{figures.figure_name(one.record.campaign, kind)})"
-
-
-def _short(models: Sequence[str]) -> dict[str, str]:
-    parts = {model: model.split("/") for model in models}
-    columns = list(zip(*parts.values(), strict=True))
-    telling = [place for place, column in enumerate(columns) if len(set(column)) > 1] or [len(columns) - 1]
-    return {model: " / ".join(part[place] for place in telling) for model, part in parts.items()}

@@ -1,38 +1,31 @@
-"""What failed and why: controls that went unseen, then models and their reasons, alike ones together."""
+"""What failed and why: undetected controls, then models grouped by their reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelferry.records.summary import Summary, SummaryModel
+from modelferry.records.summary import SummaryModel
 from modelferry.stages.report.formatting import code, plural, prose, some, table
 from modelferry.stages.report.grouping import export_title
+from modelferry.stages.report.page import CAMPAIGN, Page
 
 GROUPS = 12
 
 
-def section(summary: Summary) -> str:
-    """Return the section of the first page on all that went wrong; empty if nothing did."""
-    blind = [control.name for control in summary.controls if not control.detected]
-    texts = []
-    if blind:
-        names = ", ".join(prose(name) for name in blind)
+def section(page: Page) -> str:
+    """Return all that went wrong, on the first page with the controls; empty if nothing did."""
+    summary, texts = page.summary, []
+    missed = [control.name for control in summary.controls if not control.detected]
+    if missed and page.kind != CAMPAIGN:
         texts.append(
-            f"**The validator did not see {plural(len(blind), 'deliberately broken artifact')} ({names}), "
-            "so none of the verdicts below can be trusted.**"
+            f"**The validator did not detect {plural(len(missed), 'deliberately broken artifact')} "
+            f"({', '.join(map(prose, missed))}), so none of the verdicts below can be trusted.**"
         )
-    if any(model.status != "passed" for model in summary.models):
-        texts.append(_table(summary.models))
-    if not texts and summary.verdict == "failed":
+    if any(model.status != "passed" for model in page.models):
+        texts.append(_table(page.models))
+    if not texts and page.kind != CAMPAIGN and summary.verdict == "failed":
         texts.append("The run failed, although every model passed: see the logs.")
-    return "\n\n".join(["## What failed, and why", *texts]) if texts else ""
-
-
-def of_models(models: Sequence[SummaryModel]) -> str:
-    """Return the section of a campaign's page; empty if all its models passed."""
-    if all(model.status == "passed" for model in models):
-        return ""
-    return f"## What failed, and why\n\n{_table(models)}"
+    return "\n\n".join(texts)
 
 
 def _table(models: Sequence[SummaryModel]) -> str:
@@ -51,11 +44,11 @@ def _table(models: Sequence[SummaryModel]) -> str:
 
 
 def reasons(model: SummaryModel) -> list[str]:
-    """Return why a model fell short: its own reason, and those of failed validations that it doesn't contain."""
-    found = [model.reason] if model.reason else []
+    """Return why a model failed: its own reason, and those of failed validations that it doesn't contain."""
+    texts = [model.reason] if model.reason else []
     for artifact in model.artifacts:
         for validation in artifact.validation:
-            said = any(validation.reason in reason for reason in found)
-            if validation.status == "failed" and not (validation.reason and said):
-                found.append(f"{export_title(artifact)} in {validation.runtime}: {validation.reason or 'failed'}.")
-    return found
+            stated = any(validation.reason in text for text in texts)
+            if validation.status == "failed" and not (validation.reason and stated):
+                texts.append(f"{export_title(artifact)} in {validation.runtime}: {validation.reason or 'failed'}.")
+    return texts

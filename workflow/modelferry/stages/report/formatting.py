@@ -1,12 +1,17 @@
-"""What stands in a table: numbers with as many digits as they deserve, escaped text, and the table itself."""
+"""Text of the report: numbers with their significant digits, escaped text, and tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 NOTHING = "–"
 SHORT_DIGEST = 12
+ROWS = 20
+"""Most rows of a table on the first page of several campaigns."""
+Columns = dict[str, Callable[..., str]]
+"""The columns of a table: title → cell from the values of a row."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
@@ -25,6 +30,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "")
     marks = [rules[letter] for letter in align.ljust(len(header), "r")]
     lines = [[_cell(title) for title in header], marks, *([_cell(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def tabulate(columns: Columns, rows: Iterable[Sequence[Any]], align: str = "", most: int | None = None) -> str:
+    """Return a table, each cell from the values of its row; empty without rows.
+
+    Of more than `most` rows the first are shown, with a note that the others are on the pages of the campaigns.
+    """
+    listed = list(rows)
+    cells = [[cell(*row) or NOTHING for cell in columns.values()] for row in listed[:most]]
+    text = table(list(columns), cells, align) if listed else ""
+    left = len(listed) - len(cells)
+    return f"{text}\n\n… and {plural(left, 'more row')}, on the pages of the campaigns." if left else text
 
 
 def _cell(text: str) -> str:
@@ -67,6 +84,11 @@ def _without_digits(value: float | None) -> str:
 def count(value: int | None) -> str:
     """Return an integer with thousands separated."""
     return NOTHING if value is None else f"{value:,}"
+
+
+def counts(values: Sequence[int]) -> str:
+    """Return ``lowest to highest`` integer, or the one value if all are the same."""
+    return " to ".join(dict.fromkeys(map(count, (min(values), max(values))))) if values else NOTHING
 
 
 def megabytes(size: float) -> str:

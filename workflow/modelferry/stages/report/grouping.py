@@ -9,7 +9,7 @@ from modelferry.families import load_family
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 
 LARGE = 20
-"""Above so many models even a single campaign has a page of its own, and the first one only medians and the worst."""
+"""With more models even a single campaign has a page of its own, and the first page only medians and the worst."""
 
 FIRST_PAGE = "summary.md"
 EMBEDDINGS = "embeddings-"
@@ -44,17 +44,18 @@ def page_stem(campaign: str) -> str:
 
 
 def short_names(models: Sequence[SummaryModel]) -> dict[str, str]:
-    """Return id → a name without the parts of the id that all of these models share.
+    """Return id → short name of these models."""
+    return shortened([model.id for model in models])
 
-    A single model keeps the last part of its id.
-    """
-    parts = {model.id: model.id.split("/") for model in models}
+
+def shortened(ids: Sequence[str]) -> dict[str, str]:
+    """Return id → a name without the parts that all of these ids share; the last part of a single one."""
+    parts = {identity: identity.split("/") for identity in ids}
     if len({len(part) for part in parts.values()}) > 1:
         return {identity: identity for identity in parts}
     columns = list(zip(*parts.values(), strict=True))
-    telling = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-    telling = telling or [len(columns) - 1]
-    return {identity: " / ".join(part[place] for place in telling) for identity, part in parts.items()}
+    different = [index for index, column in enumerate(columns) if len(set(column)) > 1] or [len(columns) - 1]
+    return {identity: " / ".join(part[index] for index in different) for identity, part in parts.items()}
 
 
 def channel(model: SummaryModel) -> str:
@@ -63,8 +64,9 @@ def channel(model: SummaryModel) -> str:
 
 
 def size_noun(models: Sequence[SummaryModel]) -> str:
-    """Return what an event of these models consists of, in the plural: particles, bytes."""
-    return load_family(models[0].family).size or "particles"
+    """Return what the size of an event of these models counts: particles, bytes, or a size that a config declares."""
+    family = load_family(models[0].family).configured(models[0].hyperparameters)
+    return next(iter(family.sizes), "size")
 
 
 def exports(models: Sequence[SummaryModel]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Latencies of a campaign's models, put together for tables and figures."""
+"""Latencies of a campaign's models: medians for tables and figures."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Point:
     threads: int
     batch: int
     particles: int | None
-    noun: str = field(default="particles", compare=False)
+    noun: str = field(default="size", compare=False)
 
     def __str__(self) -> str:
         events = "one event" if self.batch == 1 else f"{self.batch} events"

@@ -1,30 +1,78 @@
-"""What all pages of the report are put together from."""
+"""A page of the report: what it is about, and how its sections are put together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from modelferry.records.summary import SummaryModel
+from modelferry.core.contract import Contract
+from modelferry.records.summary import Summary, SummaryComparison, SummaryModel, SummaryProbes
 from modelferry.stages.report.formatting import details, plural, prose
 
+P = TypeVar("P", SummaryComparison, SummaryProbes)
+
 MARK = "<!-- Written by modelferry; changes to this file are lost. -->"
-MEANING = (
-    "An artifact passes if every output agrees with the float32 network as trained within "
-    "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
-    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
-    "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
-)
+
+OVERVIEW, WHOLE, CAMPAIGN = "overview", "whole", "campaign"
+"""Kinds of pages: the first of several campaigns, the first of a single small one, and a campaign's own."""
+FIRST, MODELS, ALL = {OVERVIEW, WHOLE}, {WHOLE, CAMPAIGN}, {OVERVIEW, WHOLE, CAMPAIGN}
 
 
-def joined(blocks: Sequence[str]) -> str:
-    """Return a page of what is not empty; a heading alone goes if nothing but the next heading follows it."""
-    filled = [block for block in blocks if block]
-    kept = [
-        block
-        for block, after in zip(filled, [*filled[1:], "## "], strict=True)
-        if not (block.startswith("## ") and "\n" not in block and after.startswith("## "))
-    ]
-    return "\n\n".join(kept) + "\n"
+@dataclass(frozen=True)
+class Page:
+    """What a page is about.
+
+    Attributes
+    ----------
+    groups
+        The models by campaign.
+    contracts
+        The input contracts by ``campaign/layout``.
+    embeddings
+        The section on embeddings.
+    changed
+        What changed since the previous report.
+    images
+        Figures by name, as far as they are shown on this page.
+    links
+        The campaigns' own pages.
+    """
+
+    kind: str
+    summary: Summary
+    groups: Mapping[str, Sequence[SummaryModel]]
+    contracts: Mapping[str, Contract]
+    embeddings: str
+    changed: Sequence[str] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[SummaryModel]:
+        """All models of the page."""
+        return [model for models in self.groups.values() for model in models]
+
+    def of_campaigns(self, parts: Sequence[P]) -> list[P]:
+        """Return the comparisons or probes of the campaigns of the page."""
+        return [part for part in parts if part.campaign in self.groups]
+
+    def link(self, campaign: str) -> str:
+        """Return a campaign's name, with a link to its page."""
+        return f"[{prose(campaign)}]({self.links[campaign]})"
+
+
+Part = tuple[Callable[[Page], str], set[str]]
+"""A text, which may be empty, and the kinds of pages that have it."""
+
+
+def markdown(page: Page, sections: Mapping[str, Sequence[Part]]) -> str:
+    """Return a page of sections by title; a title without any text is left out."""
+    blocks = []
+    for title, parts in sections.items():
+        texts = [text for write, kinds in parts if page.kind in kinds and (text := write(page))]
+        blocks += [f"## {title}", *texts] if title and texts else texts
+    return "\n\n".join(blocks) + "\n"
 
 
 def folded(title: str, text: str) -> str:

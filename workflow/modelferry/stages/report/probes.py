@@ -1,12 +1,26 @@
-"""What the probes found: sizes, inputs outside the contract, properties, and ROC curves; the worst of each campaign."""
+"""Results of the probes: sizes, inputs outside the contract, properties, ROC curves; the worst of each campaign."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from modelferry.records.summary import SummaryModel, SummaryProbes
 from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint, Validation
-from modelferry.stages.report.formatting import NOTHING, code, count, details, plural, prose, scientific, some, table
+from modelferry.stages.report.formatting import (
+    NOTHING,
+    Columns,
+    code,
+    count,
+    details,
+    plural,
+    prose,
+    scientific,
+    some,
+    table,
+    tabulate,
+)  # fmt: skip
 from modelferry.stages.report.grouping import export_title
 from modelferry.stages.report.tables import validations
 
@@ -25,19 +39,18 @@ def collect_probes(records: Iterable[tuple[str, str, Validation]]) -> tuple[Summ
             campaign=campaign,
             export=export,
             runtime=runtime,
-            models=len(found),
-            shapes=tuple(_worst_points(found)),
-            outside=tuple(_worst_cases(found)),
+            models=len(group),
+            shapes=tuple(_worst_points(group)),
+            outside=tuple(_worst_cases(group)),
         )
-        for (campaign, export, runtime), found in groups.items()
+        for (campaign, export, runtime), group in groups.items()
     )
 
 
 def _worst_points(records: Sequence[Validation]) -> Iterator[ShapePoint]:
     groups: dict[str, list[ShapePoint]] = {}
-    for record in records:
-        for point in record.shapes:
-            groups.setdefault(point.label, []).append(point)
+    for point in (point for record in records for point in record.shapes):
+        groups.setdefault(point.label, []).append(point)
     for points in groups.values():
         worst = max(points, key=lambda point: (point.status == "failed", point.max_abs_diff))
         yield worst.model_copy(update={"events": sum(point.events for point in points)})
@@ -45,40 +58,34 @@ def _worst_points(records: Sequence[Validation]) -> Iterator[ShapePoint]:
 
 def _worst_cases(records: Sequence[Validation]) -> Iterator[OutsideCase]:
     groups: dict[str, list[OutsideCase]] = {}
-    for record in records:
-        for case in record.outside:
-            groups.setdefault(case.kind, []).append(case)
+    for case in (case for record in records for case in record.outside):
+        groups.setdefault(case.kind, []).append(case)
     for cases in groups.values():
         worst = min(cases, key=lambda case: WORST.index(case.outcome))
         yield worst.model_copy(update={"cases": sum(case.cases for case in cases)})
 
 
-def shapes(found: Sequence[SummaryProbes]) -> str:
+def shapes(of: Sequence[SummaryProbes]) -> str:
     """Return one row per export and runtime, and folded below it the grid of all pairs of sizes."""
     rows = []
-    for probes in found:
+    for probes in of:
         points = [point for point in probes.shapes if point.sizes]
-        wrong = [code(point.label) for point in points if point.status == "failed"]
         correct = [point for point in points if point.outcome == "correct"]
-        worst = max(correct, key=lambda point: point.max_abs_diff, default=None)
-        rows.append(
-            [
-                prose(probes.campaign),
-                prose(probes.export),
-                probes.runtime,
-                count(len(points)),
-                count(len(correct)),
-                count(sum(point.outcome == "rejected" == point.expected for point in points)),
-                f"**{len(wrong)}**: {some(wrong)}" if wrong else "0",
-                f"{scientific(worst.max_abs_diff)} at {worst.label}" if worst else NOTHING,
-            ]
-        )
-    header = [
-        "campaign", "export", "runtime", "points", "correct", "rejected, beyond the contract",
-        "wrong or wrongly rejected", "largest difference",
-    ]  # fmt: skip
-    grids = [text for probes in found if (text := _grid(probes))]
-    return "\n\n".join([table(header, rows, "lllrrrll"), *grids]) if rows else ""
+        wrong = [code(point.label) for point in points if point.status == "failed"]
+        rows.append((probes, points, correct, wrong, max(correct, key=lambda point: point.max_abs_diff, default=None)))
+    columns: Columns = {
+        "campaign": lambda probes, *_: prose(probes.campaign),
+        "export": lambda probes, *_: prose(probes.export),
+        "runtime": lambda probes, *_: probes.runtime,
+        "points": lambda _, points, *__: count(len(points)),
+        "correct": lambda _, __, correct, *___: count(len(correct)),
+        "rejected, beyond the contract": lambda _, points, *__: count(
+            sum(point.outcome == "rejected" == point.expected for point in points)
+        ),
+        "wrong or wrongly rejected": lambda *row: f"**{len(row[3])}**: {some(row[3])}" if row[3] else "0",
+        "largest difference": lambda *row: f"{scientific(row[4].max_abs_diff)} at {row[4].label}" if row[4] else "",
+    }
+    return "\n\n".join(filter(None, (tabulate(columns, rows, "lllrrrll"), *map(_grid, of))))
 
 
 def _grid(probes: SummaryProbes) -> str:
@@ -104,46 +111,43 @@ def _cell(point: ShapePoint | None) -> str:
     return "rejected" if point.outcome == "rejected" else scientific(point.max_abs_diff)
 
 
-def outside(found: Sequence[SummaryProbes]) -> str:
+def outside(of: Sequence[SummaryProbes]) -> str:
     """Return what became of inputs outside the contract, one row a kind, one column per export and runtime."""
-    columns = {f"{prose(probes.export)} in {probes.runtime}": probes for probes in found}
-    outcomes = {name: {case.kind: case.outcome for case in probes.outside} for name, probes in columns.items()}
-    kinds = dict.fromkeys(case.kind for probes in found for case in probes.outside)
-    rows = [[prose(kind), *(_outcome(outcomes[name].get(kind)) for name in columns)] for kind in kinds]
-    return table(["inputs", *columns], rows, "l" * (len(columns) + 1)) if rows else ""
 
+    def outcome(outcomes: Mapping[str, str], kind: str) -> str:
+        return f"**{BROKEN}**" if outcomes.get(kind) == BROKEN else outcomes.get(kind, NOTHING)
 
-def _outcome(word: str | None) -> str:
-    return NOTHING if word is None else f"**{word}**" if word == BROKEN else word
+    columns: Columns = {"inputs": prose}
+    for probes in of:
+        outcomes = {case.kind: case.outcome for case in probes.outside}
+        columns[f"{prose(probes.export)} in {probes.runtime}"] = partial(outcome, outcomes)
+    kinds = dict.fromkeys(case.kind for probes in of for case in probes.outside)
+    return tabulate(columns, [(kind,) for kind in kinds], "l" * len(columns))
 
 
 def properties(models: Sequence[SummaryModel]) -> str:
-    """Return the properties per export and runtime: the worst over models. What was trained so is said to be so."""
+    """Return the properties per export and runtime, the worst over models; the trained network may violate some too."""
     groups: dict[tuple[str, str, str], list[PropertyResult]] = {}
     for _, artifact, validation in validations(models):
         for result in validation.properties:
             groups.setdefault((result.name, export_title(artifact), validation.runtime), []).append(result)
-    rows = []
-    for (name, export, runtime), results in groups.items():
-        counts = {
-            word: sum(result.outcome == word for result in results)
-            for word in dict.fromkeys(r.outcome for r in results)
-        }
-        said = "; ".join(
-            word if len(counts) == 1 else f"{word} ({plural(number, 'model')})" for word, number in counts.items()
-        )
-        rows.append(
-            [
-                name,
-                export,
-                runtime,
-                said if set(counts) == {"holds"} else f"**{said}**",
-                scientific(max(result.trained_change for result in results)),
-                scientific(max(result.artifact_change for result in results)),
-            ]
-        )
-    header = ["outputs are", "export", "runtime", "verdict", "change as trained, float64", "change of the artifact"]
-    return table(header, rows, "llll") if rows else ""
+
+    def verdict(results: Sequence[PropertyResult]) -> str:
+        numbers = Counter(result.outcome for result in results)
+        if set(numbers) == {"holds"}:
+            return "holds"
+        several = [f"{outcome} ({plural(number, 'model')})" for outcome, number in numbers.items()]
+        return f"**{'; '.join(several if len(numbers) > 1 else numbers)}**"
+
+    columns: Columns = {
+        "outputs are": lambda key, results: key[0],
+        "export": lambda key, results: key[1],
+        "runtime": lambda key, results: key[2],
+        "verdict": lambda key, results: verdict(results),
+        "change as trained, float64": lambda _, results: scientific(max(r.trained_change for r in results)),
+        "change of the artifact": lambda _, results: scientific(max(r.artifact_change for r in results)),
+    }
+    return tabulate(columns, groups.items(), "llll")
 
 
 def class_pairs(models: Sequence[SummaryModel]) -> str:
@@ -151,12 +155,12 @@ def class_pairs(models: Sequence[SummaryModel]) -> str:
     groups: dict[tuple[str, str], list[ClassPair]] = {}
     for _, artifact, validation in validations(models):
         groups.setdefault((export_title(artifact), validation.runtime), []).extend(validation.class_pairs)
-    pairs = dict.fromkeys(pair.classes for found in groups.values() for pair in found)
-    rows = []
-    for (export, runtime), found in groups.items():
-        changes = {
-            pair: max((abs(f.artifact_auc - f.trained_auc) for f in found if f.classes == pair), default=None)
-            for pair in pairs
-        }
-        rows.append([export, runtime, *(scientific(changes[pair]) for pair in pairs)])
-    return table(["export", "runtime", *(" / ".join(pair) for pair in pairs)], rows, "ll") if pairs else ""
+
+    def change(pair: tuple[str, str], key: tuple[str, str], of: Sequence[ClassPair]) -> str:
+        changes = (abs(one.artifact_auc - one.trained_auc) for one in of if one.classes == pair)
+        return scientific(max(changes, default=None))
+
+    pairs = dict.fromkeys(pair.classes for of in groups.values() for pair in of)
+    columns: Columns = {"export": lambda key, _: key[0], "runtime": lambda key, _: key[1]}
+    columns |= {" / ".join(pair): partial(change, pair) for pair in pairs}
+    return tabulate(columns, groups.items(), "ll") if pairs else ""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from modelferry.formats import load_format
 from modelferry.records.summary import SummaryArtifact, SummaryModel
-from modelferry.stages.report.formatting import code, decimal, plural
+from modelferry.stages.report.formatting import code, decimal, plural, prose
 from modelferry.stages.report.grouping import artifact_of, exports
 from modelferry.stages.report.latency import EAGER, Latency, at_working_point, working_point
-from modelferry.stages.report.snippets import legacy
+from modelferry.stages.report.page import Page
+
+CAMPAIGNS = 8
+"""Number of campaigns with advice on the first page; the others have it on their own pages."""
 
 
 def advice(models: Sequence[SummaryModel]) -> str:
@@ -19,17 +23,26 @@ def advice(models: Sequence[SummaryModel]) -> str:
     times = _fastest(models, ready)
     ranked = _ranked(ready, times)
     shipped = ranked[0]
-    formats = {artifact.export: artifact.format for model in models for artifact in model.artifacts}
+    legacy = {artifact.export: load_format(artifact.format).legacy for model in models for artifact in model.artifacts}
     speed = _speed(models, times.get(shipped), len(ranked))
     sentences = [f"Ship {code(shipped)}: {_why(models, shipped, ready[shipped])}{speed}."]
-    if legacy(formats[shipped]):
-        sentences.append(f"{legacy(formats[shipped])}.")
-        modern = [export for export in ranked if not legacy(formats[export])]
+    if legacy[shipped]:
+        sentences.append(f"{legacy[shipped]}.")
+        modern = [export for export in ranked if not legacy[export]]
         if modern:
             time = times.get(modern[0])
             p50 = f" (p50 {decimal(time.p50)} ms)" if time else ""
             sentences.append(f"The best of the others is {code(modern[0])}{p50}.")
     return " ".join(sentences)
+
+
+def advice_by_campaign(page: Page) -> str:
+    """Return the advice of the first campaigns, and where that of the others is."""
+    if len(page.groups) == 1:
+        return advice(page.models)
+    lines = [f"- **{prose(name)}**: {advice(models)}" for name, models in list(page.groups.items())[:CAMPAIGNS]]
+    others = [page.link(name) for name in list(page.groups)[CAMPAIGNS:]]
+    return "\n".join(lines) + (f"\n\nFor the others, see {', '.join(others)}." if others else "")
 
 
 def best(models: Sequence[SummaryModel]) -> str:
@@ -68,8 +81,8 @@ def _fastest(models: Sequence[SummaryModel], ready: dict[str, int]) -> dict[str,
 
 
 def _why(models: Sequence[SummaryModel], export: str, number: int) -> str:
-    found = [artifact_of(model, export) for model in models]
-    runtimes = dict.fromkeys(v.runtime for artifact in found if artifact for v in artifact.validation)
+    artifacts = [artifact_of(model, export) for model in models]
+    runtimes = dict.fromkeys(v.runtime for artifact in artifacts if artifact for v in artifact.validation)
     of = "all models" if number == len(models) else f"{number:,} of {plural(len(models), 'model')}"
     return f"exact, and passed for {of} in {' and '.join(runtimes)}"
 

@@ -1,222 +1,133 @@
-"""How each format is loaded, ready to paste: one entry a format, filled in with a contract and a path."""
+"""How artifacts are loaded, ready to paste: the code of their formats, filled in with a contract and a path."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from string import Template
 
-from modelferry.core.contract import Contract, Tensor
+from modelferry.core.contract import Contract, DType, Tensor
+from modelferry.formats import load_format
 from modelferry.formats.codegen.source_template import identifier
 from modelferry.records.summary import SummaryArtifact
 from modelferry.stages.report.formatting import details, prose
+from modelferry.stages.report.page import OVERVIEW, Page
+from modelferry.stages.report.recommendation import CAMPAIGNS, best
 
 
 @dataclass(frozen=True)
-class Snippet:
-    """Code that loads an artifact and calls it once; `legacy` says why to prefer another format, where one should."""
+class Language:
+    """How a language writes an input, the scores of an output, and a list of numbers."""
 
-    python: Template | None = None
-    cpp: Template | None = None
-    legacy: str = ""
-
-
-def _python_torch(load: str) -> Template:
-    return Template(f"""\
-import torch
-
-network = {load}
-$python_inputs
-with torch.inference_mode():
-    $output = network($arguments)
-$python_after""")
+    margin: str
+    comment: str
+    input: str
+    softmax: str
+    sigmoid: str
+    show: str
+    numbers: str
 
 
-_CPP_TORCHSCRIPT = Template("""\
-#include <torch/script.h>
-
-#include <iostream>
-
-int main() {
-  torch::NoGradGuard no_grad;
-  torch::jit::script::Module network = torch::jit::load("$path");
-  network.eval();
-$cpp_inputs
-  const $cpp_type $output = network.forward({$arguments})$cpp_cast;
-$cpp_after
-}""")
-
-_CPP_AOTINDUCTOR = Template("""\
-#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
-#include <torch/torch.h>
-
-#include <iostream>
-
-int main() {
-  c10::InferenceMode inference;
-  torch::inductor::AOTIModelPackageLoader network("$path");
-$cpp_inputs
-  const std::vector<torch::Tensor> outputs = network.run({$arguments});
-  std::cout << outputs[0] << std::endl;
-}""")
-
-_PYTHON_ONNX = Template("""\
-import onnxruntime
-import torch
-
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1
-session = onnxruntime.InferenceSession("$path", options, providers=["CPUExecutionProvider"])
-$python_inputs
-inputs = [$arguments]
-feeds = {entry.name: tensor.numpy() for entry, tensor in zip(session.get_inputs(), inputs, strict=True)}
-$output = torch.from_numpy(session.run(None, feeds)[0])
-$python_after""")
-
-_PYTHON_MODULE = Template("""\
-import runpy
-
-predict = runpy.run_path("$path")["predict"]  # or put it beside your code, and import it
-print(predict($example))""")
-
-_PYTHON_JSON = Template("""\
-import json
-
-with open("$path") as file:
-    network = json.load(file)
-print(network["model_info"], network["architecture"], network["weights"].keys())
-# the generated module of format python shows how to compute with it""")
-
-_CPP_HEADER = Template("""\
-#include "$path"
-
-#include <iostream>
-
-int main() {
-  std::cout << $namespace::predict($cpp_example) << std::endl;
-}""")
-
-SNIPPETS: dict[str, Snippet] = {
-    "aotinductor": Snippet(_python_torch('torch._inductor.aoti_load_package("$path")'), _CPP_AOTINDUCTOR),
-    "cpp": Snippet(cpp=_CPP_HEADER),
-    "json": Snippet(python=_PYTHON_JSON),
-    "onnx": Snippet(python=_PYTHON_ONNX),
-    "ort": Snippet(python=_PYTHON_ONNX),
-    "python": Snippet(python=_PYTHON_MODULE),
-    "quantized": Snippet(python=_PYTHON_ONNX),
-    "torch_export": Snippet(_python_torch('torch.export.load("$path").module()')),
-    "torchscript": Snippet(
-        _python_torch('torch.jit.load("$path", map_location="cpu").eval()'),
-        _CPP_TORCHSCRIPT,
-        legacy="TorchScript is deprecated since PyTorch 2.9: a legacy format, for analyses that load it already",
+LANGUAGES = {
+    "Python": Language(
+        margin="",
+        comment="  # ",
+        input="{name} = torch.{maker}([{sizes}], dtype=torch.{dtype})",
+        softmax="scores = torch.softmax({output}, dim={axis})",
+        sigmoid="scores = torch.sigmoid({output})",
+        show="print({value})",
+        numbers="[{values}]",
+    ),
+    "C++": Language(
+        margin="  ",
+        comment="  // ",
+        input="const torch::Tensor {name} = torch::{maker}({{{sizes}}}, torch::k{kind});",
+        softmax="const torch::Tensor scores = torch::softmax({output}, {axis});",
+        sigmoid="const torch::Tensor scores = torch::sigmoid({output});",
+        show="std::cout << {value} << std::endl;",
+        numbers="{{{values}}}",
     ),
 }
-
-_MAKERS: dict[str, str] = {
-    "float64": "rand", "float32": "rand", "bfloat16": "rand",
-    "int64": "zeros", "int32": "zeros", "uint8": "zeros", "bool": "ones",
+_DTYPES: dict[DType, tuple[str, str]] = {
+    "float64": ("rand", "Float64"), "float32": ("rand", "Float32"), "bfloat16": ("rand", "BFloat16"),
+    "int64": ("zeros", "Int64"), "int32": ("zeros", "Int32"), "uint8": ("zeros", "UInt8"), "bool": ("ones", "Bool"),
 }  # fmt: skip
-_CPP_DTYPES: dict[str, str] = {
-    "float64": "torch::kFloat64", "float32": "torch::kFloat32", "bfloat16": "torch::kBFloat16",
-    "int64": "torch::kInt64", "int32": "torch::kInt32", "uint8": "torch::kUInt8", "bool": "torch::kBool",
-}  # fmt: skip
+"""What makes a tensor of each type, and the type's name in C++."""
 
 
-FENCES = {"Python": "python", "C++": "cpp"}
+def loading(page: Page) -> str:
+    """Return how each format and layout of a campaign is loaded, of a model that passed if there is one.
+
+    An overview has the export to ship of the first campaigns only.
+    """
+    texts: dict[tuple[str, str, str], str] = {}
+    for campaign, models in list(page.groups.items())[:CAMPAIGNS]:
+        shipped = best(models) if page.kind == OVERVIEW else None
+        whose = f"{prose(campaign)}: " if shipped else ""
+        for model in sorted(models, key=lambda model: model.status != "passed"):
+            for artifact in model.artifacts:
+                key = campaign, artifact.format, artifact.layout
+                contract = page.contracts.get(f"{campaign}/{artifact.layout}")
+                if contract and key not in texts and shipped in (None, artifact.export):
+                    texts[key] = section(artifact, contract, whose)
+    return "\n\n".join(filter(None, texts.values()))
 
 
 def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> str:
-    """Return how an artifact is loaded in each language, folded; empty for a format without a snippet."""
-    name, path = artifact.format, artifact.path
-    texts = {"Python": python(name, path, contract), "C++": cpp(name, path, contract)}
-    blocks = [f"```{FENCES[language]}\n{text}\n```" for language, text in texts.items() if text]
-    if not blocks:
+    """Return how an artifact is loaded in each language, folded; empty for a format that does not say it."""
+    target = load_format(artifact.format)
+    if not target.snippets:
         return ""
+    fences = {language: language.lower().replace("+", "p") for language in target.snippets}
+    blocks = [
+        f"```{fences[language]}\n{filled(text, language, artifact.path, contract)}\n```"
+        for language, text in target.snippets.items()
+    ]
     blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
-    blocks += [f"{legacy(name)}."] if legacy(name) else []
-    languages = " and ".join(language for language, text in texts.items() if text)
-    return details(f"{whose}{prose(name)}, {prose(artifact.layout)} layout: {languages}", "\n\n".join(blocks))
+    blocks += [f"{target.legacy}."] if target.legacy else []
+    title = f"{whose}{prose(artifact.format)}, {prose(artifact.layout)} layout: {' and '.join(target.snippets)}"
+    return details(title, "\n\n".join(blocks))
 
 
-def python(format_: str, path: str, contract: Contract) -> str:
-    """Return Python code that loads the artifact at `path`, or nothing for a format without a snippet."""
-    template = SNIPPETS[format_].python if format_ in SNIPPETS else None
-    return _filled(template, path, contract) if template else ""
-
-
-def cpp(format_: str, path: str, contract: Contract) -> str:
-    """Return C++ code that loads the artifact at `path`, or nothing for a format without such a snippet."""
-    template = SNIPPETS[format_].cpp if format_ in SNIPPETS else None
-    return _filled(template, path, contract) if template else ""
-
-
-def legacy(format_: str) -> str:
-    """Return why a format is a legacy one, or nothing."""
-    return SNIPPETS[format_].legacy if format_ in SNIPPETS else ""
-
-
-def returns_logits(contract: Contract) -> bool:
-    """Return whether the contract calls its only output logits, of which a softmax makes scores."""
-    output = contract.outputs[0]
-    words = f"{output.name} {output.description} {output.unit}".lower()
-    return len(contract.outputs) == 1 and len(contract.classes) > 1 and "logit" in words
-
-
-def _filled(template: Template, path: str, contract: Contract) -> str:
-    single = len(contract.outputs) == 1
-    output = contract.outputs[0].name if single else "outputs"
-    axis = len(contract.outputs[0].shape) - 1
-    classes = ", ".join(contract.classes)
-    python_after, cpp_after = f"print({output})", [f"std::cout << {output} << std::endl;"]
-    if returns_logits(contract):
-        python_after = f"scores = torch.softmax({output}, dim={axis})  # {classes}"
-        cpp_after = [
-            f"const torch::Tensor scores = torch::softmax({output}, {axis});  // {classes}",
-            "std::cout << scores << std::endl;",
-        ]
-    return template.substitute(
+def filled(text: str, language: str, path: str, contract: Contract) -> str:
+    """Return the code of a format for the artifact at `path`; `Format.snippets` says what is filled in."""
+    style = LANGUAGES[language]
+    lines = {
+        "inputs": [_input(tensor, contract, style) for tensor in contract.inputs],
+        "scores": _scores(contract, style),
+    }
+    return Template(text).safe_substitute(
+        {name: "\n".join(f"{style.margin}{line}" for line in of) for name, of in lines.items()},
         path=path,
-        example=_example(contract, "[", "]"),
-        cpp_example=_example(contract, "{", "}"),
-        namespace=identifier("/".join(path.split("/")[1:-2])),
         arguments=", ".join(tensor.name for tensor in contract.inputs),
-        output=output,
-        cpp_type="torch::Tensor" if single else "torch::jit::IValue",
-        cpp_cast=".toTensor()" if single else "",
-        python_inputs="\n".join(_python_input(tensor, contract) for tensor in contract.inputs),
-        cpp_inputs=_indented([_cpp_input(tensor, contract) for tensor in contract.inputs]),
-        python_after=python_after,
-        cpp_after=_indented(cpp_after),
+        outputs=", ".join(tensor.name for tensor in contract.outputs),
+        first=contract.outputs[0].name,
+        example=_example(contract, style),
+        namespace=identifier("/".join(path.split("/")[1:-2])),
     )
 
 
-def _example(contract: Contract, opening: str, closing: str) -> str:
-    """Return an argument of a `predict` that takes a text or a list of numbers."""
+def _scores(contract: Contract, style: Language) -> list[str]:
+    """Return the lines that print the scores of the first output; the contract says what makes them."""
+    output = contract.outputs[0]
+    makers = {"softmax": style.softmax, "sigmoid": style.sigmoid}
+    if contract.scores not in makers:
+        return [style.show.format(value=output.name)]
+    line = makers[contract.scores].format(output=output.name, axis=len(output.shape) - 1)
+    classes = f"{style.comment}{', '.join(contract.classes)}" if contract.classes else ""
+    return [line + classes, style.show.format(value="scores")]
+
+
+def _example(contract: Contract, style: Language) -> str:
+    """Return an argument of a function that takes a text or a list of numbers."""
     (*_, width) = contract.inputs[0].shape
-    return f"{opening}{', '.join(['0.5'] * width)}{closing}" if isinstance(width, int) else '"some text"'
+    return style.numbers.format(values=", ".join(["0.5"] * width)) if isinstance(width, int) else '"some text"'
 
 
-def _indented(lines: list[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _sizes(tensor: Tensor, contract: Contract) -> str:
+def _input(tensor: Tensor, contract: Contract, style: Language) -> str:
     sizes = [size if isinstance(size, int) else contract.dimension(size).typical for size in tensor.shape]
-    return ", ".join(str(size) for size in sizes)
-
-
-def _meaning(tensor: Tensor) -> str:
-    shape = ", ".join(str(size) for size in tensor.shape)
-    what = ", ".join(tensor.features) or " ".join(tensor.description.split())
-    return f"({shape})" + (f": {what}" if what else "")
-
-
-def _python_input(tensor: Tensor, contract: Contract) -> str:
-    sizes = _sizes(tensor, contract)
-    sizes += "" if "," in sizes else ","
-    call = f"torch.{_MAKERS[tensor.dtype]}(({sizes}), dtype=torch.{tensor.dtype})"
-    return f"{tensor.name} = {call}  # {_meaning(tensor)}"
-
-
-def _cpp_input(tensor: Tensor, contract: Contract) -> str:
-    call = f"torch::{_MAKERS[tensor.dtype]}({{{_sizes(tensor, contract)}}}, {_CPP_DTYPES[tensor.dtype]})"
-    return f"const torch::Tensor {tensor.name} = {call};  // {_meaning(tensor)}"
+    maker, kind = _DTYPES[tensor.dtype]
+    meaning = ", ".join(tensor.features) or " ".join(tensor.description.split())
+    line = style.input.format(
+        name=tensor.name, maker=maker, sizes=", ".join(map(str, sizes)), dtype=tensor.dtype, kind=kind
+    )
+    return f"{line}{style.comment}({', '.join(map(str, tensor.shape))})" + (f": {meaning}" if meaning else "")

@@ -7,7 +7,21 @@ from collections.abc import Mapping, Sequence
 
 from modelferry.core.contract import Contract, Tensor
 from modelferry.records.summary import SummaryModel
-from modelferry.stages.report.formatting import NOTHING, code, count, digest, pairs, prose, some, table
+from modelferry.stages.report.formatting import (
+    NOTHING,
+    ROWS,
+    Columns,
+    code,
+    count,
+    counts,
+    digest,
+    pairs,
+    prose,
+    some,
+    table,
+    tabulate,
+)  # fmt: skip
+from modelferry.stages.report.page import Page
 
 
 def contracts_of(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> dict[str, Contract]:
@@ -16,6 +30,27 @@ def contracts_of(models: Sequence[SummaryModel], contracts: Mapping[str, Contrac
         f"{model.campaign}/{artifact.layout}": artifact.layout for model in models for artifact in model.artifacts
     }
     return {layout: contracts[key] for key, layout in layouts.items() if key in contracts}
+
+
+def overview(page: Page) -> str:
+    """Return one row per campaign: family, parameters, inputs and classes."""
+
+    def contract(models: Sequence[SummaryModel]) -> Contract | None:
+        return next(iter(contracts_of(models, page.contracts).values()), None)
+
+    def inputs(contract: Contract | None) -> list[str]:
+        tensors = contract.inputs if contract else ()
+        return [code(f"{tensor.name} ({', '.join(map(str, tensor.shape))})") for tensor in tensors]
+
+    rows = [(campaign, models, contract(models)) for campaign, models in page.groups.items()]
+    columns: Columns = {
+        "campaign": lambda campaign, *_: page.link(campaign),
+        "family": lambda _, models, contract: ", ".join(dict.fromkeys(code(model.family) for model in models)),
+        "parameters": lambda _, models, contract: counts([model.parameters for model in models if model.parameters]),
+        "inputs": lambda _, models, contract: ", ".join(inputs(contract)),
+        "classes": lambda _, models, contract: some([code(name) for name in contract.classes], 4) if contract else "",
+    }
+    return tabulate(columns, rows, "llrll", ROWS)
 
 
 def specification(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> str:

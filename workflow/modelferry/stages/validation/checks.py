@@ -128,8 +128,7 @@ def awkward_groups(family: Family) -> frozenset[str]:
 
 def typical_inputs(family: Family, contract: Contract) -> Arrays:
     """Return the inputs of a call of two events of typical size."""
-    sizes = {name: contract.dimension(name).typical for name in family.sampled}
-    return family.collate(family.sample({**sizes, family.batch: 2}, seed=0), contract.layout)
+    return family.collate(family.sample(family.call_sizes(contract, 2), seed=0), contract.layout)
 
 
 def shape_points(found: Attempt, compared: Attempt, agree: np.ndarray, near_tie: np.ndarray) -> tuple[ShapePoint, ...]:

@@ -134,7 +134,7 @@ def _collated(family: Family, contract: Contract, events: Sequence[Arrays]) -> A
 
 def _shaken(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:
     return {
-        name: (array * (1 + WHOLE * family.shaking(name) * rng.standard_normal(array.shape))).astype(array.dtype)
+        name: (array * (1 + WHOLE * family.perturbation(name) * rng.standard_normal(array.shape))).astype(array.dtype)
         if _floating(array)
         else array
         for name, array in event.items()

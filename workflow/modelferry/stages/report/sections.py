@@ -1,0 +1,154 @@
+"""The sections of all pages, in their order: title, text, and the kinds of pages that have it."""
+
+from __future__ import annotations
+
+from modelferry.stages.report import failures, figures, probes, snippets, tables
+from modelferry.stages.report.artifact_matrix import matrix
+from modelferry.stages.report.formatting import pairs, plural, prose, table
+from modelferry.stages.report.grouping import FIRST_PAGE
+from modelferry.stages.report.latency import INTERVAL, working_point
+from modelferry.stages.report.page import (
+    ALL,
+    CAMPAIGN,
+    FIRST,
+    MARK,
+    MODELS,
+    OVERVIEW,
+    Page,
+    Part,
+    demo,
+    folded,
+    headed,
+)
+from modelferry.stages.report.recommendation import advice, advice_by_campaign
+from modelferry.stages.report.specification import overview, specification
+
+MEANING = (
+    "An artifact passes if every output agrees with the float32 network as trained within "
+    "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
+    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
+    "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
+)
+READ_BACK = (
+    "Tensors read back: the number of weights inside the file that were compared with the checkpoint's bit by bit."
+)
+ELSEWHERE = (
+    "Each campaign's page has the same model by model, and the rest of what was measured: decisions, every pair of "
+    "sizes, properties, inputs outside the contract, all latencies, how to load each format, digests."
+)
+PAIRS = "Largest change of the area under the ROC curve, by pair of classes"
+OUTSIDE = "Inputs outside the contract"
+DIGESTS = "Checkpoints and artifacts by SHA-256 (in full in summary.json)"
+
+
+def headline(page: Page) -> str:
+    """Return the verdict in one line."""
+    passed = [model for model in page.models if model.status == "passed"]
+    counted = f"{len(passed):,} of {plural(len(page.models), 'model')} validated"
+    if page.kind == CAMPAIGN:
+        return f"{prose(next(iter(page.groups)))}: {counted}"
+    artifacts = [artifact for model in passed for artifact in model.artifacts if artifact.validation]
+    formats = {artifact.format for artifact in artifacts if artifact.exactness == "exact"}
+    where = f" in {plural(len(formats), 'format')}" if formats else ""
+    return f"{page.summary.verdict.capitalize()}: {counted}{where}"
+
+
+def _not_run(page: Page) -> str:
+    reasons = page.summary.runtimes_not_run
+    return "\n".join(f"- {prose(runtime)}: not run ({prose(reason)})" for runtime, reason in reasons.items())
+
+
+def _latency(page: Page) -> str:
+    """Return the latencies at the working point, and what their interval is; empty if nothing was timed."""
+    timed = sum(any(artifact.benchmark for artifact in model.artifacts) for model in page.models)
+    if not timed:
+        return ""
+    point = working_point(page.models)
+    sentence = f"For {point}: medians over {plural(timed, 'model')}. {INTERVAL}"
+    if page.kind == OVERVIEW:
+        sentence = f"Medians over the models of a campaign. {INTERVAL}"
+    elif timed == 1:
+        sentence = f"For {point}, with the 95 % bootstrap interval of the median."
+    return f"{sentence}\n\n{tables.latencies(page)}"
+
+
+def _controls(page: Page) -> str:
+    controls = page.summary.controls
+    seen = f"{sum(control.detected for control in controls)} of {plural(len(controls), 'kind')}"
+    title = f"{seen} of deliberately broken artifacts were detected"
+    return folded(title, tables.controls(controls)) if controls else ""
+
+
+def _environment(page: Page) -> str:
+    made = page.summary.environment
+    machine = f"{prose(made.cpu)} ({prose(made.isa)}), {plural(made.cores, 'core')}"
+    rows = [
+        ["written", prose(page.summary.generated)],
+        ["machine", f"{machine}, load average {made.load_average:.2f}"],
+        ["system", f"{prose(made.platform)}, Python {prose(made.python)}"],
+        ["packages", pairs(made.packages).replace(" = ", " ")],
+    ]
+    return table(["", "value"], rows, "ll")
+
+
+def _changed(page: Page) -> str:
+    return "\n".join(f"- {sentence}" for sentence in page.changed) or "Nothing but timings."
+
+
+def _image(name: str) -> Part:
+    return lambda page: page.images.get(name, ""), FIRST
+
+
+SECTIONS: dict[str, tuple[Part, ...]] = {
+    "": (
+        (lambda page: MARK, ALL),
+        (lambda page: f"# {headline(page)}", ALL),
+        (lambda page: f"All campaigns and figures: [first page]({FIRST_PAGE}).", {CAMPAIGN}),
+        (lambda page: demo(page.models), ALL),
+        (_not_run, FIRST),
+    ),
+    "What failed, and why": ((failures.section, ALL),),
+    "What changed since the previous report": ((_changed, FIRST),),
+    "Models by channel": (
+        (tables.channels, {OVERVIEW}),
+        (lambda page: ELSEWHERE, {OVERVIEW}),
+        (lambda page: tables.models_by_channel(page.models), MODELS),
+        (lambda page: folded("AUC of the demo models on held-out events", tables.training(page.models)), MODELS),
+    ),
+    "Specification": (
+        (overview, {OVERVIEW}),
+        (lambda page: specification(page.models, page.contracts), MODELS),
+    ),
+    "Size and parameters": ((tables.sizes, ALL),),
+    "Numerical differences": (
+        (lambda page: MEANING if page.kind == OVERVIEW else f"{MEANING} {READ_BACK}", ALL),
+        (tables.worst_differences, {OVERVIEW}),
+        (lambda page: tables.differences(page.models), MODELS),
+        _image(figures.DIFFERENCE),
+        (lambda page: headed("Between any two", matrix(page.of_campaigns(page.summary.comparisons))), MODELS),
+        (lambda page: headed("What they do to decisions", tables.decisions(page.models)), MODELS),
+        (lambda page: folded(PAIRS, probes.class_pairs(page.models)), MODELS),
+        (lambda page: headed("Every pair of sizes", probes.shapes(page.of_campaigns(page.summary.probes))), MODELS),
+        (lambda page: headed("Properties", probes.properties(page.models)), MODELS),
+        (lambda page: headed(OUTSIDE, probes.outside(page.of_campaigns(page.summary.probes))), MODELS),
+    ),
+    "Latency": (
+        (_latency, ALL),
+        *map(_image, (figures.BY_FORMAT, figures.BY_PARTICLES, figures.BY_BATCH)),
+        (lambda page: folded("All latencies", tables.all_latencies(page.models)), MODELS),
+    ),
+    "Embeddings": ((lambda page: page.embeddings, ALL),),
+    "Which artifact to ship": (
+        (advice_by_campaign, {OVERVIEW}),
+        (lambda page: advice(page.models), MODELS),
+    ),
+    "How to load what to ship": ((snippets.loading, {OVERVIEW}),),
+    "How to load the artifacts": ((snippets.loading, MODELS),),
+    "Digests": ((lambda page: folded(DIGESTS, tables.digests(page.models)), MODELS),),
+    "Controls": ((_controls, FIRST),),
+    "Environment": (
+        (_environment, FIRST),
+        (lambda page: folded("Templates", tables.templates(page.summary.templates)), FIRST),
+    ),
+}
+"""By title, the texts of a section and the kinds of pages that have them. A new table is a function and a line here."""
