@@ -21,8 +21,8 @@ OLD = ("alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc100")
 FAMILY = '''
 """A family of the user's own whose deployable reverses the edges: it must be found out."""
 
-from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
-from modelferry.networks.charged_higgs_flat import FlatParticleNet
+from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
+from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 
 
 class Reversed(FlatParticleNet):

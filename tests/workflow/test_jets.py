@@ -104,13 +104,12 @@ def test_a_setting_runs_again_what_reads_it(done: Folder, section: str, value: A
 
 
 @pytest.mark.parametrize(("module", "expected"), [
-    ("embedding/measures.py", {"explore jets"}),
-    ("embedding/tables.py", AFTER),
-    ("embedding/inference.py", {"embed 2", *AFTER}),
+    ("stages/embeddings/metrics.py", {"explore jets"}),
+    ("stages/embeddings/tables.py", AFTER),
+    ("stages/embeddings/inference.py", {"embed 2", *AFTER}),
 ])  # fmt: skip
 def test_changed_code_runs_its_stage_again(done: Folder, module: str, expected: set[str]) -> None:
-    path = done.path / "workflow/modelferry" / module
-    path.write_text(path.read_text() + "\n# changed\n")
+    done.edit(module)
     assert would_run(done) == expected
 
 

@@ -14,12 +14,6 @@ FIRST, SECOND, OTHER = "alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc10
 ALL = (FIRST, SECOND, OTHER)
 
 
-def edit(folder: Folder, module: str) -> None:
-    path = folder.path / "workflow/modelferry" / module
-    assert path.is_file()
-    path.write_text(path.read_text() + "\n# changed\n")
-
-
 def everything(*stages: str) -> set[str]:
     return set().union(*(of_model(model, *stages) for model in ALL))
 
@@ -101,38 +95,38 @@ def test_order_and_comments_of_the_config_re_run_nothing(done: Folder) -> None:
 @pytest.mark.parametrize(
     ("module", "stages", "templates"),
     [
-        ("templates.py", ("export", "validate", "benchmark"), True),
-        ("exporting.py", ("export", "validate", "benchmark"), False),
-        ("validation/reference.py", ("reference", "validate", "benchmark"), False),
-        ("validation/stage.py", ("validate",), False),
-        ("validation/verdict.py", ("validate",), False),
-        ("benchmark/timing.py", ("benchmark",), False),
-        ("benchmark/stage.py", ("benchmark",), False),
+        ("stages/export/template.py", ("export", "validate", "benchmark"), True),
+        ("stages/export/artifact.py", ("export", "validate", "benchmark"), False),
+        ("stages/validation/reference.py", ("reference", "validate", "benchmark"), False),
+        ("stages/validation/stage.py", ("validate",), False),
+        ("stages/validation/verdict.py", ("validate",), False),
+        ("stages/benchmark/timing.py", ("benchmark",), False),
+        ("stages/benchmark/stage.py", ("benchmark",), False),
     ],
 )
 def test_changed_code_of_a_stage_re_runs_that_stage(
     done: Folder, module: str, stages: tuple[str, ...], templates: bool
 ) -> None:
-    edit(done, module)
+    done.edit(module)
     wanted = everything(*stages) | END | ({"template"} if templates else set())
     assert done.would_run() == wanted
 
 
-@pytest.mark.parametrize("module", ["report/markdown.py", "records/summary.py"])
+@pytest.mark.parametrize("module", ["stages/report/first_page.py", "records/summary.py"])
 def test_changed_code_of_the_report_re_runs_the_report_only(done: Folder, module: str) -> None:
-    edit(done, module)
+    done.edit(module)
     assert done.would_run() == END
 
 
 def test_changed_code_of_family_or_format_re_runs_what_imports_it(done: Folder) -> None:
-    edit(done, "formats/torchscript.py")
+    done.edit("formats/torchscript.py")
     assert done.would_run() >= everything("export", "validate", "benchmark") | END | {"template"}
 
 
 def test_changed_code_of_the_demo_or_the_command_line_re_runs_nothing_here(done: Folder) -> None:
-    edit(done, "demo/toys.py")
-    edit(done, "cli.py")
-    edit(done, "doctor.py")
+    done.edit("demo/charged_higgs_toys.py")
+    done.edit("cli/main.py")
+    done.edit("cli/doctor.py")
     assert done.jobs() == []
 
 
@@ -220,7 +214,7 @@ def test_lost_model_is_made_again(done: Folder) -> None:
 
 
 def test_reasons_name_the_params_and_not_the_time_stamps(done: Folder) -> None:
-    edit(done, "exporting.py")
+    done.edit("stages/export/artifact.py")
     reasons = [job.reason for job in done.jobs() if job.stage == "export"]
     assert len(reasons) == 3
     assert all(reason.startswith("Params have changed") and "code:" in reason for reason in reasons)
