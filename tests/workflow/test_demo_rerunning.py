@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from made_once import made_once
 from workflow_harness import END, QUICK, Folder, of_model
 
 MODEL = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc130_MA90/fold-3"
@@ -21,9 +22,8 @@ CONFIG = {
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder.fresh(tmp_path_factory.mktemp("demo") / "workflow", CONFIG)
-    folder.run()
-    return folder
+    folder = made_once(tmp_path_factory, "demo", lambda root: Folder.fresh(root / "workflow", CONFIG).run())
+    return Folder(folder / "workflow")
 
 
 def test_nothing_is_left_to_do_right_after_the_demo_was_trained(demo: Folder) -> None:
