@@ -89,14 +89,13 @@ def test_network_concerns_its_campaign_only(jobs: list[tuple[Job, Reasons]], fil
     [
         ("comparison/judge.py", {"validate"}),
         ("comparison/difference.py", {"reference", "validate"}),
-        ("comparison/scores.py", {"validate", "embed"}),
         ("stages/validation/perturbation.py", {"reference"}),
         ("stages/validation/verdict.py", {"validate"}),
         ("stages/validation/stage.py", {"validate"}),
         ("stages/benchmark/timing.py", {"benchmark"}),
         ("stages/export/artifact.py", {"export"}),
         ("stages/export/template.py", {"template"}),
-        ("records/validation.py", {"validate", "report", "embed"}),
+        ("records/validation.py", {"validate", "report", "embed", "explore"}),
         ("records/summary.py", {"report"}),
         ("stages/report/first_page.py", {"report"}),
         ("plan/models.py", {"report"}),
@@ -113,10 +112,10 @@ def test_code_concerns_the_stages_that_run_it(jobs: list[tuple[Job, Reasons]], f
     assert bool(concerned(jobs, file)) == bool(stages)
 
 
-@pytest.mark.parametrize("name", ["torchscript", "aotinductor", "json", "python"])
+@pytest.mark.parametrize("name", ["torchscript", "torch_export", "aotinductor", "cpp", "json"])
 def test_format_concerns_its_own_templates_and_what_follows(jobs: list[tuple[Job, Reasons]], name: str) -> None:
     affected = concerned(jobs, f"formats/{name}.py")
-    assert {stage for stage, _, _ in affected} - {"report"} == {"template", "export", "validate", "benchmark"}
+    assert {stage for stage, _, _ in affected} - {"report", "embed"} == {"template", "export", "validate", "benchmark"}
     assert {format_ for _, _, format_ in affected} - {""} == {name}
 
 
