@@ -26,7 +26,7 @@ from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.records.validation import Validation
-from modelferry.runtimes import in_runtime, runtimes_of
+from modelferry.runtimes import load_in, runtimes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared/data"
@@ -103,7 +103,7 @@ def _fell_short(planned: PlannedModel, export: str, format: str, runtime: str) -
     wrong = bool(undetected) or (found.exactness == "exact" and found.status != "passed")
     if planned.model.campaign == "images":
         image = {"image": (np.load(IMAGE)["arr_0"] / 255).astype(np.float32)}
-        (logits,) = in_runtime(format, runtime).load(Path(planned.artifact(export)), threads=1)(image)["logits"]
+        (logits,) = load_in(format, runtime, Path(planned.artifact(export)), 1)(image)["logits"]
         wrong |= bool(np.argmax(logits) != CAT)
         said += f"; the image is of class {np.argmax(logits)}, logit {logits[CAT]:.5f}"
     print(f"{'FAILED ' if wrong else ''}{planned.id} {export} in {runtime}: {said}", flush=True)

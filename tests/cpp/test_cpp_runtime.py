@@ -10,7 +10,7 @@ from modelferry.cli.doctor import examine
 from modelferry.core.errors import ArtifactError, ContractError
 from modelferry.families import load_family
 from modelferry.formats import load_format
-from modelferry.runtimes import in_runtime, lacking, load_runtime, runtimes_of
+from modelferry.runtimes import lacking, load_in, load_runtime, runtimes_of
 from modelferry.runtimes.native import build
 
 FAMILY = load_family("charged_higgs_particlenet")
@@ -25,7 +25,7 @@ def artifact(samples: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", FORMATS)
 def test_outputs_equal_those_in_python_bit_for_bit(samples: Path, name: str) -> None:
     path = artifact(samples, name)
-    here, there = (in_runtime(name, runtime).load(path, 1)(INPUTS) for runtime in ("pytorch", "cpp"))
+    here, there = (load_in(name, runtime, path, 1)(INPUTS) for runtime in ("pytorch", "cpp"))
     assert list(there) == ["logits"]
     np.testing.assert_array_equal(there["logits"], here["logits"])
 
@@ -40,7 +40,7 @@ def test_jets_give_scores_and_embeddings(layout: str, tmp_path: Path) -> None:
     template, path = tmp_path / "template.pt", tmp_path / "model.pt"
     target.build_template(network, contract, inputs, target.resolve_options({}), template)
     target.fill(template, network.state_dict(), {}, path)
-    here, there = (in_runtime("torchscript", runtime).load(path, 1)(inputs) for runtime in ("pytorch", "cpp"))
+    here, there = (load_in("torchscript", runtime, path, 1)(inputs) for runtime in ("pytorch", "cpp"))
     assert list(there) == ["logits", "embedding"]
     assert there["embedding"].std() > 0
     for name, values in here.items():
@@ -61,14 +61,14 @@ def test_jets_give_scores_and_embeddings(layout: str, tmp_path: Path) -> None:
     ids=["float64", "8 features", "objects", "a list", "other particles", "no event", "unknown"],
 )
 def test_wrong_inputs_are_exceptions_and_the_process_goes_on(samples: Path, broken: dict[str, np.ndarray]) -> None:
-    run = in_runtime("aotinductor", "cpp").load(artifact(samples, "aotinductor"), 1)
+    run = load_in("aotinductor", "cpp", artifact(samples, "aotinductor"), 1)
     with pytest.raises(ContractError):
         run({**INPUTS, **broken})
     assert np.isfinite(run(INPUTS)["logits"]).all()
 
 
 def test_killed_process_is_an_error_that_says_so(samples: Path) -> None:
-    run = in_runtime("torchscript", "cpp").load(artifact(samples, "torchscript"), 1)
+    run = load_in("torchscript", "cpp", artifact(samples, "torchscript"), 1)
     run._process.kill()
     with pytest.raises(ArtifactError, match="was killed by signal 9"):
         run(INPUTS)
@@ -78,13 +78,13 @@ def test_killed_process_is_an_error_that_says_so(samples: Path) -> None:
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"no archive")
     with pytest.raises(ArtifactError, match=r"model\.pt is damaged, or no artifact"):
-        in_runtime("torchscript", "cpp").load(tmp_path / "model.pt", 1)
+        load_in("torchscript", "cpp", tmp_path / "model.pt", 1)
 
 
 def test_times_are_taken_in_the_process(samples: Path) -> None:
     runtime = load_runtime("cpp")
     path = artifact(samples, "torchscript")
-    outputs, seconds = runtime.timed(in_runtime("torchscript", "cpp").load(path, 1), INPUTS)
+    outputs, seconds = runtime.timed(load_in("torchscript", "cpp", path, 1), INPUTS)
     assert outputs["logits"].shape == (3, 4)
     assert 0 < seconds < 60
     cold = runtime.cold_start(path, 1, INPUTS)

@@ -12,12 +12,11 @@ import pytest
 from modelferry.config import Config
 from modelferry.core import paths
 from modelferry.core.contract import Arrays
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.environment import describe
 from modelferry.families import load_family
 from modelferry.plan import Plan
-from modelferry.plan.embeddings import JetPlan
-from modelferry.records import FileFacts
+from modelferry.plan.embeddings import EmbeddingPlan
+from modelferry.records import ArtifactFacts, FileFacts
 from modelferry.records.export import Manifest
 from modelferry.stages.embeddings import stage
 
@@ -56,7 +55,7 @@ class Stub:
         return run
 
 
-def jet_plan(files: list[str], **embed: Any) -> JetPlan:
+def jet_plan(files: list[str], **embed: Any) -> EmbeddingPlan:
     """Return a model, its manifest and the bytes of its artifact in the working folder."""
     campaign = {
         "family": "particle_transformer",
@@ -69,15 +68,15 @@ def jet_plan(files: list[str], **embed: Any) -> JetPlan:
     }
     Path("net.pt").touch()
     (planned,) = Plan(Config.model_validate({"campaigns": {"jets": campaign}})).models.values()
-    write_manifest(planned.jets)
-    return planned.jets
+    write_manifest(planned.embedding)
+    return planned.embedding
 
 
-def write_manifest(jets: JetPlan, content: bytes = b"an artifact") -> Manifest:
+def write_manifest(jets: EmbeddingPlan, content: bytes = b"an artifact") -> Manifest:
     artifact = Path(paths.artifact(jets.id, "onnx", "onnx"))
     artifact.parent.mkdir(parents=True, exist_ok=True)
     artifact.write_bytes(content)
-    facts = FileFacts(path=str(artifact), bytes=len(content), sha256=sha256_of_file(artifact))
+    facts = ArtifactFacts.of([artifact])
     contract = load_family("particle_transformer").contract(jets.hyperparameters, "prepared")
     made = Manifest(
         model=jets.id, campaign="jets", family="particle_transformer", axes={"fold": 0}, hyperparameters={},

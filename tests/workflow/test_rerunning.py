@@ -14,12 +14,6 @@ FIRST, SECOND, OTHER = "alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc10
 ALL = (FIRST, SECOND, OTHER)
 
 
-def edit(folder: Folder, module: str) -> None:
-    path = folder.path / "workflow/modelferry" / module
-    assert path.is_file()
-    path.write_text(path.read_text() + "\n# changed\n")
-
-
 def everything(*stages: str) -> set[str]:
     return set().union(*(of_model(model, *stages) for model in ALL))
 
@@ -101,38 +95,39 @@ def test_order_and_comments_of_the_config_re_run_nothing(done: Folder) -> None:
 @pytest.mark.parametrize(
     ("module", "stages", "templates"),
     [
-        ("templates.py", ("export", "validate", "benchmark"), True),
-        ("exporting.py", ("export", "validate", "benchmark"), False),
-        ("validation/reference.py", ("reference", "validate", "benchmark"), False),
-        ("validation/stage.py", ("validate",), False),
-        ("validation/verdict.py", ("validate",), False),
-        ("benchmark/timing.py", ("benchmark",), False),
-        ("benchmark/stage.py", ("benchmark",), False),
+        ("stages/export/template.py", ("export", "validate", "benchmark"), True),
+        ("stages/export/artifact.py", ("export", "validate", "benchmark"), False),
+        ("stages/validation/reference.py", ("reference", "validate"), False),
+        ("stages/validation/perturbation.py", ("reference", "validate"), False),
+        ("stages/validation/stage.py", ("validate",), False),
+        ("stages/validation/verdict.py", ("validate",), False),
+        ("comparison/judge.py", ("validate",), False),
+        ("stages/benchmark/timing.py", ("benchmark",), False),
+        ("stages/benchmark/stage.py", ("benchmark",), False),
     ],
 )
 def test_changed_code_of_a_stage_re_runs_that_stage(
     done: Folder, module: str, stages: tuple[str, ...], templates: bool
 ) -> None:
-    edit(done, module)
+    done.edit(module)
     wanted = everything(*stages) | END | ({"template"} if templates else set())
     assert done.would_run() == wanted
 
 
-@pytest.mark.parametrize("module", ["report/markdown.py", "records/summary.py"])
+@pytest.mark.parametrize("module", ["stages/report/first_page.py", "records/summary.py"])
 def test_changed_code_of_the_report_re_runs_the_report_only(done: Folder, module: str) -> None:
-    edit(done, module)
+    done.edit(module)
     assert done.would_run() == END
 
 
 def test_changed_code_of_family_or_format_re_runs_what_imports_it(done: Folder) -> None:
-    edit(done, "formats/torchscript.py")
+    done.edit("formats/torchscript.py")
     assert done.would_run() >= everything("export", "validate", "benchmark") | END | {"template"}
 
 
-def test_changed_code_of_the_demo_or_the_command_line_re_runs_nothing_here(done: Folder) -> None:
-    edit(done, "demo/toys.py")
-    edit(done, "cli.py")
-    edit(done, "doctor.py")
+def test_changed_code_of_demo_commands_plan_file_names_or_version_re_runs_nothing_here(done: Folder) -> None:
+    for module in ("demo/jet_toys.py", "cli/main.py", "cli/doctor.py", "plan/models.py", "core/paths.py", "version.py"):
+        done.edit(module)
     assert done.jobs() == []
 
 
@@ -219,8 +214,31 @@ def test_lost_model_is_made_again(done: Folder) -> None:
     assert done.would_run() == of_model(FIRST) | END
 
 
-def test_reasons_name_the_params_and_not_the_time_stamps(done: Folder) -> None:
-    edit(done, "exporting.py")
-    reasons = [job.reason for job in done.jobs() if job.stage == "export"]
-    assert len(reasons) == 3
-    assert all(reason.startswith("Params have changed") and "code:" in reason for reason in reasons)
+def test_comments_and_docstrings_in_all_files_re_run_nothing(done: Folder) -> None:
+    for path in (done.path / "workflow/modelferry").rglob("*.py"):
+        path.write_text("# a comment\n" + path.read_text().replace('"""', '"""Said otherwise: ', 1) + "\n# another\n")
+    assert done.jobs() == []
+
+
+def test_reasons_name_what_changed_and_not_the_time_stamps(done: Folder) -> None:
+    done.edit("stages/export/artifact.py")
+    done.edit("formats/torchscript.py")
+    config = done.config
+    for campaign in config["campaigns"].values():
+        campaign["validation"]["rtol"] = 2e-5
+        campaign["benchmark"]["seconds"] = 0.02
+    done.configure(config)
+    save_checkpoint(done.path / "weights/MHc100-best.pt", 16, salt="another training")
+    said = "Params have changed since last execution: "
+    jobs = done.jobs()
+    told = {stage: {job.reason for job in jobs if job.stage == stage} for stage in ("template", "export", "reference")}
+    code = "code: formats/torchscript.py"
+    assert told["template"] == {f"{said}{code}"}
+    assert any(reason.endswith(f"{said}{code}, stages/export/artifact.py") for reason in told["export"])
+    weights = "weights: weights/MHc100-best.pt"
+    assert any(reason.endswith(f"{said}{code}, stages/export/artifact.py; {weights}") for reason in told["export"])
+    assert len(told["export"]) == 2
+    assert told["reference"] == {f"{said}{weights}"}
+    ends = {"validate": "config: validation.rtol 1e-05 → 2e-05", "benchmark": "config: benchmark.seconds 0.01 → 0.02"}
+    for stage, end in ends.items():
+        assert all(job.reason.endswith(f"{said}{code}; {end}") for job in jobs if job.stage == stage)

@@ -21,16 +21,22 @@ if TYPE_CHECKING:
     from modelferry.core.errors import ModelferryError
     from modelferry.core.events import EventSet
     from modelferry.families import Family
+    from modelferry.formats import CheckedRunner, Format, Runner
+    from modelferry.runtimes import Runtime
 
 __all__ = [
     "Artifact",
+    "CheckedRunner",
     "Comparison",
     "Contract",
     "Dimension",
     "EventSet",
     "ExportMixin",
     "Family",
+    "Format",
     "ModelferryError",
+    "Runner",
+    "Runtime",
     "Tensor",
     "__version__",
     "export",
@@ -50,6 +56,8 @@ _HOMES = {
     "modelferry.core.errors": ("ModelferryError",),
     "modelferry.core.events": ("EventSet",),
     "modelferry.families": ("Family",),
+    "modelferry.formats": ("CheckedRunner", "Format", "Runner"),
+    "modelferry.runtimes": ("Runtime",),
     "modelferry.api.lightning_mixin": ("ExportMixin",),
     "modelferry.api.torchscript": (
         "export_checkpoint_to_torchscript",

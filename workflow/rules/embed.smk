@@ -1,6 +1,6 @@
-# Jets through one artifact of each model: a job for each file, tables by class, and a look at what they hold.
-# The artifact's validations come first: one that fell short embeds nothing. They are ancient: a new tolerance, with the
-# same verdict, is no reason to embed a hundred million jets again.
+# Events through one artifact of each model: a job for each file, tables by class, and a look at what they hold.
+# The artifact is validated first: one that failed embeds nothing. Its validations are `ancient`: a new tolerance with
+# the same verdict is not a reason to embed a hundred million events again.
 
 EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 
@@ -8,7 +8,7 @@ EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 rule embed:
     input:
         lambda wildcards: EMBEDDED[wildcards.model].embed_inputs(wildcards.part),
-        lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].jets.verdicts())),
+        lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].embedding.verdicts())),
     output:
         paths.embedding_part("{model}", "{part}"),
         paths.embedding_record("{model}", "{part}"),
@@ -26,8 +26,8 @@ rule embed:
 
 rule collect_embeddings:
     input:
-        lambda wildcards: EMBEDDED[wildcards.model].jets.parts(),
-        lambda wildcards: EMBEDDED[wildcards.model].jets.records(),
+        lambda wildcards: EMBEDDED[wildcards.model].embedding.parts(),
+        lambda wildcards: EMBEDDED[wildcards.model].embedding.records(),
     output:
         paths.embeddings("{model}"),
         directory(paths.embedding_tables("{model}")),

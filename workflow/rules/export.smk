@@ -1,4 +1,4 @@
-# Each architecture is compiled once per format (template); each model's weights are then poured in (export).
+# Each architecture is compiled once per format (template), and then filled with each model's weights (export).
 
 from modelferry.formats import load_format
 
@@ -6,14 +6,14 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
 
     rule:
         name:
-            f"template_{format}"
+            f"template_{load_format(format).name}"
         output:
-            f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.{load_format(format).extension}",
+            load_format(format).named(f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template"),
             f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.json",
         log:
             "logs/template/{architecture}/{variant}.log",
         wildcard_constraints:
-            variant=rf"{format}-[0-9a-f]+",
+            variant=rf"{load_format(format).name}-[0-9a-f]+",
         conda:
             "../../envs/modelferry.yaml"
         params:
@@ -23,11 +23,11 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
 
     rule:
         name:
-            f"export_{format}"
+            f"export_{load_format(format).name}"
         input:
             lambda wildcards: RUNNABLE[wildcards.model].export_inputs(wildcards.export),
         output:
-            f"{paths.RESULTS}/{{model}}/{{export}}/model.{load_format(format).extension}",
+            load_format(format).named(f"{paths.RESULTS}/{{model}}/{{export}}/model"),
             f"{paths.RESULTS}/{{model}}/{{export}}/manifest.json",
         log:
             "logs/export/{model}/{export}.log",

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from formats_samples import CONTRACT, Awkward, event_inputs, random_weights
 from modelferry.core import environment
 from modelferry.core.errors import ArtifactError
 from modelferry.formats import aotinductor, load_format
 from modelferry.formats.shared.pt2_archive import WEIGHTS, Kind, read_archive, write_archive
-from modelferry.formats.shared.weight_offsets import Places, find_places
-from modelferry.formats.shared.weight_slots import Blanks, raw_bytes
+from modelferry.formats.shared.weight_offsets import WeightOffsets, find_offsets
+from modelferry.formats.shared.weight_slots import WeightSlots, raw_bytes
+from modelferry.testing.sample_network import CONTRACT, Awkward, event_inputs, random_weights
 
 AOTINDUCTOR = load_format("aotinductor")
 TORCH_EXPORT = load_format("torch_export")
@@ -85,11 +85,11 @@ def test_filling_needs_no_compiler(template_of, tmp_path, monkeypatch):
 def test_small_weights_lie_in_the_weight_file_like_all_others(package):
     entries = read_archive(package, Kind.PACKAGE)
     blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
-    names = Blanks.model_validate_json(entries[WEIGHTS]).read
+    names = WeightSlots.model_validate_json(entries[WEIGHTS]).read
     expected = {name: raw_bytes(random_weights(1)[name]) for name in names}
     assert set(names) == {name for name in random_weights(1) if not name.endswith("num_batches_tracked")}
-    places = Places.load(entries[aotinductor.PLACES])
-    assert places.read({name: len(value) for name, value in expected.items()}, blob) == expected
+    offsets = WeightOffsets.load(entries[aotinductor.OFFSETS])
+    assert offsets.read({name: len(value) for name, value in expected.items()}, blob) == expected
 
 
 def test_matrix_products_are_compiled_but_for_the_one_along_edges_that_may_be_none(package):
@@ -135,27 +135,27 @@ def program():
 
 
 @pytest.fixture
-def blanks(program):
-    return Blanks.of(program.state_dict, read={"a", "b"})
+def slots(program):
+    return WeightSlots.of(program.state_dict, read={"a", "b"})
 
 
-def found_in(entries, program, blanks):
+def found_in(entries, program, slots):
     blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
-    weights = {name: program.state_dict[name] for name in blanks.read}
-    return find_places(blob, aotinductor._constants(entries, program, blanks), weights)
+    weights = {name: program.state_dict[name] for name in slots.read}
+    return find_offsets(blob, aotinductor._constants(entries, program, slots), weights)
 
 
-def test_constants_of_the_architecture_are_kept(program, blanks):
+def test_constants_of_the_architecture_are_kept(program, slots):
     a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
     entries = compiled(("signs", raw_bytes(program.constants["signs"])), ("a", a), ("b", b))
     blob = next(data for name, data in entries.items() if name.endswith("_weights.blob"))
-    filled = found_in(entries, program, blanks).pour({"a": torch.zeros(19), "b": torch.tensor([5.0])}, blob)
+    filled = found_in(entries, program, slots).fill({"a": torch.zeros(19), "b": torch.tensor([5.0])}, blob)
     assert np.flatnonzero(np.frombuffer(filled, np.float32)).tolist() == [0, 1, 48]
     assert np.frombuffer(filled, np.float32)[[0, 48]].tolist() == [1.0, 5.0]
 
 
 @pytest.mark.parametrize("spoil", ["folded", "merged", "scaled", "reordered", "counter"])
-def test_weight_that_the_compiler_changed_is_refused(program, blanks, spoil):
+def test_weight_that_the_compiler_changed_is_refused(program, slots, spoil):
     a, b = (raw_bytes(program.state_dict[name]) for name in "ab")
     constants = {
         "folded": [("a", a)],
@@ -165,4 +165,4 @@ def test_weight_that_the_compiler_changed_is_refused(program, blanks, spoil):
         "counter": [("a", a), ("b", b), ("steps", raw_bytes(program.state_dict["steps"]))],
     }
     with pytest.raises(ArtifactError, match="the compiler"):
-        found_in(compiled(*constants[spoil]), program, blanks)
+        found_in(compiled(*constants[spoil]), program, slots)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formats_samples import CONTRACT, random_weights
 from modelferry.core.contract import Arrays
 from modelferry.formats import format_names, load_format
+from modelferry.testing.sample_network import CONTRACT, random_weights
 
 SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "fuzz.py"
 CODE = """
 import importlib.util, os, sys
 from pathlib import Path
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.formats import load_format
 spec = importlib.util.spec_from_file_location("fuzz", sys.argv[1])
 fuzz = importlib.util.module_from_spec(spec)

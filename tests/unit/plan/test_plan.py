@@ -1,5 +1,8 @@
 """What is planned: which templates, which exports, and what decides that they are made again."""
 
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,8 +10,11 @@ import torch
 
 from checkpoint_samples import formula_state
 from modelferry.config import Config
+from modelferry.core import environment
 from modelferry.plan import Plan, models, reruns, templates
-from modelferry.runtimes import lacking
+from modelferry.plan.models import PlannedModel
+from modelferry.plan.reasons import Reasons, changed
+from modelferry.runtimes import lacking, runtimes_of
 from modelferry.stages.report.collect import collect
 
 FORMATS = [
@@ -107,16 +113,57 @@ def test_changing_a_checkpoint_changes_its_export_and_no_template() -> None:
     assert changed == ["higgs/fold-1"]
 
 
-def test_parameters_are_strings_with_distinct_prefixes() -> None:
-    found = plan()
-    model = next(iter(found.models.values()))
-    for params in (
-        reruns.export(model, "onnx-dense"),
-        reruns.reference(model),
-        reruns.validate(model, "onnx-dense", "onnxruntime"),
-        reruns.benchmark(model),
-        reruns.report(found.models),
-    ):
-        prefixes = [text.partition(":")[0] for text in params]
-        assert len(set(prefixes)) == len(prefixes)
-        assert all(isinstance(text, str) and ":" in text for text in params)
+def parameters(found: Plan) -> Iterator[tuple[str, Reasons]]:
+    """Yield the parameters of all kinds of jobs."""
+    yield from ((f"template {spec.format}", reruns.template(spec)) for spec in found.templates.values())
+    yield "report", reruns.report(found.models)
+    for model in found.models.values():
+        yield f"reference {model.id}", reruns.reference(model)
+        yield f"benchmark {model.id}", reruns.benchmark(model)
+        for export in model.exports:
+            yield f"export {model.id} {export.name}", reruns.export(model, export.name)
+            for runtime in runtimes_of(export.format):
+                yield f"validate {model.id} {export.name} {runtime}", reruns.validate(model, export.name, runtime)
+
+
+def test_parameters_are_plain_strings_by_name_so_that_snakemake_can_compare_and_reasons_read_them() -> None:
+    for _, params in parameters(plan()):
+        assert params["code"]
+        assert ast.literal_eval(repr(params)) == params
+        assert {type(value) for values in params.values() for value in values.values()} == {str}
+        assert str(Path.cwd()) not in repr(params)
+
+
+def changed_jobs(before: dict[str, Reasons], after: dict[str, Reasons]) -> dict[str, list[str]]:
+    return {job: list(changed(before[job], after[job])) for job in before if before[job] != after[job]}
+
+
+def test_changed_setting_is_named_with_both_values() -> None:
+    before = dict(parameters(plan()))
+    now = dict(parameters(plan(validation={"tolerances": {"onnx": {"rtol": 0.5}}})))
+    told = changed_jobs(before, now)
+    assert {job.rpartition(" ")[0] for job in told} == {f"validate higgs/fold-{fold} onnx-dense" for fold in range(3)}
+    for reasons in told.values():
+        assert reasons == ["config: validation.rtol 1e-05 → 0.5"]
+    told = changed_jobs(before, dict(parameters(plan(benchmark={"seconds": 0.5}))))
+    assert told == {f"benchmark higgs/fold-{fold}": ["config: benchmark.seconds 0.2 → 0.5"] for fold in range(3)}
+
+
+def test_changed_code_of_a_tolerance_in_the_plan_validates_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages import no plan; what its methods give them is among the parameters."""
+    before = dict(parameters(plan()))
+    own = PlannedModel.tolerance
+    halved = lambda self, name: own(self, name).model_copy(update={"atol": own(self, name).atol / 2})  # noqa: E731
+    monkeypatch.setattr(PlannedModel, "tolerance", halved)
+    told = changed_jobs(before, dict(parameters(plan())))
+    assert {job.split()[0] for job in told} == {"validate"}
+    assert len(told) == sum(job.startswith("validate") for job in before)
+
+
+def test_changed_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(parameters(plan()))
+    real = environment._version
+    monkeypatch.setattr(environment, "_version", lambda name: "99.0" if name == "onnxruntime" else real(name))
+    told = changed_jobs(before, {job: params for job, params in parameters(plan()) if job in before})
+    assert {job.split()[0] for job in told} >= {"validate", "benchmark"}
+    assert all(re.fullmatch(r"versions: onnxruntime \S+ → 99\.0", reason) for (reason,) in told.values())

@@ -25,7 +25,7 @@ CAMPAIGN = {
 @pytest.mark.parametrize(("change", "said"), [
     ({"explore": {}, "embed": None}, "explore: there are no embeddings to look at; add `embed`"),
     ({"embed": {"files": "x", "export": "onx"}}, "embed: no export 'onx'; did you mean 'onnx'?"),
-    ({"embed": {"files": "demo"}}, "demo jets are for `checkpoint: demo`"),
+    ({"embed": {"files": "demo"}}, "demo events are for `checkpoint: demo`"),
     ({"embed": {"files": "{folt}.root"}}, "unknown axis 'folt'; did you mean 'fold'?"),
     ({"embed": {"files": []}}, "no files; give at least one pattern"),
     ({"embed": {"fils": "x"}}, "unknown key 'fils'; did you mean 'files'?"),

@@ -14,9 +14,9 @@ from modelferry.api.example_inputs import at_least_two
 from modelferry.api.verify import Comparison, compare
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
-from modelferry.core.files import temporary_name
+from modelferry.core.files import replacing, sha256_of_files
 from modelferry.core.tensors import to_array, to_tensor
-from modelferry.formats import Format, Runner
+from modelferry.formats import CheckedRunner, Format, Runner
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,9 @@ class Artifact:
     Attributes
     ----------
     path, format
-        The file, and the name of its format.
+        The file, or the main one of several, and the name of its format.
+    files
+        All files that belong to it, the main one first.
     contract
         What may be fed to it, and what comes back: names, dtypes, sizes with their ranges.
     comparison
@@ -43,6 +45,12 @@ class Artifact:
     contract: Contract = field(repr=False)
     run: Runner = field(repr=False)
     comparison: Comparison | None = field(default=None, repr=False)
+    files: tuple[Path, ...] = field(default=(), repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what is there now: of the only file, or one of the digests of all files in order."""
+        return sha256_of_files(self.files)
 
     def __call__(self, *inputs: Any, **by_name: Any) -> dict[str, Any]:
         """Return the outputs by name, for tensors or arrays by position, or by name.
@@ -80,9 +88,11 @@ def written(
     from modelferry.formats.shared.weight_readback import altered, describe
 
     _check_place(out)
-    temporary = temporary_name(out).with_suffix(f".{target.extension}")
-    weights = network.state_dict()
-    try:
+    weights, ending = network.state_dict(), f".{target.extension}"
+    suffix = "" if out.name.endswith(ending) else ending
+    if suffix and target.companions:
+        raise ArgumentError(f"{out.name} does not end in {ending}", f"format {target.name} writes several files")
+    with replacing(*target.files(out), suffix=suffix) as temporary:
         metadata = {"model": out.name}
         target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
         exact = target.exactness == "exact"
@@ -92,10 +102,8 @@ def written(
         found = compare(plain, run, contract, example, target.name) if run else None
         if exact and found is not None and not found:
             raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Artifact(out, target.name, contract, run or _uncallable, found)
+    run = run or CheckedRunner(contract, _uncallable)
+    return Artifact(out, target.name, contract, run, found, tuple(target.files(out)))
 
 
 def _check_place(out: Path) -> None:

@@ -16,12 +16,11 @@ from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
 from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
 from modelferry.api.verify import Comparison, compare
-from modelferry.core.contract import Contract
 from modelferry.core.errors import ArgumentError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import detached
 from modelferry.core.tolerances import Tolerance
-from modelferry.formats import Runner, format_names, load_format
+from modelferry.formats import Format, format_names, load_format
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +33,7 @@ def export(
     path: Path | str,
     *,
     inputs: Inputs,
-    format: str | None = None,
+    format: str | Format | None = None,
     dynamic: Dynamic | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Artifact:
@@ -50,7 +49,8 @@ def export(
     inputs
         An example: a tensor, tensors in the order of ``forward``, or tensors by the names of its parameters.
     format
-        ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …; by default what the name of the file says.
+        ``torchscript``, ``torch_export``, ``aotinductor``, ``onnx``, …, or one of your own as an object or its import
+        path, ``package.module:Class``; by default what the name of the file says.
     dynamic
         The sizes that may differ from call to call: ``{"x": {0: "batch"}}`` or, for all inputs, ``{0: "batch"}``.
         Others are the example's. A name alone means 1 to 1024; a `Dimension` has a range of its own.
@@ -68,7 +68,7 @@ def export(
         If the machine lacks what the format needs, or what was written is not the network.
     """
     out = Path(path)
-    target = load_format(format or _format_named(out))
+    target = _format_of(format, out)
     with undisturbed():
         chosen = target.resolve_options(options or {})
         network = plain = prepared(model)
@@ -79,7 +79,7 @@ def export(
         return written(target, network, plain, contract, example, chosen, out)
 
 
-def load(path: Path | str, *, format: str | None = None, threads: int | None = None) -> Artifact:
+def load(path: Path | str, *, format: str | Format | None = None, threads: int | None = None) -> Artifact:
     """Load what `export` or the workflow wrote.
 
     Parameters
@@ -98,9 +98,9 @@ def load(path: Path | str, *, format: str | None = None, threads: int | None = N
 
     path = Path(path)
     with ONE_AT_A_TIME:
-        target = load_format(format or _format_named(path))
+        target = _format_of(format, path)
         run = target.load(path, threads or torch.get_num_threads())
-    return Artifact(path, target.name, _contract_of_runner(run), run)
+    return Artifact(path, target.name, run.contract, run, files=tuple(target.files(path)))
 
 
 def validate(
@@ -140,7 +140,7 @@ def export_checkpoint(
     model_class: type[torch.nn.Module],
     *,
     inputs: Inputs,
-    format: str | None = None,
+    format: str | Format | None = None,
     dynamic: Dynamic | None = None,
     options: Mapping[str, Any] | None = None,
     **arguments: Any,
@@ -195,9 +195,8 @@ def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:
     return Tolerance(**asked) if asked else None
 
 
-def _contract_of_runner(run: Runner) -> Contract:
-    contract: Contract = run.contract  # type: ignore[attr-defined] # all formats' runners have one
-    return contract
+def _format_of(given: str | Format | None, path: Path) -> Format:
+    return given if isinstance(given, Format) else load_format(given or _format_named(path))
 
 
 def _format_named(path: Path) -> str:

@@ -6,6 +6,7 @@ import argparse
 
 from modelferry.cli.jobs import for_each_model, reported
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import BENCHMARK
 
 
 def benchmark(options: argparse.Namespace) -> int:
@@ -13,7 +14,7 @@ def benchmark(options: argparse.Namespace) -> int:
     from modelferry.stages.benchmark.stage import benchmark_model
 
     def run(planned: PlannedModel) -> None:
-        with reported("benchmark", planned.id):
+        with reported(BENCHMARK, planned.id):
             records = benchmark_model(planned)
         noun = next(iter(planned.family.sizes), None)
         for record in records:

@@ -9,6 +9,7 @@ from modelferry.cli.jobs import for_each_model, reported
 from modelferry.core import paths
 from modelferry.core.errors import ConfigError
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import DEMO
 
 
 def demo_events(options: argparse.Namespace) -> int:
@@ -30,9 +31,9 @@ def demo_train(options: argparse.Namespace) -> int:
         model = planned.model
         demo = demo_for(model.family)
         if demo is None or not model.demo:
-            raise ConfigError(f"{model.id} is no demo model", "only `checkpoint: demo` is trained here")
+            raise ConfigError(f"{model.id} is not a demo model", "only `checkpoint: demo` is trained here")
         events = Path(paths.demo_events(model.family))
-        with reported("demo", planned.id):
+        with reported(DEMO, planned.id):
             record = demo.train(model.id, model.axes, planned.hyperparameters, events, Path(model.checkpoint))
             record.write(paths.training(model.checkpoint))
         accuracy = "" if record.test_accuracy is None else f"accuracy {record.test_accuracy:.3f}, "

@@ -9,16 +9,11 @@ from importlib.metadata import requires
 from packaging.requirements import Requirement
 
 from modelferry.core.environment import describe, installed
+from modelferry.families import family_names
 from modelferry.formats import format_names, load_format
 from modelferry.runtimes import load_runtime, runtime_names
 
-EXTRAS = {
-    "workflow": "to run the workflow",
-    "cpp": "to build the C++ runtime",
-    "lightning": "for family lightning",
-}
-"""What the optional dependencies that users may want are good for."""
-TOOLS = {"g++": "apt install g++ for format aotinductor and runtime cpp", "make": "apt install make"}
+TOOLS = {"g++": "apt install g++, to compile artifacts and the C++ runtime", "make": "apt install make"}
 
 
 @dataclass(frozen=True)
@@ -34,15 +29,16 @@ class Finding:
 def examine() -> list[Finding]:
     """Look for everything that some part of modelferry needs."""
     machine = describe()
+    extras = purposes()
     findings = [
         Finding("machine", True, True, f"{machine.cpu}, {machine.isa}, {machine.cores} cores, {machine.platform}"),
-        Finding("python", True, False, machine.python),
+        Finding("Python", True, False, machine.python),
     ]
     for text in requires("modelferry") or ():
         requirement = Requirement(text)
-        extra = next((extra for extra in EXTRAS if _is_asked(requirement, extra)), "")
+        extra = next((extra for extra in extras if _is_asked(requirement, extra)), "")
         if extra or _is_asked(requirement, ""):
-            findings.append(_package(requirement, EXTRAS.get(extra, "")))
+            findings.append(_package(requirement, extras.get(extra, "")))
     for tool, remedy in TOOLS.items():
         where = shutil.which(tool)
         findings.append(Finding(tool, where is not None, True, where or f"missing: {remedy}"))
@@ -57,6 +53,12 @@ def examine() -> list[Finding]:
     return findings
 
 
+def purposes() -> dict[str, str]:
+    """Return what optional dependencies are for: a family, a format or a runtime if they have its name."""
+    kinds = {"family": family_names(), "format": format_names(), "runtime": runtime_names()}
+    return {"workflow": "to run the workflow"} | {name: f"for {kind} {name}" for kind in kinds for name in kinds[kind]}
+
+
 def _is_asked(requirement: Requirement, extra: str) -> bool:
     """Return whether an extra asks for a requirement; the extra ``""``, whether the package itself does."""
     if requirement.marker is None:
@@ -65,9 +67,9 @@ def _is_asked(requirement: Requirement, extra: str) -> bool:
 
 
 def _package(requirement: Requirement, purpose: str) -> Finding:
-    name, found = requirement.name, installed([requirement.name]).get(requirement.name)
+    name, version = requirement.name, installed([requirement.name]).get(requirement.name)
     remedy = f"pip install '{name}{requirement.specifier}'" + (f" {purpose}" if purpose else "")
-    if found is None:
+    if version is None:
         return Finding(name, False, bool(purpose), f"missing: {remedy}")
-    fits = requirement.specifier.contains(found, prereleases=True)
-    return Finding(name, fits, bool(purpose), found if fits else f"{found} does not do: {remedy}")
+    fits = requirement.specifier.contains(version, prereleases=True)
+    return Finding(name, fits, bool(purpose), version if fits else f"{version} does not fit: {remedy}")

@@ -8,6 +8,7 @@ from modelferry.cli.jobs import for_each_model, plan_of, reported
 from modelferry.core import paths
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import EMBED, EXPLORE
 
 
 def embed(options: argparse.Namespace) -> int:
@@ -19,19 +20,19 @@ def embed(options: argparse.Namespace) -> int:
     from modelferry.stages.embeddings.tables import collect_tables
 
     def run(planned: PlannedModel) -> None:
-        jets = planned.jets
-        if options.part and options.part not in jets.files:
-            known = did_you_mean(options.part, jets.files)
+        embedding = planned.embedding
+        if options.part and options.part not in embedding.files:
+            known = did_you_mean(options.part, embedding.files)
             raise ConfigError(f"{planned.id} has no file of jets '{options.part}'", known)
-        for part in [] if options.collect else [options.part] if options.part else jets.files:
-            with reported("embed", planned.id, part):
-                record, done = embed_file(jets, part, options.again)
-            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "was there already"
+        for part in [] if options.collect else [options.part] if options.part else embedding.files:
+            with reported(EMBED, planned.id, part):
+                record, done = embed_file(embedding, part, options.again)
+            rate = f"{record.jets / record.seconds:,.0f} jets/s" if done else "already done"
             doubt = "" if record.validated else "; note: the artifact was not validated"
             print(f"{record.file.path}: {record.counts}; {rate}{doubt}")
         if options.collect or not options.part:
-            with reported("embed", planned.id, "tables"):
-                tables = collect_tables(jets)
+            with reported(EMBED, planned.id, "tables"):
+                tables = collect_tables(embedding)
             for table in tables.tables:
                 print(f"{table.csv.path}  {table.rows:,} jets")
             print(f"{planned.id}: {tables.counts}")
@@ -43,11 +44,11 @@ def explore(options: argparse.Namespace) -> int:
     """Look at what a campaign's embeddings hold: projections, ROC curves, linear probes, what transfers."""
     from modelferry.stages.embeddings.explore import explore_campaign
 
-    found = plan_of(options).explored
-    if options.campaign not in found:
-        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, found))
-    with reported("explore", options.campaign):
-        record = explore_campaign([planned.jets for planned in found[options.campaign]])
+    campaigns = plan_of(options).explored
+    if options.campaign not in campaigns:
+        raise ConfigError(f"campaign '{options.campaign}' has no `explore`", did_you_mean(options.campaign, campaigns))
+    with reported(EXPLORE, options.campaign):
+        record = explore_campaign([planned.embedding for planned in campaigns[options.campaign]])
         record.write(paths.exploration(options.campaign))
     for model in record.models:
         probe = f"mean AUC of a linear probe {model.probes[0].auc[-1]:.3f}"

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from modelferry.cli.jobs import chosen_exports, for_each, plan_of, reported
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.formats import load_format
+from modelferry.families import load_family
+from modelferry.families.hyperparameters import find_family
+from modelferry.formats import format_names, load_format
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import EXPORT, TEMPLATE
 from modelferry.plan.templates import TemplateSpec
 
-BARE_FORMATS, BOTH = ("json", "python"), "both"
-"""What a checkpoint given by its path is exported to, unless formats are asked for."""
+BOTH = "both"
+"""Stands for the formats that a family's checkpoint is exported to unless others are asked for."""
 
 
 def export(options: argparse.Namespace) -> int:
@@ -28,7 +31,7 @@ def export(options: argparse.Namespace) -> int:
         spec = planned.template(name)
         if not Path(spec.record).is_file():
             _build(spec)
-        with reported("export", planned.id, name):
+        with reported(EXPORT, planned.id, name):
             manifest = export_model(planned, name)
         print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
 
@@ -51,31 +54,37 @@ def _export_file(options: argparse.Namespace) -> int:
 
     if options.model or options.all or any(v for name, v in vars(options).items() if name.startswith("axis_")):
         raise ConfigError("both a checkpoint and models of the config are chosen", "give one or the other")
-    asked = options.format or [BOTH]
-    formats = list(dict.fromkeys(name for entry in asked for name in (BARE_FORMATS if entry == BOTH else (entry,))))
-    for name in formats:
-        load_format(name)
+    path = Path(options.checkpoint)
+    for name in options.format:
+        if name != BOTH:
+            load_format(name)
+    family = options.family or find_family(path)
+    usual = load_family(family).formats
+    asked = [name for entry in options.format or [BOTH] for name in (usual if entry == BOTH else (entry,))]
+    if not asked:
+        raise ConfigError(f"{path} is of family {family}: no format is given", f"--format {', '.join(format_names())}")
     given = {"name": options.name, "version": options.version, "accuracy": options.accuracy}
     facts = {name: value for name, value in given.items() if value is not None}
     if options.time_stamp:
         facts["exported"] = datetime.now(UTC).isoformat(timespec="seconds")
     settings = standalone.parse_hyperparameters(options.set)
-    model = standalone.read_model(Path(options.checkpoint), options.family, settings, facts)
+    model = standalone.read_model(path, family, settings, facts)
     truth = standalone.Truth.of(model)
     if model.assumed:
         defaults = ", ".join(f"{name} = {model.hyperparameters[name]}" for name in model.assumed)
-        print(f"note: the checkpoint does not tell {defaults}; if they are others, say so with --set NAME=VALUE")
-    for written in standalone.export_file(model, truth, formats, Path(options.output_dir)):
-        checked = f"largest difference on {written.events} texts {written.max_abs_diff:.2g}"
+        print(f"note: the checkpoint does not tell {defaults}; if they differ, give them with --set NAME=VALUE")
+    for written in standalone.export_file(model, truth, list(dict.fromkeys(asked)), Path(options.output_dir)):
+        checked = f"largest difference on {written.events} {model.family.batch} {written.max_abs_diff:.2g}"
         print(f"{written.path}  {written.bytes / 1e3:.1f} kB, {checked}")
     if truth.undecided:
-        print(f"warning: {model.path} gives nearly the same score for all texts; is it trained, and whole?")
+        alike = f"nearly the same scores for all {model.family.batch}"
+        print(f"warning: {model.path} gives {alike}; is it trained and complete?")
     return 0
 
 
 def _build(spec: TemplateSpec) -> None:
     from modelferry.stages.export.template import build_template
 
-    with reported("template", f"{spec.architecture}/{spec.variant}"):
+    with reported(TEMPLATE, f"{spec.architecture}/{spec.variant}"):
         record = build_template(spec)
     print(f"{record.file.path}  built in {record.seconds:.1f} s")

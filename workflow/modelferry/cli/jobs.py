@@ -14,6 +14,7 @@ from modelferry.core import paths
 from modelferry.core.errors import ModelferryError, log_traceback, one_line
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, plan_model
+from modelferry.plan.stages import Stage
 from modelferry.records.failure import Failure
 
 
@@ -60,15 +61,15 @@ def for_each(options: argparse.Namespace, jobs: Iterable[tuple], run: Callable[.
 
 
 @contextmanager
-def reported(stage: str, model: str, name: str = "") -> Iterator[None]:
+def reported(stage: Stage, model: str, name: str = "") -> Iterator[None]:
     """Leave the reason of a failure where the report finds it, and name the model in the error."""
-    path = Path(paths.failure(stage, model, name))
+    path = Path(paths.failure(stage.failure, model, name))
     path.unlink(missing_ok=True)
     try:
         yield
     except Exception as error:
         reason = one_line(error).removeprefix(f"{model}: ")
-        Failure(model=model, stage=stage, export=name, reason=reason).write(path)
+        Failure(model=model, stage=stage.failure, export=name, reason=reason).write(path)
         if isinstance(error, ModelferryError):
             raise type(error)(f"{model}: {reason}") from error
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,6 @@ from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, l
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
-BARE = ("checkpoint", "name", "version", "accuracy", "set", "family")
-TAKEN = ("format", "runtime", "rtol", "atol", "events", "artifact", "number", "part", "collect", "again", "help", *BARE)
-"""Axes of these names have no option of their own: models are then chosen by --model."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,12 +30,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, 1 if something fell short, 2 for a mistake in the call."""
+    """Run one command; return the exit code: 0, 1 if something failed, 2 for a mistake in the call."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options, unknown = _parser(arguments).parse_known_args(arguments)
         if unknown:
-            raise ConfigError(f"unknown argument '{unknown[0]}'", did_you_mean(unknown[0], options.known))
+            raise ConfigError(
+                f"unknown argument '{unknown[0]}'", did_you_mean(unknown[0], option_names(options.parser))
+            )
     except ModelferryError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-    except BrokenPipeError:  # who reads the output wants no more of it, as `head` does; nor will it at exit
+    except BrokenPipeError:  # as from `head`; without this, Python would write again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         log_traceback(options.log)
@@ -64,15 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> Parser:
-    common, chosen = _shared(arguments)
+    common, chosen = _shared()
     parser = Parser(prog="modelferry", description=cli.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    choosing: list[argparse.ArgumentParser] = []
 
-    def add(name: str, run: cli.Command, *parents: Parser) -> argparse.ArgumentParser:
+    def add(name: str, run: cli.Command, parent: Parser) -> argparse.ArgumentParser:
         summary = (run.__doc__ or "").splitlines()[0]
-        added = subparsers.add_parser(name, help=summary, description=run.__doc__, parents=parents, allow_abbrev=False)
-        added.set_defaults(run=run)
+        added = subparsers.add_parser(name, help=summary, description=run.__doc__, parents=[parent], allow_abbrev=False)
+        added.set_defaults(run=run, parser=added)
+        choosing.extend([added] if parent is chosen else [])
         return added
 
     add("models", report.models, common)
@@ -101,41 +103,53 @@ def _parser(arguments: Sequence[str]) -> Parser:
     events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")
     add("demo-train", demo.demo_train, chosen)
     add("schemas", setup.schemas, common).add_argument("folder", help="where to write the JSON schemas")
-    for added in subparsers.choices.values():
-        added.set_defaults(known=tuple(added._option_string_actions))
+    taken = {option for command in choosing for option in option_names(command)}
+    for axis in _axes(_config(common, arguments)):
+        for command in choosing if f"--{axis}" not in taken else ():
+            command.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
     return parser
 
 
-def _shared(arguments: Sequence[str]) -> tuple[Parser, Parser]:
-    """Return the options of all commands, and with them those that choose models, by the axes of the config."""
+def option_names(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the long options of a parser, as its help lists them."""
+    return re.findall(r"^ +(?:-\w, )?(--[\w-]+)", parser.format_help(), re.MULTILINE)
+
+
+def _shared() -> tuple[Parser, Parser]:
+    """Return the options of all commands, and with them those that choose models.
+
+    An axis of the config has an option of its own unless a command has one of that name: then --model chooses.
+    """
     common = Parser(add_help=False)
     common.add_argument("--config", help="config file (default: config.yaml)")
     common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
-    config = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
     chosen = Parser(add_help=False, parents=[common])
     chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
     chosen.add_argument("--all", action="store_true", help="all models")
-    for axis in _axes(config):
-        if f"--{axis}" not in chosen._option_string_actions and axis not in TAKEN:
-            chosen.add_argument(f"--{axis}", dest=f"axis_{axis}", metavar="VALUE", help=f"models with this {axis}")
     chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
     return common, chosen
 
 
+def _config(common: Parser, arguments: Sequence[str]) -> str | None:
+    """Return the config that the arguments name, whatever else they are."""
+    named: str | None = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
+    return named
+
+
 def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument("checkpoint", nargs="?", help="path of a checkpoint, instead of models of the config")
-    bare = export.add_argument_group(
-        "for a checkpoint given by its path", "formats are json and python (both) if none is given"
+    alone = export.add_argument_group(
+        "for a checkpoint given by its path", "written to the formats of its family (`--format both`) if none is given"
     )
-    bare.add_argument("--name", help="name of the network (default: the checkpoint's own, or its file's)")
-    bare.add_argument("--version", help="version of the network (default: the checkpoint's own, or 1.0.0)")
-    bare.add_argument("--accuracy", type=accuracy, help="its accuracy, from 0 to 1 (default: the checkpoint's own)")
-    bare.add_argument("--output-dir", default=".", metavar="FOLDER", help="where files go (default: here)")
-    bare.add_argument("--family", default="bytecnn", help="family of the network (default: %(default)s)")
-    bare.add_argument(
+    alone.add_argument("--name", help="name of the network (default: the checkpoint's own, or its file's)")
+    alone.add_argument("--version", help="version of the network (default: the checkpoint's own, or 1.0.0)")
+    alone.add_argument("--accuracy", type=accuracy, help="its accuracy, from 0 to 1 (default: the checkpoint's own)")
+    alone.add_argument("--output-dir", default=".", metavar="FOLDER", help="where files go (default: here)")
+    alone.add_argument("--family", help="family of the network (default: the one that its tensors fit)")
+    alone.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
     )
-    bare.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
+    alone.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
 
 
 def _add_validate(validate: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What became of all models: the report, its verdict, and the gate."""
+"""The report on all models, its verdict, and the gate."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def gate(options: argparse.Namespace) -> int:
             print(f"error: {model.id}: {model.reason}", file=sys.stderr)
     for control in summary.controls:
         if not control.detected:
-            print(f"error: the validator did not see this control: {control.name}", file=sys.stderr)
+            print(f"error: the validator did not detect this control: {control.name}", file=sys.stderr)
     raise ModelferryError(f"the verdict is {summary.verdict}", f"see {paths.REPORT}")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelferry.config import Config
-from modelferry.families.bytecnn.json_file import ByteCnnFile
+from modelferry.formats import format_names, load_format
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark
 from modelferry.records.demo import DemoTraining
@@ -31,8 +31,9 @@ def all_schemas() -> dict[str, str]:
     named: dict[str, type[BaseModel]] = {
         "config": Config,
         **{model.__name__.lower(): model for model in WRITTEN},
-        "bytecnn": ByteCnnFile,
     }
+    for name in format_names():
+        named |= load_format(name).schemas()
     return {f"{name}.schema.json": _text(model.model_json_schema()) for name, model in named.items()}
 
 

@@ -14,6 +14,7 @@ from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.stages import REFERENCE, VALIDATE
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.runtimes import runtimes_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 OTHERS = 3
-"""Checkpoints of so many other models are tried as weights of another fold."""
+"""Number of other models whose checkpoints are tried as weights of another fold."""
 
 
 def reference(options: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def reference(options: argparse.Namespace) -> int:
     from modelferry.stages.validation.reference import record_reference
 
     def run(planned: PlannedModel) -> None:
-        with reported("reference", planned.id):
+        with reported(REFERENCE, planned.id):
             record_reference(planned).write(paths.reference(planned.id))
 
     return for_each_model(options, run)
@@ -40,7 +41,7 @@ def reference(options: argparse.Namespace) -> int:
 def validate(options: argparse.Namespace) -> int:
     """Compare artifacts with the network as trained.
 
-    With other tolerances or events than the config's, the verdict is printed, and the workflow's record left alone.
+    With other tolerances or events than the config's, the verdict is printed, and the workflow's record is not changed.
     """
     plan = plan_of(options)
     jobs = list(_artifacts(plan, options.artifact)) if options.artifact else chosen_exports(plan, options)
@@ -60,12 +61,12 @@ def validate(options: argparse.Namespace) -> int:
 
 def diagnose(options: argparse.Namespace) -> int:
     """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
-    from modelferry.stages.validation.diagnosis import diagnose as found
+    from modelferry.stages.validation.diagnosis import diagnose as describe_departure
 
     planned = plan_of(options).model(options.id)
     name = planned.model.export(options.export).name
     print(f"{planned.id} {name}")
-    for line in found(planned, name, planned.tolerance(name), _recording(planned)):
+    for line in describe_departure(planned, name, planned.tolerance(name), _recording(planned)):
         print(f"  {line}")
     return 0
 
@@ -96,8 +97,8 @@ def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str
 def _others(plan: Plan, planned: PlannedModel) -> list[str]:
     """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
     models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
-    place = next(place for place, model in enumerate(models) if model.id == planned.id)
-    following = [*models[place + 1 :], *models[:place]]
+    index = next(index for index, model in enumerate(models) if model.id == planned.id)
+    following = [*models[index + 1 :], *models[:index]]
     return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
 
 
@@ -109,7 +110,7 @@ def _validate(
 
     asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
     tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
-    with reported("validate", planned.id, name):
+    with reported(VALIDATE, planned.id, name):
         if options.events is not None:
             settings = planned.model.validation.model_copy(update={"events": options.events})
             model = dataclasses.replace(planned.model, validation=settings)

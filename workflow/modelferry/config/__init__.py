@@ -8,6 +8,7 @@ from modelferry.config.campaign import Campaign
 from modelferry.config.models import Model, expand
 from modelferry.config.strict import Strict, safe
 from modelferry.core.errors import ConfigError
+from modelferry.formats import load_format
 
 RESERVED_CAMPAIGNS = {"templates", "demo", "runtimes"}
 
@@ -31,6 +32,16 @@ class Config(Strict):
             safe(name, "name of a campaign")
             if name in RESERVED_CAMPAIGNS:
                 raise ValueError(f"a campaign cannot be called '{name}': results/{name} is taken; choose another")
+        return campaigns
+
+    @field_validator("campaigns")
+    @classmethod
+    def _formats_named_apart(cls, campaigns: dict[str, Campaign]) -> dict[str, Campaign]:
+        formats = {export.format for campaign in campaigns.values() for export in campaign.formats}
+        by_name: dict[str, str] = {}
+        for format_ in sorted(formats):
+            if (other := by_name.setdefault(name := load_format(format_).name, format_)) != format_:
+                raise ValueError(f"formats '{other}' and '{format_}' have the same name '{name}'; rename one of them")
         return campaigns
 
     def models(self) -> tuple[Model, ...]:

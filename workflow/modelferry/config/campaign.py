@@ -28,7 +28,7 @@ class Campaign(Strict):
     events: Events | None = Field(default=None, description="real events for validation")
     validation: Validation = Validation()
     benchmark: Benchmark = Benchmark()
-    embed: Embed | None = Field(default=None, description="tables of embeddings of jets")
+    embed: Embed | None = Field(default=None, description="tables of embeddings of events")
     explore: Explore | None = Field(default=None, description="figures of these embeddings")
 
     @field_validator("axes")
@@ -38,7 +38,7 @@ class Campaign(Strict):
             raise ValueError("no axes; give at least one, e.g. {fold: [0]}")
         for axis, values in axes.items():
             if not axis.isidentifier():
-                raise ValueError(f"axis '{axis}' is no plain name; use letters, digits and underscores")
+                raise ValueError(f"axis '{axis}' is not a plain name; use letters, digits and underscores")
             if not values:
                 raise ValueError(f"axis '{axis}' is empty; give at least one value or remove the campaign")
             for value in values:
@@ -73,7 +73,7 @@ class Campaign(Strict):
         if self.embed and self.embed.export and self.embed.export not in names:
             raise ValueError(f"embed: no export '{self.embed.export}'; {did_you_mean(self.embed.export, names)}")
         if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:
-            raise ValueError("embed: demo jets are for `checkpoint: demo`; give paths of files")
+            raise ValueError("embed: demo events are for `checkpoint: demo`; give paths of files")
         return self
 
     @model_validator(mode="after")

@@ -44,8 +44,8 @@ class Model:
     validation: Validation
     benchmark: Benchmark
     embed: Embed | None = None
-    jets: tuple[str, ...] = ()
-    """Files whose jets are embedded; those of the demo are for the plan to name."""
+    embed_files: tuple[str, ...] = ()
+    """Files whose events are embedded; those of the demo are for the plan to name."""
     explore: Explore | None = None
 
     def export(self, name: str) -> Export:
@@ -83,12 +83,12 @@ def expand(name: str, campaign: Campaign) -> Iterator[Model]:
             validation=campaign.validation,
             benchmark=campaign.benchmark,
             embed=campaign.embed,
-            jets=tuple(_jets(campaign.embed, axes)) if campaign.embed else (),
+            embed_files=tuple(_embed_files(campaign.embed, axes)) if campaign.embed else (),
             explore=campaign.explore,
         )
 
 
-def _jets(embed: Embed, axes: Axes) -> Iterator[str]:
+def _embed_files(embed: Embed, axes: Axes) -> Iterator[str]:
     """Yield the files; a pattern that matches none stands for itself, so that its jobs say that it is missing."""
     for pattern in embed.patterns:
         if pattern != DEMO:
@@ -106,10 +106,10 @@ def _matches(pattern: str, axes: Axes) -> list[str]:
 
 
 def _resolve(pattern: str, axes: Axes) -> tuple[str, str]:
-    found = _matches(pattern, axes)
+    matches = _matches(pattern, axes)
     wanted = pattern.format(**axes)
-    if len(found) == 1:
-        return found[0], ""
-    if not found:
-        return "", f"no checkpoint at {wanted}; put it there or mend the pattern in the config"
-    return "", f"{len(found)} checkpoints match {wanted}; narrow the pattern to one"
+    if len(matches) == 1:
+        return matches[0], ""
+    if not matches:
+        return "", f"no checkpoint at {wanted}; put it there or fix the pattern in the config"
+    return "", f"{len(matches)} checkpoints match {wanted}; narrow the pattern to one"

@@ -9,15 +9,15 @@ from pydantic_core import CoreSchema
 
 from modelferry.config.strict import AxisValue, Strict, as_value_error, safe
 from modelferry.core.contract import DType
-from modelferry.core.errors import did_you_mean
 from modelferry.core.tolerances import Tolerance, tolerance_of
 from modelferry.formats import format_names, load_format
+from modelferry.runtimes import paths_of
 
 
 class Export(Strict):
     """One entry of `formats`: a format's name alone, or with a layout and options."""
 
-    format: str = Field(description="name of the format")
+    format: str = Field(description="name of the format, or `package.module:Class` of one's own")
     layout: str | None = Field(default=None, description="input layout of the network; default: the family's first")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the format, e.g. {method: script}")
     transforms: Literal["all", "none"] | dict[str, bool] = Field(
@@ -30,25 +30,28 @@ class Export(Strict):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Let the schema allow a format's name alone."""
-        return {"anyOf": [{"enum": list(format_names())}, handler.resolve_ref_schema(handler(core))]}
+        """Let the schema allow a format's name or import path alone."""
+        own = {"type": "string", "pattern": "^[^:]+:[^:]+$"}
+        return {"anyOf": [{"enum": list(format_names())}, own, handler.resolve_ref_schema(handler(core))]}
 
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, data: Any) -> Any:
         if isinstance(data, str):
             data = {"format": data}
-        if isinstance(data, dict) and data.get("format") in format_names() and not data.get("name"):
+        if isinstance(data, dict) and isinstance(data.get("format"), str) and not data.get("name"):
+            with as_value_error():
+                name = load_format(data["format"]).name
             extras = [data.get("layout"), *(str(value) for value in (data.get("options") or {}).values())]
             extras += map(str, data.get("approximate") or [])
-            data = {**data, "name": "-".join([data["format"], *(extra for extra in extras if extra)])}
+            data = {**data, "name": "-".join([name, *(extra for extra in extras if extra)])}
         return data
 
     @field_validator("format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        if value not in format_names():
-            raise ValueError(f"unknown format '{value}'; {did_you_mean(value, format_names())}")
+        with as_value_error():
+            paths_of(value)
         return value
 
     @model_validator(mode="after")
@@ -85,8 +88,8 @@ class Validation(Strict):
     @classmethod
     def _known_formats(cls, tolerances: dict[str, FormatTolerance]) -> dict[str, FormatTolerance]:
         for name in tolerances:
-            if name not in format_names():
-                raise ValueError(f"unknown format '{name}'; {did_you_mean(name, format_names())}")
+            with as_value_error():
+                load_format(name)
         return tolerances
 
     def tolerance(self, format_name: str, dtype: DType) -> Tolerance:
@@ -126,15 +129,15 @@ class Events(Strict):
 
 
 class Embed(Strict):
-    """Tables of embeddings: which jets, through which artifact."""
+    """Tables of embeddings: which events, through which artifact."""
 
     files: str | tuple[str, ...] = Field(
-        description="path patterns over the axes, glob allowed; or `demo`: its test jets"
+        description="path patterns over the axes, glob allowed; or `demo`: its test events"
     )
     export: str = Field(default="", description="name of the export that computes them; default: the first")
     against: str = Field(default="QCD", description="the class that others are set against")
     classes: tuple[str, ...] = Field(default=(), description="classes set against it; default: all others")
-    batch: int = Field(default=32, ge=1, description="jets a call")
+    batch: int = Field(default=32, ge=1, description="events a call")
 
     @field_validator("files")
     @classmethod
@@ -152,8 +155,8 @@ class Embed(Strict):
 class Explore(Strict):
     """Figures of embeddings."""
 
-    jets: int = Field(default=1000, ge=20, description="jets of each class, at most")
-    drawn: int = Field(default=150, ge=5, description="jets of each class in projections, at most")
+    jets: int = Field(default=1000, ge=20, description="events of each class, at most")
+    drawn: int = Field(default=150, ge=5, description="events of each class in projections, at most")
     seed: int = Field(default=1, ge=0, description="seed of samples, splits and t-SNE")
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ConfigError, did_you_mean, one_line
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""Names of classes that become parts of file names and of the names of rules."""
 
 
 def imported(path: str, what: str) -> Any:
@@ -23,3 +28,29 @@ def imported(path: str, what: str) -> Any:
     if not hasattr(module, attribute):
         raise ConfigError(f"{what} '{path}': {module_name} has no '{attribute}'", did_you_mean(attribute, dir(module)))
     return getattr(module, attribute)
+
+
+def own_instance(path: str, what: str, kind: Any, taken: Collection[str]) -> Any:
+    """Return an instance of the user's class at ``package.module:Class``, which has a `name`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such class, it is not derived from `kind`, it lacks something, or its name cannot be used: it is
+        among those `taken`, or it would not make a file name.
+    """
+    made = imported(path, what)
+    if not (isinstance(made, type) and issubclass(made, kind)):
+        raise ConfigError(f"{what} '{path}' is not a {kind.__module__}.{kind.__name__}", "derive it from that class")
+    if missing := [name for name in kind.__annotations__ if not hasattr(made, name)]:
+        raise ConfigError(f"{what} '{path}' has no {' and no '.join(missing)}", "add it to the class")
+    try:
+        instance = made()
+    except Exception as error:  # a user's class may fail in any way
+        raise ConfigError(f"{what} '{path}' cannot be instantiated: {one_line(error)}", "see its __init__") from error
+    name = getattr(instance, "name", "")
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{what} '{path}' has the name '{name}'", "use lower-case letters, digits and underscores")
+    if name in taken:
+        raise ConfigError(f"{what} '{path}' has the name '{name}' of one of modelferry's own", "choose another name")
+    return instance

@@ -45,6 +45,8 @@ class Family(ABC):
     """The contract's dimensions that vary from event to event, such as the numbers of its tracks and of its towers."""
     batch: str = "events"
     """The contract's dimension that counts the events of a call."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Formats that a checkpoint given by its path is exported to, unless others are asked for."""
     graph_neighbours: ClassVar[int] = 0
     """k of the network's nearest-neighbour graphs, 0 if it has none: sizes around it are probed."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from modelferry.checkpoints.reader import without_prefixes
 from modelferry.checkpoints.shapes import Shapes
-from modelferry.families import Family
+from modelferry.core.errors import CheckpointError, ConfigError
+from modelferry.families import Family, family_names, load_family
 
 
 def read_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
@@ -18,3 +19,35 @@ def read_hyperparameters(family: Family, path: Path | str) -> dict[str, Any]:
 def infer_hyperparameters(family: Family, shapes: Shapes) -> dict[str, Any]:
     """Return what `family` reads off the shapes, whatever prefix their names have."""
     return next((found for state in without_prefixes(shapes) if (found := family.infer(state))), {})
+
+
+def find_family(path: Path) -> str:
+    """Return the name of the family that reads its hyperparameters off a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, or no family can open it.
+    ConfigError
+        If none or several read it.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}", "check the path")
+    matching, opened = [], False
+    for name in family_names():
+        family = load_family(name)
+        try:
+            shapes = family.read_shapes(path)
+        except CheckpointError as error:
+            reason = error
+            continue
+        opened = True
+        if infer_hyperparameters(family, shapes):
+            matching.append(name)
+    if not opened:
+        raise reason
+    if len(matching) != 1:
+        what = f"the networks of {' and '.join(matching)}" if matching else "no network that modelferry knows by shapes"
+        remedy = f"say which with --family: {', '.join(family_names())}, or yours as package.module:Class"
+        raise ConfigError(f"the tensors of {path} fit {what}", remedy)
+    return matching[0]

@@ -1,4 +1,7 @@
-"""Formats: what a deployable is exported to. One file each; this is the protocol that they follow."""
+"""Formats: what a deployable is exported to. One file each; this is the protocol that they follow.
+
+A user's own format is a class at an import path, ``package.module:Class``.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,50 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.import_path import own_instance
 from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import BaseModel
 
-Runner = Callable[[Arrays], Arrays]
-"""A loaded artifact: inputs by name to outputs by name."""
+Function = Callable[[Arrays], Arrays]
+"""Arrays by name to arrays by name."""
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A loaded artifact: inputs by name to outputs by name."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the artifact takes and returns."""
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Return the outputs by name; raise `ContractError` for inputs outside the contract."""
+
+    def peak_memory_mb(self) -> float | None:
+        """Return the most memory that the artifact's own process has used; None if it runs in this one."""
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A runner that knows its contract, and refuses inputs outside it: compiled code would read past their ends."""
+class CheckedRunner:
+    """A runner in this process. It refuses inputs outside its contract: compiled code would read past their ends."""
 
     contract: Contract
-    run: Runner
+    function: Function
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name; raise `ContractError` for inputs outside the contract."""
         self.contract.check(inputs)
-        return self.run(inputs)
+        return self.function(inputs)
+
+    def peak_memory_mb(self) -> None:
+        """Return nothing: memory is that of this process."""
 
 
 class Format(ABC):
@@ -43,9 +66,15 @@ class Format(ABC):
     """
 
     name: ClassVar[str]
+    """A word that makes file names and names of rules: lower-case letters, digits and underscores."""
     extension: ClassVar[str]
+    """What the main file's name ends in, without the first dot."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Extensions of further files of an artifact, which lie beside the main one and have the same stem."""
     runtimes: ClassVar[tuple[str, ...]]
-    packages: ClassVar[tuple[str, ...]]
+    """Runtimes that artifacts are for, by name or by import path; `load` loads in the first."""
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    """Distributions whose version matters for what is written."""
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""
@@ -74,11 +103,22 @@ class Format(ABC):
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
     ) -> None:
-        """Compile a deployable, weights left blank, and write it to `out`; `example` are inputs within the contract."""
+        """Compile a deployable without its weights and write it to `files(out)`.
+
+        `example` are inputs within the contract.
+        """
 
     @abstractmethod
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
-        """Write `template` with all its weights replaced to `out`; raise `ArtifactError` if they do not fit."""
+        """Write `template` with all its weights replaced to `files(out)`; raise `ArtifactError` if they do not fit."""
+
+    def named(self, stem: str) -> list[str]:
+        """Return the paths of an artifact's files, the main one first, for a path without extension."""
+        return [f"{stem}.{extension}" for extension in (self.extension, *self.companions)]
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the paths of an artifact's files for that of the main one, which comes first."""
+        return [path, *map(path.with_name, self.named(path.name.removesuffix(f".{self.extension}"))[1:])]
 
     def export(
         self,
@@ -90,7 +130,7 @@ class Format(ABC):
         metadata: Mapping[str, str],
         out: Path,
     ) -> None:
-        """Write an artifact of one network to `out`: a template, which does not stay, and its weights."""
+        """Write an artifact of one network to `files(out)`, by way of a template that is not kept."""
         with tempfile.TemporaryDirectory(prefix="modelferry-export-") as folder:
             template = Path(folder) / f"template.{self.extension}"
             self.build_template(deployable, contract, example, options, template)
@@ -101,7 +141,7 @@ class Format(ABC):
 
     @abstractmethod
     def load(self, path: Path, threads: int) -> Runner:
-        """Load an artifact in the runtime that will execute it."""
+        """Load an artifact in the first of `runtimes`; raise `ArtifactError` if it is not one that runs here."""
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return what an exact artifact holds in the place of each weight: values in memory order, by name.
@@ -111,16 +151,24 @@ class Format(ABC):
         """
         return {}
 
-    def layers(self, path: Path) -> Runner | None:
-        """Return a runner of what flows inside an artifact: outputs of the deployable's modules by name, in order.
+    def layers(self, path: Path) -> Function | None:
+        """Return a function that computes what is inside an artifact: outputs of the deployable's modules, in order.
 
-        Those of which the graph tells the place; None for a format that keeps its inside to itself.
+        It returns them by name, as far as the graph tells which is which. None if a format does not show its inside.
         """
         return None
 
     def is_bitwise(self, options: Mapping[str, Any]) -> bool:
         """Return whether an artifact of these options must equal its deployable bit for bit."""
         return self.bitwise
+
+    def file_name(self, stem: str) -> str:
+        """Return the name of the file that a checkpoint called `stem` is exported to where no config names it."""
+        return f"{stem}.{self.extension}"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the models of JSON files that the format writes, by the names of their schemas."""
+        return {}
 
     def unavailable(self) -> str:
         """Return what is missing on this machine to export to this format, and the remedy; empty if nothing is."""
@@ -148,9 +196,21 @@ def format_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
-def load_format(name: str) -> Format:
-    """Return the format called `name`; raise `ConfigError` if there is none."""
+def format_module(name: str) -> str:
+    """Return the module that defines a format; raise `ConfigError` for an unknown name."""
+    if ":" in name:
+        return name.partition(":")[0]
     if name not in format_names():
         raise ConfigError(f"unknown format '{name}'", did_you_mean(name, format_names()))
-    found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
-    return found
+    return f"{__name__}.{name}"
+
+
+@cache
+def load_format(name: str) -> Format:
+    """Return the format called `name`, or an instance of the user's ``package.module:Class``."""
+    module = format_module(name)
+    own = ":" in name
+    target: Format = (
+        own_instance(name, "format", Format, format_names()) if own else importlib.import_module(module).FORMAT
+    )
+    return target

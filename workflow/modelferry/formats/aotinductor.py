@@ -36,14 +36,14 @@ from modelferry.formats.shared.pt2_archive import (
     write_archive,
 )
 from modelferry.formats.shared.snippets import python_torch
-from modelferry.formats.shared.weight_offsets import Constant, Places, find_places
-from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_offsets import Constant, WeightOffsets, find_offsets
+from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-PLACES = f"{EXTRA}places"
+OFFSETS = f"{EXTRA}places"
 TARGET = f"{EXTRA}target.json"
 ALIGNMENT = 64
 SETTINGS = {
@@ -131,40 +131,40 @@ class AOTInductor(Format):
         from modelferry.formats.shared.program import export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
-        blanks = Blanks.of(program.state_dict, read_weights(program))
+        slots = WeightSlots.of(program.state_dict, read_weights(program))
         target = Target(isa=self.built_for(options), torch=_torch_version())
         entries = _compiled(program, target.isa)
-        weights = {name: program.state_dict[name] for name in blanks.read}
+        weights = {name: program.state_dict[name] for name in slots.read}
         blob = entries[_blob(entries)]
-        places = find_places(blob, _constants(entries, program, blanks), weights)
-        entries[_blob(entries)] = places.pour({name: tensor.zero_() for name, tensor in weights.items()}, blob)
+        offsets = find_offsets(blob, _constants(entries, program, slots), weights)
+        entries[_blob(entries)] = offsets.fill({name: tensor.zero_() for name, tensor in weights.items()}, blob)
         facts = {"contract": contract.model_dump_json(), "isa": target.isa, "torch": target.torch}
         for name in [name for name in entries if name.endswith("_metadata.json")]:
             entries[name] = json.dumps({**json.loads(entries[name]), **facts}).encode()
         extra = {
             CONTRACT: contract.model_dump_json(),
-            WEIGHTS: blanks.model_dump_json(),
+            WEIGHTS: slots.model_dump_json(),
             TARGET: target.model_dump_json(),
         }
         texts = {name: text.encode() for name, text in extra.items()}
-        write_archive({**entries, **texts, PLACES: places.dump()}, out)
+        write_archive({**entries, **texts, OFFSETS: offsets.dump()}, out)
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Write the weights to their places in the package's weight file."""
         entries = read_archive(template, Kind.PACKAGE)
-        blanks = Blanks.model_validate_json(entries[WEIGHTS])
-        blanks.check(weights, template)
-        given = {name: weights[name] for name in blanks.read}
-        entries[_blob(entries)] = Places.load(entries[PLACES]).pour(given, entries[_blob(entries)])
+        slots = WeightSlots.model_validate_json(entries[WEIGHTS])
+        slots.check(weights, template)
+        given = {name: weights[name] for name in slots.read}
+        entries[_blob(entries)] = WeightOffsets.load(entries[OFFSETS]).fill(given, entries[_blob(entries)])
         extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
         write_archive({**entries, **extra}, out)
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return the parts of the package's weight file in which the graph finds its weights."""
         entries = read_archive(path, Kind.PACKAGE)
-        blanks = Blanks.model_validate_json(entries[WEIGHTS])
-        sizes = {name: blanks.root[name].bytes for name in blanks.read}
-        return Places.load(entries[PLACES]).read(sizes, entries[_blob(entries)])
+        slots = WeightSlots.model_validate_json(entries[WEIGHTS])
+        sizes = {name: slots.root[name].bytes for name in slots.read}
+        return WeightOffsets.load(entries[OFFSETS]).read(sizes, entries[_blob(entries)])
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with PyTorch's own loader, if the package was made for this CPU and this PyTorch.
@@ -251,7 +251,7 @@ def _is_gcc() -> bool:
     return bool(is_gcc())
 
 
-def _constants(entries: Mapping[str, bytes], program: ExportedProgram, blanks: Blanks) -> list[Constant]:
+def _constants(entries: Mapping[str, bytes], program: ExportedProgram, slots: WeightSlots) -> list[Constant]:
     """Return the weights in the weight file and what the compiler made of them.
 
     The compiled source lists all constants in the order of the file.
@@ -261,25 +261,25 @@ def _constants(entries: Mapping[str, bytes], program: ExportedProgram, blanks: B
     for number, field, value in re.findall(r"constants_info_\[(\d+)\]\.(\w+) = (.*);", source):
         fields[int(number)][field] = value
     found, end, blob = [], 0, entries[_blob(entries)]
-    fixed = {data.ljust(-(-len(data) // ALIGNMENT) * ALIGNMENT, b"\0") for data in _fixed(program, blanks)}
+    fixed = {data.ljust(-(-len(data) // ALIGNMENT) * ALIGNMENT, b"\0") for data in _fixed(program, slots)}
     for number in sorted(fields):
         name, size = json.loads(fields[number]["original_fqn"]), int(fields[number]["data_size"])
         stop = end + -(-size // ALIGNMENT) * ALIGNMENT
         # The compiler may call what is no weight by another name than the program does.
-        if name in blanks.root or blob[end:stop] not in fixed:
-            found.append(Constant(name if name in blanks.read else "", end, end + size))
+        if name in slots.root or blob[end:stop] not in fixed:
+            found.append(Constant(name if name in slots.read else "", end, end + size))
         end = stop
     if end != len(blob):
         raise ArtifactError(f"the weight file has {len(blob)} bytes instead of {end}", "report this version of PyTorch")
     return found
 
 
-def _fixed(program: ExportedProgram, blanks: Blanks) -> Iterator[bytes]:
+def _fixed(program: ExportedProgram, slots: WeightSlots) -> Iterator[bytes]:
     """Yield the values of the program's tensors that are no weights."""
     import torch
 
     for name, value in program.constants.items():
-        if name not in blanks.root and isinstance(value, torch.Tensor):
+        if name not in slots.root and isinstance(value, torch.Tensor):
             yield raw_bytes(value)
 
 

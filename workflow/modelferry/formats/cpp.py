@@ -49,13 +49,13 @@ class Cpp(SourceFormat):
         return "" if shutil.which(compiler()) else missing
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the header with blanks."""
+        """Return the header with slots."""
         from modelferry.formats.codegen.cpp_header import header_body
 
         return header_body(description, contract)
 
     def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
-        """Return braced numbers of type float, axes as they are and, for another blank, in reverse."""
+        """Return braced numbers of type float, axes as they are and, for another slot, in reverse."""
         from modelferry.formats.codegen.cpp_header import OUTPUTS_LAST, braced
 
         return {
@@ -73,9 +73,9 @@ class Cpp(SourceFormat):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Run the compiled header in a process of its own, on one thread."""
-        from modelferry.formats.codegen.worker_process import Hosted
+        from modelferry.formats.codegen.worker_process import Worker
 
-        return Hosted([str(self.prepare(path))], path)
+        return Worker([str(self.prepare(path))], path)
 
     def prepare(self, path: Path) -> Path:
         """Compile a program around the header and return it; once for each content of a file in this process."""

@@ -16,6 +16,7 @@ from modelferry.formats.codegen.source_template import constant
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic import BaseModel
 
     from modelferry.formats.codegen.layer_graph import Description
 
@@ -37,7 +38,7 @@ class Json(SourceFormat):
     snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the file with blanks; raise `ArtifactError` unless the network is a byte CNN."""
+        """Return the file with slots; raise `ArtifactError` unless the network is a byte CNN."""
         from modelferry.formats.codegen.json_file import file_body
 
         if description.text is None:
@@ -53,16 +54,26 @@ class Json(SourceFormat):
         known = {name: json.dumps(given.get(name)) for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "null")}
 
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives."""
+        return f"{stem}.json"
+
+    def schemas(self) -> dict[str, type[BaseModel]]:
+        """Return the model of the file."""
+        from modelferry.families.bytecnn.json_file import ByteCnnFile
+
+        return {"bytecnn": ByteCnnFile}
+
     def load(self, path: Path, threads: int) -> Runner:
         """Check the file, and evaluate it in a fresh interpreter that finds the standard library only."""
         from modelferry.families.bytecnn.json_file import read_file
-        from modelferry.formats.python import host_python
+        from modelferry.formats.python import run_python
 
         try:
             read_file(path)
         except CheckpointError as error:
             raise ArtifactError(str(error)) from error
-        return host_python(path)
+        return run_python(path)
 
 
 FORMAT = Json()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
-from modelferry.formats import Bound, Format, Runner
+from modelferry.formats import CheckedRunner, Format, Function, Runner
 from modelferry.formats.shared.snippets import PYTHON_ONNX
-from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -51,15 +51,15 @@ class Onnx(Format):
         from modelferry.formats.shared.program import dynamic_shapes, export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
-        blanks = Blanks.of(program.state_dict, read_weights(program))
+        slots = WeightSlots.of(program.state_dict, read_weights(program))
         model = _converted(program, contract, dynamic_shapes(contract))
-        _simplify(model, blanks)
+        _simplify(model, slots)
         proto = _serialised(model)
-        for name, value in ((CONTRACT_KEY, contract.model_dump_json()), (WEIGHTS_KEY, blanks.model_dump_json())):
+        for name, value in ((CONTRACT_KEY, contract.model_dump_json()), (WEIGHTS_KEY, slots.model_dump_json())):
             proto.metadata_props.add(key=name, value=value)
-        for name, initializer in _initializers(proto, blanks.read).items():
-            blank = blanks.root[name]
-            if tuple(initializer.dims) != blank.shape or _dtype(initializer) != blank.dtype:
+        for name, initializer in _initializers(proto, slots.read).items():
+            slot = slots.root[name]
+            if tuple(initializer.dims) != slot.shape or _dtype(initializer) != slot.dtype:
                 raise ArtifactError(f"the ONNX exporter changed the weight '{name}'", "report this architecture")
             initializer.raw_data = bytes(len(initializer.raw_data))
         onnx.checker.check_model(proto, full_check=True)
@@ -69,9 +69,9 @@ class Onnx(Format):
         """Replace the initializers' values."""
         proto = _read(template)
         properties = {entry.key: entry.value for entry in proto.metadata_props}
-        blanks = Blanks.model_validate_json(properties[WEIGHTS_KEY])
-        blanks.check(weights, template)
-        for name, initializer in _initializers(proto, blanks.read).items():
+        slots = WeightSlots.model_validate_json(properties[WEIGHTS_KEY])
+        slots.check(weights, template)
+        for name, initializer in _initializers(proto, slots.read).items():
             data = raw_bytes(weights[name])
             if len(initializer.raw_data) != len(data):
                 raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template anew")
@@ -84,7 +84,7 @@ class Onnx(Format):
         """Return the values of the initializers."""
         proto = _read(path)
         properties = {entry.key: entry.value for entry in proto.metadata_props}
-        read = Blanks.model_validate_json(properties[WEIGHTS_KEY]).read
+        read = WeightSlots.model_validate_json(properties[WEIGHTS_KEY]).read
         return {name: initializer.raw_data for name, initializer in _initializers(proto, read).items()}
 
     def load(self, path: Path, threads: int) -> Runner:
@@ -121,7 +121,7 @@ class Onnx(Format):
             raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
         contract = Contract.model_validate_json(properties[CONTRACT_KEY])
         names = [tensor.name for tensor in contract.outputs]
-        return Bound(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
+        return CheckedRunner(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
 
     def session_options(self, path: Path) -> ort.SessionOptions:
         """Return what ONNX Runtime has to know about a file of this format."""
@@ -129,7 +129,7 @@ class Onnx(Format):
 
         return ort.SessionOptions()
 
-    def layers(self, path: Path) -> Runner | None:
+    def layers(self, path: Path) -> Function | None:
         """Return the outputs of the nodes that read a module's bias, as further outputs of the same graph."""
         import onnx
         import onnxruntime as ort
@@ -208,14 +208,14 @@ def _scalar(s: Any, dtype: int = 1, layout: str = "", device: str = "", pin_memo
     return opset18.Constant(value=onnx.numpy_helper.from_array(number))
 
 
-def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
+def _simplify(model: onnx_ir.Model, slots: WeightSlots) -> None:
     """Fold constants and drop what is not needed, in place, with the weights disguised as inputs meanwhile."""
     import onnxscript
 
     from modelferry.formats.shared.onnx_rewrites import rewrite
 
     graph = model.graph
-    weights = {name: graph.initializers.pop(name) for name in blanks.root if name in graph.initializers}
+    weights = {name: graph.initializers.pop(name) for name in slots.root if name in graph.initializers}
     values = {name: weight.const_value for name, weight in weights.items()}
     for weight in weights.values():
         weight.const_value = None
@@ -225,7 +225,7 @@ def _simplify(model: onnx_ir.Model, blanks: Blanks) -> None:
     for name, weight in weights.items():
         graph.inputs.remove(weight)
         weight.const_value = values[name]
-        if name in blanks.read:
+        if name in slots.read:
             graph.initializers[name] = weight
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ class Python(SourceFormat):
     snippets = {"Python": SNIPPET}
 
     def body(self, description: Description, contract: Contract) -> str:
-        """Return the module with blanks."""
+        """Return the module with slots."""
         from modelferry.formats.codegen.python_module import module_body
 
         return module_body(description, contract)
@@ -52,19 +53,23 @@ class Python(SourceFormat):
         known = {name: json.dumps(given[name]) if name in given else "None" for name in FACTS}
         return {**known, "accuracy": given.get("accuracy", "None")}
 
+    def file_name(self, stem: str) -> str:
+        """Return the name that pinybytecnn's exporter gives, which can be imported."""
+        return re.sub(r"\W", "_", stem) + "_weights.py"
+
     def load(self, path: Path, threads: int) -> Runner:
         """Import the module in a fresh interpreter that finds the standard library only; it uses one thread."""
-        return host_python(path)
+        return run_python(path)
 
 
-def host_python(path: Path) -> Runner:
-    """Return a module or a JSON file, hosted by a fresh interpreter that finds the standard library only."""
+def run_python(path: Path) -> Runner:
+    """Run a module or a JSON file in a fresh interpreter that finds the standard library only."""
     from modelferry.formats.codegen import python_runtime, worker  # noqa: F401 - what the interpreter will run
-    from modelferry.formats.codegen.worker_process import Hosted
+    from modelferry.formats.codegen.worker_process import Worker
 
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", "export it")
-    return Hosted([sys.executable, "-I", "-S", "-B", worker.__file__, str(path)], path)
+    return Worker([sys.executable, "-I", "-S", "-B", worker.__file__, str(path)], path)
 
 
 FORMAT = Python()

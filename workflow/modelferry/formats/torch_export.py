@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
-from modelferry.formats import Format, Runner
+from modelferry.formats import Format, Function, Runner
 from modelferry.formats.shared.pt2_archive import (
     CONTRACT,
     EXTRA,
@@ -22,7 +22,7 @@ from modelferry.formats.shared.pt2_archive import (
     write_archive,
 )
 from modelferry.formats.shared.snippets import python_torch
-from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -50,11 +50,11 @@ class TorchExport(Format):
         from modelferry.formats.shared.program import export_program, read_weights
 
         program = export_program(distinct_copy(deployable), contract, example)
-        blanks = Blanks.of(program.state_dict, read_weights(program))
+        slots = WeightSlots.of(program.state_dict, read_weights(program))
         with torch.no_grad():
             for tensor in program.state_dict.values():
                 tensor.zero_()
-        texts = {CONTRACT: contract.model_dump_json(), WEIGHTS: blanks.model_dump_json()}
+        texts = {CONTRACT: contract.model_dump_json(), WEIGHTS: slots.model_dump_json()}
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -65,7 +65,7 @@ class TorchExport(Format):
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Replace the archive's weight files; the graph is neither loaded nor changed."""
         entries = read_archive(template, Kind.PROGRAM)
-        Blanks.model_validate_json(entries[WEIGHTS]).check(weights, template)
+        WeightSlots.model_validate_json(entries[WEIGHTS]).check(weights, template)
         files = _weight_files(entries)
         if len(set(files.values())) != len(files):
             raise ArtifactError(f"{template}: two weights share a file", "build the template anew")
@@ -96,7 +96,7 @@ class TorchExport(Format):
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
 
-    def layers(self, path: Path) -> Runner:
+    def layers(self, path: Path) -> Function:
         """Return the outputs of the modules that the program remembers, computed by its own graph."""
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch

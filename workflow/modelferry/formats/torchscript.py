@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, NetworkError
 from modelferry.core.tensors import to_tensor
-from modelferry.formats import Format, Runner
+from modelferry.formats import Format, Function, Runner
 from modelferry.formats.shared.snippets import python_torch
-from modelferry.formats.shared.weight_slots import Blanks, distinct_copy, raw_bytes
+from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +69,8 @@ class TorchScript(Format):
             weights = network.state_dict()
             for name in weights:
                 tensors[name].zero_()
-            blanks = Blanks.of(weights, read=weights)
-            extra = {CONTRACT_FILE: contract.model_dump_json(), WEIGHTS_FILE: blanks.model_dump_json()}
+            slots = WeightSlots.of(weights, read=weights)
+            extra = {CONTRACT_FILE: contract.model_dump_json(), WEIGHTS_FILE: slots.model_dump_json()}
             _save(module, {**extra, OPTIONS_FILE: json.dumps(dict(options))}, out)
 
     def is_bitwise(self, options: Mapping[str, Any]) -> bool:
@@ -85,7 +85,7 @@ class TorchScript(Format):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             module = _loaded(template, extra)
-            Blanks.model_validate_json(extra[WEIGHTS_FILE]).check(weights, template)
+            WeightSlots.model_validate_json(extra[WEIGHTS_FILE]).check(weights, template)
             # Buffers that are in no state dict are among a loaded module's tensors; they keep their values.
             tensors = module.state_dict()
             for name, weight in weights.items():
@@ -100,7 +100,7 @@ class TorchScript(Format):
         tensors = _loaded(path, extra).state_dict()
         if json.loads(extra[OPTIONS_FILE])["optimize"]:
             return {}
-        return {name: raw_bytes(tensors[name]) for name in Blanks.model_validate_json(extra[WEIGHTS_FILE]).root}
+        return {name: raw_bytes(tensors[name]) for name in WeightSlots.model_validate_json(extra[WEIGHTS_FILE]).root}
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load with ``torch.jit.load``; outputs are named as the contract inside the archive says."""
@@ -122,7 +122,7 @@ class TorchScript(Format):
             raise ArtifactError(f"{path} holds no contract", remedy)
         return on_tensors(lambda inputs: module(*inputs), contract)
 
-    def layers(self, path: Path) -> Runner:
+    def layers(self, path: Path) -> Function:
         """Return the outputs of the nodes that read a module's bias, from a copy of the graph that returns them."""
         import torch
 

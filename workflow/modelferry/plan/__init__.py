@@ -13,10 +13,9 @@ from functools import cached_property
 from modelferry.config import Config
 from modelferry.core import paths
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.formats import load_format
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.plan.templates import TemplateSpec
-from modelferry.runtimes import lacking, runtimes_of
+from modelferry.runtimes import lacking, paths_of, runtimes_of
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class Plan:
     def runtimes_not_run(self) -> dict[str, str]:
         """What this machine lacks, by the runtime of an export that is left out for it."""
         exports = [export for planned in self.runnable.values() for export in planned.exports]
-        wanted = sorted({runtime for export in exports for runtime in load_format(export.format).runtimes})
-        return {runtime: reason for runtime in wanted if (reason := lacking(runtime))}
+        wanted = {name: path for export in exports for name, path in paths_of(export.format).items()}
+        return {name: reason for name, path in sorted(wanted.items()) if (reason := lacking(path))}
 
     @property
     def campaigns_with_models(self) -> list[str]:
@@ -70,21 +69,21 @@ class Plan:
 
     @property
     def embedded(self) -> dict[str, PlannedModel]:
-        """Runnable models whose jets are embedded."""
+        """Runnable models whose events are embedded."""
         return {name: planned for name, planned in self.runnable.items() if planned.model.embed and planned.exports}
 
     @property
     def explored(self) -> dict[str, list[PlannedModel]]:
-        """Models of each campaign whose embeddings are looked at."""
-        found: dict[str, list[PlannedModel]] = {}
+        """Models of each campaign whose embeddings are explored."""
+        by_campaign: dict[str, list[PlannedModel]] = {}
         for planned in self.embedded.values():
             if planned.model.explore:
-                found.setdefault(planned.model.campaign, []).append(planned)
-        return found
+                by_campaign.setdefault(planned.model.campaign, []).append(planned)
+        return by_campaign
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
-        artifacts = [p.artifact(export.name) for p in self.runnable.values() for export in p.exports]
+        artifacts = [file for p in self.runnable.values() for e in p.exports for file in p.artifact_files(e.name)]
         tables = [paths.embeddings(name) for name in self.embedded]
         return [*artifacts, *tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
 

@@ -1,4 +1,4 @@
-"""What is to be embedded of a model: files of jets, the artifact, the data card, and what decides a re-run.
+"""What is to be embedded of a model: files of events, the artifact, the data card, and what decides a re-run.
 
 Read by Snakemake at every start, so free of torch.
 """
@@ -30,13 +30,13 @@ PACKAGES = ("pyarrow", "scikit-learn")
 
 
 @dataclass(frozen=True)
-class JetPlan:
-    """A model with jets to embed.
+class EmbeddingPlan:
+    """A model with events to embed.
 
     Attributes
     ----------
     files
-        File of jets by the name of its part: the file's own, longer where two have the same.
+        File of events by the name of its part: the file's own, longer where two have the same.
     """
 
     model: Model
@@ -45,12 +45,12 @@ class JetPlan:
     files: Mapping[str, str]
 
     @classmethod
-    def of(cls, model: Model, hyperparameters: Mapping[str, Any]) -> JetPlan:
-        """Return the plan of a model; raise `ConfigError` if its campaign embeds nothing, or its family no jets."""
+    def of(cls, model: Model, hyperparameters: Mapping[str, Any]) -> EmbeddingPlan:
+        """Return the plan of a model; raise `ConfigError` if its campaign embeds nothing, or its demo has no events."""
         if model.embed is None:
-            raise ConfigError(f"{model.id} has no jets to embed", "add `embed` to its campaign")
+            raise ConfigError(f"{model.id} has no events to embed", "add `embed` to its campaign")
         demo = _demo_files(model) if DEMO in model.embed.patterns else ()
-        return cls(model, model.embed, hyperparameters, parts([*demo, *model.jets]))
+        return cls(model, model.embed, hyperparameters, parts([*demo, *model.embed_files]))
 
     @property
     def id(self) -> str:
@@ -59,7 +59,7 @@ class JetPlan:
 
     @property
     def export(self) -> str:
-        """The export that computes the embeddings: the one asked for, or the first that takes prepared jets."""
+        """The export that computes the embeddings: the one asked for, or the first that takes prepared events."""
         family = load_family(self.model.family)
         takes = [one.name for one in self.model.exports if family.layout(one.layout) == family.reference_layout]
         return self.embed.export or next(iter(takes), self.model.exports[0].name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
@@ -16,9 +17,9 @@ from modelferry.demo import demo_for
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.formats import load_format
-from modelferry.plan.embeddings import JetPlan
+from modelferry.plan.embeddings import EmbeddingPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
-from modelferry.runtimes import load_runtime, runtimes_of
+from modelferry.runtimes import runtime_of, runtimes_of
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,13 @@ class PlannedModel:
         return template_spec(self.model.family, self.hyperparameters, self.model.export(export))
 
     def artifact(self, export: str) -> str:
-        """Return the path of an artifact of this model."""
+        """Return the path of the main file of an artifact of this model."""
         return paths.artifact(self.id, export, load_format(self.model.export(export).format).extension)
+
+    def artifact_files(self, export: str) -> list[str]:
+        """Return the paths of all files of an artifact of this model, the main one first."""
+        target = load_format(self.model.export(export).format)
+        return list(map(str, target.files(Path(self.artifact(export)))))
 
     def demo_event_files(self) -> list[str]:
         """Return the toy events that a demo model is trained on."""
@@ -68,28 +74,38 @@ class PlannedModel:
     def export_inputs(self, export: str) -> list[str]:
         """Return what an export reads."""
         spec = self.template(export)
-        return [self.model.checkpoint, spec.file, spec.record]
+        return [self.model.checkpoint, *spec.files, spec.record]
 
     def validate_inputs(self, export: str, runtime: str) -> list[str]:
-        """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
-        own = [self.artifact(export), paths.manifest(self.id, export), *load_runtime(runtime).files()]
+        """Return what a validation reads beside the reference: the artifact, and what faulty ones are made of."""
+        own = [
+            *self.artifact_files(export),
+            paths.manifest(self.id, export),
+            *runtime_of(self.model.export(export).format, runtime).files(),
+        ]
         return [*own, *self.export_inputs(export)]
 
     def benchmark_inputs(self) -> list[str]:
         """Return what a benchmark reads."""
         names = [export.name for export in self.exports]
         manifests = [paths.manifest(self.id, name) for name in names]
-        return [self.model.checkpoint, *map(self.artifact, names), *manifests, *_files(self.runtimes)]
+        artifacts = [file for name in names for file in self.artifact_files(name)]
+        return [self.model.checkpoint, *artifacts, *manifests, *dict.fromkeys(self._runtime_files())]
 
     @property
     def runtimes(self) -> tuple[str, ...]:
         """The runtimes of all exports that this machine has."""
         return tuple(sorted({runtime for export in self.exports for runtime in runtimes_of(export.format)}))
 
+    def _runtime_files(self) -> Iterator[str]:
+        for export in self.exports:
+            for runtime in runtimes_of(export.format):
+                yield from runtime_of(export.format, runtime).files()
+
     @property
-    def jets(self) -> JetPlan:
-        """What is embedded of this model's jets; raise `ConfigError` if nothing is."""
-        return JetPlan.of(self.model, self.hyperparameters)
+    def embedding(self) -> EmbeddingPlan:
+        """What is embedded of this model's events; raise `ConfigError` if nothing is."""
+        return EmbeddingPlan.of(self.model, self.hyperparameters)
 
     def tolerance(self, export: str) -> Tolerance:
         """Return what the outputs of an export may differ by."""
@@ -98,9 +114,9 @@ class PlannedModel:
         return self.model.validation.tolerance(chosen.format, contract.outputs[0].dtype)
 
     def embed_inputs(self, part: str) -> list[str]:
-        """Return what the embedding of one file of jets reads: the file, and the artifact."""
-        jets = self.jets
-        return [jets.files[part], self.artifact(jets.export), paths.manifest(self.id, jets.export)]
+        """Return what the embedding of one file of events reads: the file, and the artifact."""
+        plan = self.embedding
+        return [plan.files[part], *self.artifact_files(plan.export), paths.manifest(self.id, plan.export)]
 
     def validations(self) -> list[str]:
         """Return the paths of all validations of this model."""
@@ -135,7 +151,3 @@ def plan_model(model: Model) -> PlannedModel:
     except ConfigError as error:
         raise ConfigError(f"{model.id}: {error}") from None
     return PlannedModel(model, hyperparameters, architecture_digest(model.family, hyperparameters))
-
-
-def _files(runtimes: Iterable[str]) -> list[str]:
-    return [file for runtime in runtimes for file in load_runtime(runtime).files()]

@@ -1,139 +1,159 @@
-"""What decides whether a stage runs again: the parameters of each rule.
+"""What decides whether a stage runs again: the parameters of each rule, by kind and name.
 
-Snakemake compares parameters as a set of strings without names, hence a prefix on each.
+Stages get plain values from the plan, and each of them stands here or in the path of an input or output. So the code
+of the plan need not count: a change of it re-runs what it gives another value. Snakemake compares parameters by their
+representation: strings only, in one order, and no absolute paths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
-from modelferry.core.digests import canonical_json, code_digest, digest_of, sha256_of_file
+from modelferry.core.digests import canonical_json, digest_of, sha256_of_file
 from modelferry.core.environment import installed
+from modelferry.demo import demo_for
 from modelferry.families import family_module, load_family
-from modelferry.formats import load_format
+from modelferry.formats import format_module, load_format
+from modelferry.plan import stages
+from modelferry.plan.code_digest import code_of
 from modelferry.plan.embeddings import PACKAGES
 from modelferry.plan.models import PlannedModel
+from modelferry.plan.reasons import Reasons
+from modelferry.plan.stages import Stage
 from modelferry.plan.templates import TemplateSpec
-
-STAGES = {
-    "demo": "modelferry.demo.charged_higgs_training",
-    "template": "modelferry.stages.export.template",
-    "export": "modelferry.stages.export.artifact",
-    "reference": "modelferry.stages.validation.reference",
-    "validate": "modelferry.stages.validation.stage",
-    "benchmark": "modelferry.stages.benchmark.stage",
-    "embed": "modelferry.stages.embeddings.stage",
-    "collect": "modelferry.stages.embeddings.tables",
-    "explore": "modelferry.stages.embeddings.explore",
-    "report": "modelferry.stages.report.stage",
-}
-"""The module that does the work of each stage; what it imports is its code."""
+from modelferry.runtimes import lacking, paths_of, runtime_module
 
 
-def template(spec: TemplateSpec) -> list[str]:
+def template(spec: TemplateSpec) -> Reasons:
     """Return what decides whether a template is built again."""
-    code = _code("template", spec, f"formats.{spec.format}")
-    return [code, _versions(load_format(spec.format).packages)]
+    return _reasons(
+        _code(stages.TEMPLATE, spec, format_module(spec.format)), packages=load_format(spec.format).packages
+    )
 
 
-def export(planned: PlannedModel, name: str) -> list[str]:
+def export(planned: PlannedModel, name: str) -> Reasons:
     """Return what decides whether an artifact is made again."""
     spec = planned.template(name)
-    return [
-        _code("export", spec, f"formats.{spec.format}"),
-        _versions(load_format(spec.format).packages),
-        *_checkpoint(planned.model),
-    ]
+    chosen = {"layout": spec.layout, "options": spec.options, "transforms": sorted(spec.transforms)}
+    return _reasons(
+        _code(stages.EXPORT, spec, format_module(spec.format)),
+        {"hyperparameters": spec.hyperparameters, "export": chosen},
+        load_format(spec.format).packages,
+        weights=_weights(planned.model),
+    )
 
 
-def reference(planned: PlannedModel) -> list[str]:
+def reference(planned: PlannedModel) -> Reasons:
     """Return what decides whether the reference is evaluated again."""
     model, family = planned.model, planned.family
-    settings = model.validation.model_dump(include={"events", "seed"})
-    layouts = sorted({family.layout(export.layout) for export in planned.exports})
-    return [
-        _code("reference", planned),
-        _config(
-            {
-                **settings,
-                "hyperparameters": planned.hyperparameters,
-                "layouts": layouts,
-                "event_options": model.event_options,
-            }
-        ),
-        _versions(family.packages),
-        *_checkpoint(model),
-    ]
+    events = _demo(model.family) if model.demo else ()
+    return _reasons(
+        _code(stages.REFERENCE, planned, *events),
+        {
+            "hyperparameters": planned.hyperparameters,
+            "layouts": sorted({family.layout(export.layout) for export in planned.exports}),
+            "validation": model.validation.model_dump(include={"events", "seed"}),
+            "events": model.event_options,
+        },
+        family.packages,
+        weights=_weights(model),
+    )
 
 
-def validate(planned: PlannedModel, name: str, runtime: str) -> list[str]:
+def validate(planned: PlannedModel, name: str, runtime: str) -> Reasons:
     """Return what decides whether an artifact is compared again in a runtime."""
     format_name = planned.model.export(name).format
-    return [
-        _code("validate", planned, f"formats.{format_name}", f"runtimes.{runtime}"),
-        _config(planned.model.validation.model_dump()),
-        _versions(load_format(format_name).packages),
-    ]
+    limits = planned.model.validation.model_dump(include={"max_score_shift", "max_delta_auc"})
+    return _reasons(
+        _code(stages.VALIDATE, planned, format_module(format_name), runtime_module(paths_of(format_name)[runtime])),
+        {"validation": {**planned.tolerance(name).model_dump(), **limits}},
+        load_format(format_name).packages,
+    )
 
 
-def benchmark(planned: PlannedModel) -> list[str]:
+def benchmark(planned: PlannedModel) -> Reasons:
     """Return what decides whether a model is timed again."""
     formats = sorted({export.format for export in planned.exports})
     packages = {package for name in formats for package in load_format(name).packages}
-    modules = [*(f"formats.{name}" for name in formats), *(f"runtimes.{name}" for name in planned.runtimes)]
-    return [
-        _code("benchmark", planned, *modules),
-        _config(planned.model.benchmark.model_dump()),
-        _versions([*packages, *load_family(planned.model.family).packages]),
-    ]
+    runtimes = [path for name in formats for path in paths_of(name).values() if not lacking(path)]
+    return _reasons(
+        _code(stages.BENCHMARK, planned, *map(format_module, formats), *map(runtime_module, runtimes)),
+        {"benchmark": planned.model.benchmark.model_dump()},
+        [*packages, *load_family(planned.model.family).packages],
+    )
 
 
-def embed(planned: PlannedModel) -> list[str]:
-    """Return what decides whether a file of jets is embedded again."""
-    format_name = planned.model.export(planned.jets.export).format
-    packages = _versions([*load_format(format_name).packages, *PACKAGES])
-    code = _code("embed", planned, f"formats.{format_name}")
-    return [code, _config(planned.jets.embed_settings()), packages]
+def embed(planned: PlannedModel) -> Reasons:
+    """Return what decides whether a file of events is embedded again."""
+    format_name = planned.model.export(planned.embedding.export).format
+    return _reasons(
+        _code(stages.EMBED, planned, format_module(format_name)),
+        {"embed": planned.embedding.embed_settings()},
+        [*load_format(format_name).packages, *PACKAGES],
+    )
 
 
-def collect(planned: PlannedModel) -> list[str]:
+def collect(planned: PlannedModel) -> Reasons:
     """Return what decides whether tables of classes are written again."""
-    return [_code("collect"), f"files:{digest_of(planned.jets.files, 16)}", _versions(PACKAGES)]
+    return _reasons(_code(stages.COLLECT), packages=PACKAGES, files=planned.embedding.files)
 
 
-def explore(models: Sequence[PlannedModel]) -> list[str]:
+def explore(models: Sequence[PlannedModel]) -> Reasons:
     """Return what decides whether the embeddings of a campaign's models are looked at again."""
-    jets = models[0].jets
-    asked = {"classes": [jets.embed.against, *jets.embed.classes], **jets.explore.model_dump()}
-    names = digest_of([planned.id for planned in models], 16)
-    return [_code("explore"), _config(asked), f"models:{names}", _versions(PACKAGES)]
+    embedding = models[0].embedding
+    classes = [embedding.embed.against, *embedding.embed.classes]
+    return _reasons(
+        _code(stages.EXPLORE),
+        {"embed": {"classes": classes}, "explore": embedding.explore.model_dump()},
+        PACKAGES,
+        models={planned.id: str(number) for number, planned in enumerate(models)},
+    )
 
 
-def demo(planned: PlannedModel) -> list[str]:
+def demo(planned: PlannedModel) -> Reasons:
     """Return what decides whether a demo network is trained again."""
-    modules = (f"modelferry.demo.{planned.model.family}", *_network(planned))
-    packages = _versions(load_family(planned.model.family).packages)
-    return [f"code:{code_digest(*modules, STAGES['demo'])}", _config(planned.hyperparameters), packages]
+    family = planned.model.family
+    code = code_of(*_demo(family), *_network(planned))
+    return _reasons(code, {"hyperparameters": planned.hyperparameters}, load_family(family).packages)
 
 
-def demo_events(family: str) -> list[str]:
+def demo_events(family: str) -> Reasons:
     """Return what decides whether toy events are made again."""
-    return [f"code:{code_digest(f'modelferry.demo.{family}')}"]
+    return _reasons(code_of(f"modelferry.demo.{family}"))
 
 
-def report(models: Mapping[str, PlannedModel]) -> list[str]:
+def report(models: Mapping[str, PlannedModel]) -> Reasons:
     """Return what decides whether the report is written again, beyond the records that it reads."""
     missing = {name: planned.model.missing for name, planned in models.items() if planned.model.missing}
-    exports = {name: [export.name for export in planned.model.exports] for name, planned in models.items()}
-    return [_code("report"), f"missing:{digest_of(missing, 16)}", f"models:{digest_of(exports, 16)}"]
+    exports = {name: digest_of([e.name for e in planned.model.exports], 16) for name, planned in models.items()}
+    return _reasons(_code(stages.REPORT), missing=missing, models=exports)
 
 
-def _code(stage: str, subject: PlannedModel | TemplateSpec | None = None, *others: str) -> str:
-    modules = [STAGES[stage], *(_network(subject) if subject else ()), *(f"modelferry.{name}" for name in others)]
-    return f"code:{code_digest(*modules)}"
+def _reasons(
+    code: Mapping[str, str],
+    config: Mapping[str, Any] | None = None,
+    packages: Iterable[str] = (),
+    **others: Mapping[str, str],
+) -> Reasons:
+    kinds = {"code": code, "config": dict(_leaves(config or {})), "versions": installed(sorted({*packages})), **others}
+    return {kind: dict(values) for kind, values in kinds.items() if values}
+
+
+def _leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield settings by their address, sorted, as JSON."""
+    for name, value in sorted(settings.items()):
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", canonical_json(value)
+
+
+def _code(stage: Stage, subject: PlannedModel | TemplateSpec | None = None, *others: str) -> Mapping[str, str]:
+    return code_of(stage.module, *(_network(subject) if subject else ()), *others)
 
 
 def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
@@ -142,15 +162,19 @@ def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
     return family_module(name), *load_family(name).modules(subject.hyperparameters)
 
 
-def _config(value: Any) -> str:
-    return f"config:{canonical_json(value)}"
+def _demo(family: str) -> tuple[str, ...]:
+    """Return the modules that decide what is trained in a family's demo, and on which events."""
+    demo = demo_for(family)
+    return f"modelferry.demo.{family}", *(demo.modules if demo else ())
 
 
-def _versions(packages: Iterable[str]) -> str:
-    return f"versions:{canonical_json(installed(sorted(set(packages))))}"
-
-
-def _checkpoint(model: Model) -> list[str]:
+def _weights(model: Model) -> dict[str, str]:
     """Digest a checkpoint that the user brings; one that the workflow makes is left to Snakemake's checksums."""
     path = Path(model.checkpoint)
-    return [] if model.demo or not path.is_file() else [f"checkpoint:{sha256_of_file(path)}"]
+    return {} if model.demo or not path.is_file() else {model.checkpoint: _sha256(path, path.stat().st_mtime_ns)}
+
+
+@cache
+def _sha256(path: Path, changed: int) -> str:
+    """Digest a file once, though all exports of a model ask; `changed` is when it was written."""
+    return sha256_of_file(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from modelferry.core.digests import digest_of
 from modelferry.core.errors import ModelferryError
 from modelferry.core.files import write_text
 from modelferry.plan import Plan
+from modelferry.plan.reasons import ReadableReasons
 
 STATE = Path(".snakemake/modelferry")
 LOCK = STATE / "lock"
@@ -29,6 +32,7 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
     The commands that the rules call read the same config, ``--config`` and ``--configfile`` included, from a file named
     by its content.
     """
+    logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
     try:
@@ -55,7 +59,7 @@ def _find_mistakes(plan: Plan) -> None:
         if planned.model.demo:
             planned.demo_event_files()
         if planned.model.embed:
-            planned.jets.card  # noqa: B018 - reading it is the check
+            planned.embedding.card  # noqa: B018 - reading it is the check
     for folder in (paths.RESULTS, paths.REPORTS, "logs"):
         Path(folder).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -74,13 +78,13 @@ def keep_others_out() -> None:
     except BlockingIOError:
         holder = os.read(handle, 32).decode().strip() or "unknown"
         os.close(handle)
-        raise ModelferryError(f"process {holder} is at work in {Path.cwd()}", "wait for it, or stop it") from None
+        raise ModelferryError(f"process {holder} already runs in {Path.cwd()}", "wait for it, or stop it") from None
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     _held.append(handle)
 
 
 def remove_unfinished() -> None:
-    """Remove the temporary files that a killed run left."""
+    """Remove the temporary files and folders that a killed run left."""
     for path in Path(paths.RESULTS).rglob(".*.part"):
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

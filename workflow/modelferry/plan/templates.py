@@ -21,7 +21,7 @@ from modelferry.formats import load_format
 class TemplateSpec:
     """An architecture to be compiled to a format, once.
 
-    `architecture` identifies family and hyperparameters; `variant` tells apart formats, layouts, options, and the
+    `architecture` identifies family and hyperparameters; `variant` distinguishes formats, layouts, options, and the
     versions and instruction sets that they are compiled for. `transforms` holds exact rewrites and approximations.
     """
 
@@ -46,9 +46,14 @@ class TemplateSpec:
         return f"{paths.TEMPLATES}/{self.architecture}/{self.variant}"
 
     @property
+    def files(self) -> list[str]:
+        """The files of the compiled template, the main one first."""
+        return load_format(self.format).named(f"{self.folder}/template")
+
+    @property
     def file(self) -> str:
-        """The compiled template."""
-        return f"{self.folder}/template.{load_format(self.format).extension}"
+        """The main file."""
+        return self.files[0]
 
     @property
     def record(self) -> str:
@@ -75,7 +80,7 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
     variant = digest_of([layout, options, sorted(transforms), contract, made_by], 8)
     return TemplateSpec(
         architecture=architecture_digest(family_name, hyperparameters),
-        variant=f"{export.format}-{variant}",
+        variant=f"{target.name}-{variant}",
         family=family_name,
         hyperparameters=hyperparameters,
         format=export.format,

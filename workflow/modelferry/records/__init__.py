@@ -5,6 +5,7 @@ One file per stage; this one holds what they share.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ArtifactError
-from modelferry.core.files import write_text
+from modelferry.core.files import sha256_of_files, write_text
 from modelferry.core.model import Part
 
 SCHEMA_VERSION = 1
@@ -38,7 +39,7 @@ class Record(Part):
             reason = str(error).splitlines()[0]
             if isinstance(error, ValidationError):
                 reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
-            raise ArtifactError(f"{path} is no {cls.__name__}: {reason}", "delete it and run again") from None
+            raise ArtifactError(f"{path} is not a {cls.__name__}: {reason}", "delete it and run again") from None
 
 
 class FileFacts(Part):
@@ -57,3 +58,46 @@ class FileFacts(Part):
     def intact(self) -> bool:
         """Whether the file is there, with these very bytes."""
         return Path(self.path).is_file() and sha256_of_file(self.path) == self.sha256
+
+
+class ArtifactFacts(Part):
+    """An artifact or a template as it was written: one or several files.
+
+    Attributes
+    ----------
+    path
+        The main file.
+    bytes
+        The size of all files together.
+    sha256
+        Digest of the whole: that of the only file, or one of the digests of all files in order.
+    files
+        Each file, the main one first.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    files: tuple[FileFacts, ...]
+
+    @classmethod
+    def of(cls, files: Sequence[Path | str]) -> Self:
+        """Return the facts of files, the main one first."""
+        facts = tuple(map(FileFacts.of, files))
+        total = sum(file.bytes for file in facts)
+        return cls(path=facts[0].path, bytes=total, sha256=sha256_of_files(files), files=facts)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files, the main one first."""
+        return [file.path for file in self.files]
+
+    @property
+    def present(self) -> bool:
+        """Whether all files are there."""
+        return all(Path(path).is_file() for path in self.paths)
+
+    @property
+    def intact(self) -> bool:
+        """Whether all files are there, with these very bytes."""
+        return all(file.intact for file in self.files)

@@ -1,4 +1,4 @@
-"""The JSON files of embeddings and of what was found in them, as typed records."""
+"""The JSON files of embeddings and of what they hold, as typed records."""
 
 from __future__ import annotations
 

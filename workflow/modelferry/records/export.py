@@ -7,7 +7,7 @@ from typing import Any
 
 from modelferry.core.contract import Contract
 from modelferry.core.model import Environment, Exactness
-from modelferry.records import FileFacts, Record
+from modelferry.records import ArtifactFacts, FileFacts, Record
 
 
 class Template(Record):
@@ -21,7 +21,7 @@ class Template(Record):
     options: Mapping[str, Any]
     transforms: tuple[str, ...]
     contract: Contract
-    file: FileFacts
+    file: ArtifactFacts
     seconds: float
     environment: Environment
 
@@ -42,7 +42,7 @@ class Manifest(Record):
     options: Mapping[str, Any]
     exactness: Exactness
     transforms: tuple[str, ...] = ()
-    artifact: FileFacts
+    artifact: ArtifactFacts
     checkpoint: FileFacts
     demo: bool
     template_sha256: str

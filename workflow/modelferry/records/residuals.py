@@ -23,22 +23,22 @@ def sketch(differences: np.ndarray, events: np.ndarray, total: int) -> Sketch:
 
     Artifacts of other layouts may have been tried on other events of the same recording: those of both are compared.
     """
-    apart = np.full((total, *differences.shape[1:]), np.nan).reshape(total, -1)
-    apart[events] = differences.reshape(len(events), apart.shape[1])
-    kept = min(total, max(1, VALUES // max(1, apart.shape[1])))
+    rows = np.full((total, *differences.shape[1:]), np.nan).reshape(total, -1)
+    rows[events] = differences.reshape(len(events), rows.shape[1])
+    kept = min(total, max(1, VALUES // max(1, rows.shape[1])))
     chosen = np.unique(np.linspace(0, total - 1, kept).astype(int)) if total else np.empty(0, int)
-    rows = apart[chosen]
-    packed = base64.b64encode(zlib.compress(rows.astype(DTYPE).tobytes(), 9)).decode()
-    return Sketch(events=len(rows), values=rows.shape[1], differences=packed)
+    rows = rows[chosen]
+    text = base64.b64encode(zlib.compress(rows.astype(DTYPE).tobytes(), 9)).decode()
+    return Sketch(events=len(rows), values=rows.shape[1], differences=text)
 
 
-def differences(found: Sketch) -> np.ndarray:
+def differences(packed: Sketch) -> np.ndarray:
     """Return the kept differences (events, values), NaN where an event was left out."""
-    rows = np.frombuffer(zlib.decompress(base64.b64decode(found.differences)), DTYPE)
-    return rows.reshape(found.events, found.values)
+    rows = np.frombuffer(zlib.decompress(base64.b64decode(packed.differences)), DTYPE)
+    return rows.reshape(packed.events, packed.values)
 
 
-def apart(first: Sketch, second: Sketch) -> float | None:
+def largest_difference(first: Sketch, second: Sketch) -> float | None:
     """Return the largest difference between two artifacts; None if their events are not the same."""
     if (first.events, first.values) != (second.events, second.values):
         return None

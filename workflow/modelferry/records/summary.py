@@ -81,7 +81,7 @@ class SummaryControl(Part):
 
 
 class SummaryComparison(Part):
-    """The largest difference between two of a campaign's artifacts, or the reference, over so many models."""
+    """The largest difference between two of a campaign's artifacts, or the reference, over `models` models."""
 
     campaign: str
     first: str

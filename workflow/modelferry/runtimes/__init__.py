@@ -1,7 +1,7 @@
 """Runtimes: what executes an artifact. One file each; this is the protocol that they follow.
 
 A format names the runtimes that its artifacts are for, the one of its own `load` first. A runtime knows whether this
-machine has it, and how artifacts are loaded and timed there.
+machine has it, and how artifacts are loaded and timed there. A user's own is a class at ``package.module:Class``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from abc import ABC
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import ClassVar
 
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.import_path import own_instance
 from modelferry.formats import Format, Runner, load_format
 
 
@@ -36,8 +38,9 @@ class Runtime(ABC):
     """
 
     name: ClassVar[str]
+    """A word that makes file names: lower-case letters, digits and underscores."""
     library: ClassVar[str]
-    """The module to import before a cold start is timed."""
+    """The module to import before a cold start is timed; empty if there is none."""
 
     def unavailable(self) -> str:
         """Return what this machine lacks, and the remedy; empty if nothing."""
@@ -47,9 +50,9 @@ class Runtime(ABC):
         """Return what the workflow has to make before it can execute anything."""
         return ()
 
-    def host(self, target: Format) -> Format:
-        """Return a format as it is executed here: `load` is this runtime's, all else the format's own."""
-        return target
+    def load(self, target: Format, path: Path, threads: int) -> Runner:
+        """Load an artifact of a format; by default as the format does. Raise `ArtifactError` if it does not load."""
+        return target.load(path, threads)
 
     def timed(self, run: Runner, inputs: Arrays) -> tuple[Arrays, float]:
         """Call what was loaded here; return the outputs, and the seconds that the call took in the runtime."""
@@ -68,12 +71,24 @@ def runtime_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
-def load_runtime(name: str) -> Runtime:
-    """Return the runtime called `name`; raise `ConfigError` if there is none."""
+def runtime_module(name: str) -> str:
+    """Return the module that defines a runtime; raise `ConfigError` for an unknown name."""
+    if ":" in name:
+        return name.partition(":")[0]
     if name not in runtime_names():
         raise ConfigError(f"unknown runtime '{name}'", did_you_mean(name, runtime_names()))
-    found: Runtime = importlib.import_module(f"{__name__}.{name}").RUNTIME
-    return found
+    return f"{__name__}.{name}"
+
+
+@cache
+def load_runtime(name: str) -> Runtime:
+    """Return the runtime called `name`, or an instance of the user's ``package.module:Class``."""
+    module = runtime_module(name)
+    own = ":" in name
+    runtime: Runtime = (
+        own_instance(name, "runtime", Runtime, runtime_names()) if own else importlib.import_module(module).RUNTIME
+    )
+    return runtime
 
 
 @cache
@@ -82,11 +97,29 @@ def lacking(runtime: str) -> str:
     return load_runtime(runtime).unavailable()
 
 
+@cache
+def paths_of(format_name: str) -> Mapping[str, str]:
+    """Return the runtimes of a format by name, as `load_runtime` takes them; raise `ConfigError` if two are alike."""
+    target = load_format(format_name)
+    runtimes = {load_runtime(runtime).name: runtime for runtime in target.runtimes}
+    if len(runtimes) < len(target.runtimes) or not runtimes:
+        raise ConfigError(f"format '{format_name}' has the runtimes {target.runtimes}", "name each once, one at least")
+    return runtimes
+
+
 def runtimes_of(format_name: str) -> tuple[str, ...]:
-    """Return the runtimes of a format that this machine has."""
-    return tuple(runtime for runtime in load_format(format_name).runtimes if not lacking(runtime))
+    """Return the names of a format's runtimes that this machine has."""
+    return tuple(name for name, path in paths_of(format_name).items() if not lacking(path))
 
 
-def in_runtime(format_name: str, runtime: str) -> Format:
-    """Return a format as a runtime executes it."""
-    return load_runtime(runtime).host(load_format(format_name))
+def runtime_of(format_name: str, runtime: str) -> Runtime:
+    """Return the runtime of a format that is called `runtime`; raise `ConfigError` if the format has none."""
+    known = paths_of(format_name)
+    if runtime not in known:
+        raise ConfigError(f"format {format_name} does not run in '{runtime}'", did_you_mean(runtime, known))
+    return load_runtime(known[runtime])
+
+
+def load_in(format_name: str, runtime: str, path: Path, threads: int) -> Runner:
+    """Load an artifact of a format in one of its runtimes."""
+    return runtime_of(format_name, runtime).load(load_format(format_name), path, threads)

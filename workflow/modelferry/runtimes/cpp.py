@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import subprocess
 import tempfile
@@ -13,9 +12,10 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from modelferry.core import paths
-from modelferry.core.contract import Arrays
+from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, ContractError, ModelferryError
 from modelferry.formats import Format, Runner
+from modelferry.formats.shared.pt2_archive import CONTRACT, read_entries
 from modelferry.runtimes import ColdStart, Runtime
 from modelferry.runtimes.native import build
 
@@ -33,15 +33,21 @@ class Process:
 
     def __init__(self, path: Path, threads: int) -> None:
         self.path = path
-        self._says = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [str(build.runner()), str(path), "--threads", str(threads)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._says)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
         ready, _ = self._read()
         self.load_seconds: float = ready["load_seconds"]
+        self.contract = Contract.model_validate_json(read_entries(path, None, CONTRACT)[CONTRACT])
+        self._peak_memory_mb = float("nan")
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name."""
         return self.ask(inputs)[0]
+
+    def peak_memory_mb(self) -> float:
+        """Return the most memory that the process had used when its last call ended; NaN before the first."""
+        return self._peak_memory_mb
 
     def ask(self, inputs: Arrays) -> tuple[Arrays, dict[str, Any]]:
         """Return the outputs by name, and what the runner says about the call: `seconds`, `peak_memory_mb`.
@@ -67,6 +73,7 @@ class Process:
         except (BrokenPipeError, ValueError):
             self._ended()
         header, outputs = self._read()
+        self._peak_memory_mb = header["peak_memory_mb"]
         return outputs, header
 
     def _read(self) -> tuple[dict[str, Any], Arrays]:
@@ -88,8 +95,8 @@ class Process:
 
     def _ended(self) -> NoReturn:
         code = self._process.wait()
-        self._says.seek(0)
-        last = (self._says.read().decode(errors="replace").strip().splitlines() or [""])[-1]
+        self._errors.seek(0)
+        last = (self._errors.read().decode(errors="replace").strip().splitlines() or [""])[-1]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         raise ArtifactError(
             f"{self.path}: modelferry-run {how}" + (f": {last}" if last else ""), "report this artifact"
@@ -103,7 +110,7 @@ class Process:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
         process.wait()
-        self._says.close()
+        self._errors.close()
 
 
 class Cpp(Runtime):
@@ -120,23 +127,21 @@ class Cpp(Runtime):
         """Return the runner."""
         return (paths.cpp_runner(build.key()),)
 
-    def host(self, target: Format) -> Format:
-        """Return the format with `load` as it is here."""
-        hosted = copy.copy(target)
-        hosted.load = Process  # type: ignore[method-assign]
-        return hosted
+    def load(self, target: Format, path: Path, threads: int) -> Runner:
+        """Load in a process of `modelferry-run`, which finds out itself what kind of artifact it is."""
+        return Process(path, threads)
 
     def timed(self, run: Runner, inputs: Arrays) -> tuple[Arrays, float]:
         """Let the process take the time."""
         assert isinstance(run, Process)
-        outputs, said = run.ask(inputs)
-        return outputs, said["seconds"][-1]
+        outputs, header = run.ask(inputs)
+        return outputs, header["seconds"][-1]
 
     def cold_start(self, path: Path, threads: int, inputs: Arrays) -> ColdStart:
         """Start a process, which has nothing else to do."""
         process = Process(path, threads)
-        _, said = process.ask(inputs)
-        return ColdStart(process.load_seconds * 1e3, said["seconds"][0] * 1e3, said["peak_memory_mb"])
+        _, header = process.ask(inputs)
+        return ColdStart(process.load_seconds * 1e3, header["seconds"][0] * 1e3, process.peak_memory_mb())
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

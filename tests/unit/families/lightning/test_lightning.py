@@ -14,11 +14,10 @@ from torch import nn
 import tagger_samples
 from modelferry.checkpoints.reader import fit
 from modelferry.config.file import parse_config
-from modelferry.core.digests import code_digest
 from modelferry.core.errors import CheckpointError, ConfigError, EventFileError, NetworkError
 from modelferry.core.network_copy import detached
 from modelferry.families import load_family
-from modelferry.plan import Plan, reruns
+from modelferry.plan import Plan, code_digest, reruns
 from tagger_samples import Tagger, UsesTrainer
 
 FAMILY = load_family("lightning")
@@ -203,7 +202,8 @@ def test_code_of_the_class_decides_what_runs_again(tmp_path: Path, monkeypatch: 
     found = []
     for text in (source, source.replace("nn.ReLU()", "nn.GELU()")):
         (tmp_path / "my_tagger.py").write_text(text)
-        code_digest.cache_clear()
+        code_digest.code_of.cache_clear()
+        code_digest._read.cache_clear()
         hyperparameters = {**DECLARED, "class": "my_tagger:Tagger"}
         campaign = {"family": "lightning", "axes": {"fold": [0]}, "checkpoint": "a.ckpt", "formats": ["onnx"]}
         plan = Plan(parse_config({"campaigns": {"a": {**campaign, "hyperparameters": hyperparameters}}}, "c"))

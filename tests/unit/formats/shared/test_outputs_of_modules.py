@@ -8,7 +8,7 @@ import torch
 
 from modelferry.families import load_family
 from modelferry.formats import format_names, load_format
-from modelferry.runtimes import in_runtime, lacking
+from modelferry.runtimes import lacking, load_in
 from tagger_samples import Detector
 
 FAMILY = load_family("lightning")
@@ -59,7 +59,7 @@ def test_outputs_have_their_names_in_every_format_and_runtime(name, how, tmp_pat
     truth = expected(network, torch.from_numpy(image["image"]), how)
     for runtime in target.runtimes:
         if not lacking(runtime):
-            found = in_runtime(name, runtime).load(out, threads=1)(image)
+            found = load_in(name, runtime, out, threads=1)(image)
             assert list(found) == list(truth)
             for output, value in truth.items():
                 assert found[output].shape == value.shape

@@ -1,4 +1,4 @@
-"""Weights are found in a compiled file by their values, copied, reordered or padded, and poured to the same places."""
+"""Weights are found in a compiled file by their values, copied, reordered or padded, and filled to the same places."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modelferry.core.errors import ArtifactError
-from modelferry.formats.shared.weight_offsets import Constant, Places, find_places
+from modelferry.formats.shared.weight_offsets import Constant, WeightOffsets, find_offsets
 from modelferry.formats.shared.weight_slots import distinct_copy, raw_bytes
 
 BLOCK = 8
@@ -33,26 +33,26 @@ def compiled(weights: dict[str, torch.Tensor]) -> tuple[bytes, list[Constant]]:
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=4), st.integers(0, 2**20))
-def test_poured_file_is_the_one_compiled_with_those_weights(sizes: list[tuple[int, int]], seed: int) -> None:
+def test_filled_file_is_the_one_compiled_with_those_weights(sizes: list[tuple[int, int]], seed: int) -> None:
     torch.manual_seed(seed)
     network = nn.Sequential(*(nn.Linear(*size) for size in sizes))
     blob, constants = compiled(distinct_copy(network).state_dict())
-    places = Places.load(find_places(blob, constants, distinct_copy(network).state_dict()).dump())
+    offsets = WeightOffsets.load(find_offsets(blob, constants, distinct_copy(network).state_dict()).dump())
     trained = network.state_dict()
     expected = compiled(trained)[0]
-    assert places.pour(trained, blob) == expected
+    assert offsets.fill(trained, blob) == expected
     sizes_of = {name: len(raw_bytes(tensor)) for name, tensor in trained.items()}
-    assert places.read(sizes_of, expected) == {name: raw_bytes(tensor) for name, tensor in trained.items()}
+    assert offsets.read(sizes_of, expected) == {name: raw_bytes(tensor) for name, tensor in trained.items()}
 
 
 def test_copies_that_differ_are_named() -> None:
     network = distinct_copy(nn.Linear(3, 5))
     blob, constants = compiled(network.state_dict())
-    places = find_places(blob, constants, network.state_dict())
+    offsets = find_offsets(blob, constants, network.state_dict())
     words = np.frombuffer(blob, np.uint32).copy()
     words[constants[-1].start // 4] ^= 1
     with pytest.raises(ArtifactError, match="'weight' differ"):
-        places.read({"weight": 60, "bias": 20}, words.tobytes())
+        offsets.read({"weight": 60, "bias": 20}, words.tobytes())
 
 
 @pytest.mark.parametrize("change", [lambda w: w * 2, lambda w: w + w.roll(1, 0), torch.round])
@@ -61,7 +61,7 @@ def test_what_is_no_copy_is_refused(change) -> None:
     blob, constants = compiled(network.state_dict())
     blob = blob[: constants[-1].start] + raw_bytes(change(blocked(network.weight)))
     with pytest.raises(ArtifactError, match="something new"):
-        find_places(blob, constants, network.state_dict())
+        find_offsets(blob, constants, network.state_dict())
 
 
 def test_no_two_weights_are_equal() -> None:

@@ -14,7 +14,7 @@ from modelferry.config import Config
 from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.plan import Plan
-from modelferry.plan.embeddings import JetPlan
+from modelferry.plan.embeddings import EmbeddingPlan
 from modelferry.records import FileFacts
 from modelferry.records.embeddings import Embeddings, EmbeddingTable, Exploration
 from modelferry.stages.embeddings import explore
@@ -58,14 +58,14 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(f"{fold}.pt").touch()
 
 
-def models(**embed: object) -> list[JetPlan]:
+def models(**embed: object) -> list[EmbeddingPlan]:
     campaign = {
         "family": "particle_transformer", "axes": {"fold": [0, 1]}, "checkpoint": "{fold}.pt",
         "hyperparameters": {"pair_activation": True}, "formats": ["onnx"],
         "embed": {"files": "jets.root", **embed}, "explore": {"jets": 40, "drawn": 12, "seed": 2},
     }  # fmt: skip
     plan = Plan(Config.model_validate({"campaigns": {"jets": campaign}}))
-    return [planned.jets for planned in plan.explored["jets"]]
+    return [planned.embedding for planned in plan.explored["jets"]]
 
 
 @pytest.fixture

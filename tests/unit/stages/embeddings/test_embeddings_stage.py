@@ -222,7 +222,7 @@ def test_files_that_are_missing_or_have_a_comma_are_one_line(toys: dict) -> None
     with pytest.raises(EventFileError, match=r"absent.root: no such file"):
         embed_file(jet_plan(["absent.root"]), "absent")
     Path("a,b.parquet").write_bytes(Path("toys.parquet").read_bytes())
-    with pytest.raises(EventFileError, match="cannot stand in a CSV file; rename it"):
+    with pytest.raises(EventFileError, match="cannot be part of a CSV file; rename it"):
         embed_file(jet_plan(["a,b.parquet"]), "a,b")
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoint_samples import formula_state
+from family_samples import HYPERPARAMETERS
 from modelferry.cli.main import main
 from modelferry.families import load_family
 from modelferry.formats.python import Python
@@ -58,7 +60,7 @@ def test_default_is_both_json_and_python_here(folder: Path, capsys: pytest.Captu
     assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "my_model_weights.py"}
     printed = capsys.readouterr().out
     assert "does not tell max_len = 512, pooling = mean_max, eps = 1e-05" in printed
-    assert len(re.findall(r"largest difference on \d+ texts", printed)) == 2
+    assert len(re.findall(r"largest difference on \d+ events", printed)) == 2
     assert "warning" not in printed
     module = runpy.run_path("my_model_weights.py")
     info = json.loads(Path("my-model.json").read_text())["model_info"]
@@ -118,7 +120,7 @@ def test_network_that_tells_nothing_apart_is_reported(folder: Path, capsys: pyte
     state["output.bias"] -= 30
     torch.save(state, "dull.pth")
     assert main(["export", "dull.pth", "--format", "json"]) == 0
-    assert "nearly the same score for all texts" in capsys.readouterr().out
+    assert "nearly the same scores for all events" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,33 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, fails: Callable[.
 
 def test_checkpoint_of_another_network_shows_the_table(folder: Path, fails: Callable[..., str]) -> None:
     torch.save(torch.nn.Linear(3, 2).state_dict(), "other.pth")
-    message = fails("other.pth")
+    message = fails("other.pth", "--family", "bytecnn")
     assert "other.pth is not a byte CNN: no conv1.weight" in message
     assert re.search(r"embedding\.weight +– +\(256, E\)", message)
+
+
+def test_family_is_the_one_that_reads_the_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    family = load_family("image_classifier")
+    sizes = {**family.hyperparameters, **HYPERPARAMETERS["image_classifier"]}
+    torch.save(family.reference(sizes).state_dict(), "images.pth")
+    settings = [word for name in ("size", "mean", "std") for word in ("--set", f"{name}={sizes[name]}")]
+    assert main(["export", "images.pth", "--format", "torch_export", *settings]) == 0
+    assert Path("images.exported.pt2").is_file()
+    assert re.search(r"largest difference on \d+ images", capsys.readouterr().out)
+
+
+def test_family_without_usual_formats_asks_for_one(folder: Path, fails: Callable[..., str]) -> None:
+    torch.save(formula_state(16), "tagger.pth")
+    wanted = "tagger.pth is of family charged_higgs_particlenet: no format is given; --format aotinductor, cpp, "
+    assert wanted in fails("tagger.pth")
+
+
+def test_checkpoint_that_fits_no_family_or_several_asks_for_one(
+    folder: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(torch.nn.Linear(3, 2).state_dict(), "other.pth")
+    wanted = "the tensors of other.pth fit no network that modelferry knows by shapes; say which with --family: "
+    assert wanted in fails("other.pth")
+    for name in ("particlenet", "image_classifier"):
+        monkeypatch.setattr(type(load_family(name)), "infer", lambda *_: {"classes": 2})
+    assert "fit the networks of image_classifier and particlenet; say which with --family: " in fails("other.pth")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelferry.records.residuals import VALUES, apart, differences
+from modelferry.records.residuals import VALUES, differences, largest_difference
 from modelferry.records.residuals import sketch as packed
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Sketch
@@ -40,7 +40,7 @@ def outputs(seed: int, events: int = 200, values: int = 4, noise: float = 1e-6) 
 def test_difference_of_two_artifacts_is_that_of_their_outputs(seed: int, values: int, noise: float) -> None:
     first, second, float32, _ = (o.astype(np.float32) for o in outputs(seed, 100, values, noise))
     kept = np.zeros(100, bool)
-    found = apart(sketch(first, float32, kept), sketch(second, float32, kept))
+    found = largest_difference(sketch(first, float32, kept), sketch(second, float32, kept))
     expected = np.abs(first.astype(np.float64) - second).max()
     assert found == pytest.approx(expected, rel=1e-6)
 
@@ -50,8 +50,8 @@ def test_near_ties_are_left_out_and_what_is_not_a_number_counts_for_nothing_ther
     tie = np.zeros(200, bool)
     tie[7] = True
     first[7] += 1
-    assert apart(sketch(first, float32, tie), sketch(second, float32, tie)) < 1e-4
-    assert apart(sketch(first, float32, ~tie), sketch(second, float32, ~tie)) > 0.5
+    assert largest_difference(sketch(first, float32, tie), sketch(second, float32, tie)) < 1e-4
+    assert largest_difference(sketch(first, float32, ~tie), sketch(second, float32, ~tie)) > 0.5
 
 
 def test_of_many_outputs_evenly_spread_events_are_kept() -> None:
@@ -68,7 +68,7 @@ def test_of_many_outputs_evenly_spread_events_are_kept() -> None:
 def test_artifacts_on_other_events_are_not_compared() -> None:
     first, second, float32, _ = outputs(1)
     kept = np.zeros(200, bool)
-    assert apart(sketch(first, float32, kept), sketch(second[:100], float32[:100], kept[:100])) is None
+    assert largest_difference(sketch(first, float32, kept), sketch(second[:100], float32[:100], kept[:100])) is None
 
 
 def test_matrix_has_every_pair_and_the_worst_of_all_models() -> None:

@@ -41,6 +41,7 @@ class ByteCNN(Family):
     """Embedding of bytes, one to three convolutions, pooling over all positions, two dense layers, a sigmoid."""
 
     name = "bytecnn"
+    formats = ("json", "python")
     layouts = ("bytes",)
     reference_layout = "bytes"
     hyperparameters = {

@@ -62,7 +62,7 @@ class ChargedHiggsParticleNet(Family):
     def infer(self, shapes: Shapes) -> dict[str, Any]:
         """Read the width off the output layer."""
         shape = shapes.get("output.weight", ())
-        return {"hidden": shape[1]} if len(shape) == 2 else {}
+        return {"hidden": shape[1]} if len(shape) == 2 and "conv1.mlp.0.weight" in shapes else {}
 
     def contract(self, hyperparameters: Mapping[str, Any], layout: str) -> Contract:
         """Return the contract of the dense layout, or of the flat one: all particles in one list, with their event."""

@@ -1,4 +1,4 @@
-"""What the formats json, python and cpp share: a template is code with blanks, filling it writes the weights."""
+"""What the formats json, python and cpp share: a template is code with slots, filling it writes the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
 from modelferry.formats import Format
 from modelferry.formats.codegen.source_template import SourceTemplate
-from modelferry.formats.shared.weight_slots import Blanks
+from modelferry.formats.shared.weight_slots import WeightSlots
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class SourceFormat(Format):
 
     @abstractmethod
     def literals(self, name: str, values: np.ndarray) -> dict[str, str]:
-        """Return the literal of a weight by the name of its blank."""
+        """Return the literal of a weight by the name of its slot."""
 
     @abstractmethod
     def facts(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -47,13 +47,13 @@ class SourceFormat(Format):
 
         description = describe(deployable, contract, self.name)
         weights = deployable.state_dict()
-        blanks = Blanks.of({name: weights[name] for name in description.shapes}, read=description.shapes)
-        SourceTemplate(blanks, self.body(description, contract)).write(out)
+        slots = WeightSlots.of({name: weights[name] for name in description.shapes}, read=description.shapes)
+        SourceTemplate(slots, self.body(description, contract)).write(out)
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Put the weights in; raise `ArtifactError` if one is not finite, for which there is no literal."""
         source = SourceTemplate.read(template)
-        source.blanks.check(weights, template)
+        source.slots.check(weights, template)
         if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
             raise ArtifactError(f"{', '.join(broken)}: not all values are finite", "train again")
         values = self.facts({"name": metadata.get("model", "network"), **metadata})

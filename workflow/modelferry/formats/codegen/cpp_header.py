@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.core.contract import Contract
 from modelferry.formats.codegen.layer_graph import Activation, Convolution, Description, Linear, architecture_name
-from modelferry.formats.codegen.source_template import blank, constant, contract_text, rows
+from modelferry.formats.codegen.source_template import constant, contract_text, rows, slot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +193,7 @@ $result predict(const std::array<Real, $inputs>& values) {
 """)
 
 OUTPUTS_LAST = "outputs_last_"
-"""Begins the blank of a weight whose axes are written in reverse order."""
+"""Begins the slot of a weight whose axes are written in reverse order."""
 POOLINGS = {
     "mean": "values[channel] = layers.mean(channel, positions);",
     "max": "values[channel] = layers.largest(channel);",
@@ -210,7 +210,7 @@ ACTIVATIONS: dict[Activation, str] = {
 
 
 def header_body(description: Description, contract: Contract) -> str:
-    """Return the header's text with blanks."""
+    """Return the header's text with slots."""
     text = description.text
     single = description.outputs == 1
     meaning = " ".join(contract.outputs[0].description.replace("${", "$ {").split())  # one line of a comment
@@ -266,7 +266,7 @@ def quoted(text: str) -> str:
 
 
 def _constant(name: str, embedding: bool) -> str:
-    value = blank(name) if embedding or name.endswith(".bias") else blank(OUTPUTS_LAST + name)
+    value = slot(name) if embedding or name.endswith(".bias") else slot(OUTPUTS_LAST + name)
     return f"inline constexpr float {constant(name)}[] = {value};"
 
 

@@ -1,4 +1,4 @@
-"""The program around a generated header that hosts it: what `modelferry.formats.codegen.worker` is for Python."""
+"""The program around a generated header that executes it: what `modelferry.formats.codegen.worker` is for Python."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ ONE, SEVERAL = "outputs.push_back(result);", "outputs.insert(outputs.end(), resu
 
 
 def program(header: Path) -> str:
-    """Return the program of a header; raise `ArtifactError` if that is no header of a network."""
+    """Return the program of a header; raise `ArtifactError` if it is not a header of a network."""
     code = header.read_text(encoding="utf-8", errors="replace")
     name = re.search(r"^namespace (\w+) \{$", code, re.MULTILINE)
     predict = re.search(
         r"^(Real|std::array<Real, \d+>) predict\((?:const std::array<Real, (\d+)>)?", code, re.MULTILINE
     )
     if name is None or predict is None:
-        raise ArtifactError(f"{header} is no header of a network", "export it again")
+        raise ArtifactError(f"{header} is not a header of a network", "export it again")
     call = Template(VECTOR if predict[2] else TEXT).substitute(name=name[1], inputs=predict[2])
     collect = ONE if predict[1] == "Real" else SEVERAL
     return PROGRAM.substitute(header=header, name=name[1], call=f"{call}\n      {collect}")

@@ -11,13 +11,13 @@ import json
 from modelferry.core.contract import Contract
 from modelferry.families.bytecnn.json_file import Architecture
 from modelferry.formats.codegen.layer_graph import Description, architecture_name
-from modelferry.formats.codegen.source_template import blank, constant, contract_text
+from modelferry.formats.codegen.source_template import constant, contract_text, slot
 
 BYTES_A_FLOAT32 = 4
 
 
 def file_body(description: Description, contract: Contract) -> str:
-    """Return the file's text with blanks; the network must be a byte CNN."""
+    """Return the file's text with slots; the network must be a byte CNN."""
     text = description.text
     assert text is not None
     sizes = Architecture.model_validate(
@@ -33,16 +33,16 @@ def file_body(description: Description, contract: Contract) -> str:
         }
     )
     info = {
-        '"name"': blank("name"),
-        '"version"': blank("version"),
+        '"name"': slot("name"),
+        '"version"': slot("version"),
         '"parameters"': str(description.parameters),
-        '"accuracy"': blank("accuracy"),
+        '"accuracy"': slot("accuracy"),
         '"size_kb"': str(round(description.parameters * BYTES_A_FLOAT32 / 1024, 1)),
         '"architecture"': json.dumps(architecture_name(description)),
-        '"exported"': blank("exported"),
+        '"exported"': slot("exported"),
     }
     lines = ",\n".join(f"  {key}: {value}" for key, value in info.items())
-    weights = ",\n".join(f'  "{entry(name)}": {blank(name)}' for name in description.shapes)
+    weights = ",\n".join(f'  "{entry(name)}": {slot(name)}' for name in description.shapes)
     return (
         f'{{\n"model_info": {{\n{lines}\n}},\n"architecture": {sizes.model_dump_json()},\n'
         f'"contract": {contract_text(contract)},\n"weights": {{\n{weights}\n}}\n}}\n'

@@ -9,7 +9,7 @@ from typing import Any
 from modelferry.core.contract import Contract
 from modelferry.formats.codegen import python_runtime
 from modelferry.formats.codegen.layer_graph import Description, Linear, architecture_name
-from modelferry.formats.codegen.source_template import blank, constant, contract_text, rows
+from modelferry.formats.codegen.source_template import constant, contract_text, rows, slot
 
 BEGINS, TEXT_BEGINS = "def sigmoid", "class ByteNetwork:"
 KINDS = {1: "Vector", 2: "Matrix", 3: "Sequence[Matrix]"}
@@ -91,7 +91,7 @@ TEXT_IMPORTS = f"from collections import Counter\n{IMPORTS}"
 
 
 def module_body(description: Description, contract: Contract) -> str:
-    """Return the module's text with blanks."""
+    """Return the module's text with slots."""
     text = description.text
     source = Path(python_runtime.__file__).read_text(encoding="utf-8")
     code = source[source.index(BEGINS) : None if text else source.index(TEXT_BEGINS)]
@@ -122,7 +122,7 @@ def module_body(description: Description, contract: Contract) -> str:
         architecture=architecture_name(description),
         contract=contract_text(contract, 1).replace("\\", "\\\\"),
         constants="\n".join(
-            f"{constant(name).upper()}: {KINDS[len(shape)]} = loads({blank(name)})"
+            f"{constant(name).upper()}: {KINDS[len(shape)]} = loads({slot(name)})"
             for name, shape in description.shapes.items()
         ),
         runtime=code.rstrip() + "\n\n",

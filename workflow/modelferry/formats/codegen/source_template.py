@@ -1,4 +1,4 @@
-"""Templates of source code: text with a blank for each weight, and numbers as literals."""
+"""Templates of source code: text with a slot for each weight, and numbers as literals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from modelferry.core.contract import Contract
 from modelferry.core.errors import ArtifactError
-from modelferry.formats.shared.weight_slots import Blanks
+from modelferry.formats.shared.weight_slots import WeightSlots
 
-BLANK = re.compile(r"\$\{(\w+)\}")
+SLOT = re.compile(r"\$\{(\w+)\}")
 WIDTH = 110
 CPP_WORDS = frozenset(
     re.findall(
@@ -36,27 +36,27 @@ CPP_WORDS = frozenset(
 class SourceTemplate:
     """Code without its weights: ``${conv1_weight}`` is where that of ``conv1.weight`` goes."""
 
-    blanks: Blanks
+    slots: WeightSlots
     body: str
 
     def write(self, path: Path) -> None:
-        """Write the blanks as the first line, then the body."""
-        path.write_text(f"{self.blanks.model_dump_json()}\n{self.body}", encoding="utf-8")
+        """Write the slots as the first line, then the body."""
+        path.write_text(f"{self.slots.model_dump_json()}\n{self.body}", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> SourceTemplate:
         """Read what `write` wrote; raise `ArtifactError` if it is something else."""
         try:
             head, _, body = path.read_text(encoding="utf-8").partition("\n")
-            return cls(Blanks.model_validate_json(head), body)
+            return cls(WeightSlots.model_validate_json(head), body)
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing", "build it") from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{path} is no template of source code", "build it anew") from error
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """Return the code with each blank replaced."""
-        return BLANK.sub(lambda blank: values[blank[1]], self.body)
+        """Return the code with each slot replaced."""
+        return SLOT.sub(lambda slot: values[slot[1]], self.body)
 
 
 def constant(name: str) -> str:
@@ -66,7 +66,7 @@ def constant(name: str) -> str:
 
 
 def contract_text(contract: Contract, indent: int | None = None) -> str:
-    """Return a contract as JSON in which nothing is a blank, whatever its descriptions say."""
+    """Return a contract as JSON in which nothing is a slot, whatever its descriptions say."""
     return contract.model_dump_json(indent=indent).replace("${", "\\u0024{")
 
 
@@ -76,8 +76,8 @@ def identifier(name: str) -> str:
     return plain if plain[0].isalpha() and plain not in CPP_WORDS else f"network_{plain}"
 
 
-def blank(name: str) -> str:
-    """Return the blank of a weight or a fact."""
+def slot(name: str) -> str:
+    """Return the slot of a weight or a fact."""
     return f"${{{constant(name)}}}"
 
 

@@ -1,4 +1,4 @@
-"""Run by a fresh interpreter to host a generated module, or a JSON file: standard library only, without modelferry.
+"""Run by a fresh interpreter to execute a generated module, or a JSON file: standard library only, no modelferry.
 
 Arguments: the file, and what its inputs are: ``text``, or the number of float32 values of a row. The contract goes out
 first, as a line. Then each call comes as the number of rows and the bytes of each, two uint32, and the rows; the

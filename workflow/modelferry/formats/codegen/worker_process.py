@@ -1,4 +1,4 @@
-"""Artifacts that run in a process of their own, and are called through pipes."""
+"""Artifacts that run in a worker: a process of their own, called through pipes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ HEADER = struct.Struct("<II")
 PEAK = re.compile(r"VmHWM:\s*(\d+) kB")
 
 
-class Hosted:
-    """A network in another process; a `Runner`. Ends with this object, or with this process.
+class Worker:
+    """A network in another process; a `Runner`. The process ends with this object, or with this process.
 
-    The process gives its contract as a line of JSON, and then answers as `formats.codegen.worker` says. Its outputs are
-    float64, whatever the contract calls them, so that no digit is lost that it has.
+    The process writes its contract as a line of JSON, and then answers as `formats.codegen.worker` says. Its outputs
+    are float64, whatever the contract calls them, so that no digit is lost.
     """
 
     def __init__(self, command: Sequence[str], path: Path) -> None:
@@ -61,22 +61,22 @@ class Hosted:
         return {output.name: np.frombuffer(answer, "<f8").reshape(len(rows), width)}
 
     def peak_memory_mb(self) -> float:
-        """Return the most memory that the process has had."""
-        found = PEAK.search(Path(f"/proc/{self._process.pid}/status").read_text())
-        return int(found[1]) / 1024 if found else float("nan")
+        """Return the most memory that the process has used."""
+        match = PEAK.search(Path(f"/proc/{self._process.pid}/status").read_text())
+        return int(match[1]) / 1024 if match else float("nan")
 
     def _failed(self, what: str) -> ArtifactError:
         self._process.kill()
         self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
-        return ArtifactError(f"{self.path} {what}: {said[-1] if said else 'it says nothing'}", "export it again")
+        messages = self._errors.read().decode(errors="replace").strip().splitlines()
+        return ArtifactError(f"{self.path} {what}: {messages[-1] if messages else 'no message'}", "export it again")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
-        with suppress(BrokenPipeError):  # what a dead process did not read is of no use
+        with suppress(BrokenPipeError):  # what an ended process did not read is lost
             if pipe:
                 pipe.close()

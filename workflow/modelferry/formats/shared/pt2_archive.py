@@ -49,8 +49,8 @@ def read_archive(path: Path, kind: Kind) -> dict[str, bytes]:
         return {name: archive.read(entry) for name, entry in names.items()}
 
 
-def read_entries(path: Path, kind: Kind, *wanted: str) -> dict[str, bytes]:
-    """Return the entries called `wanted`; raise `ArtifactError` as `read_archive` does, and if one is not there."""
+def read_entries(path: Path, kind: Kind | None, *wanted: str) -> dict[str, bytes]:
+    """Return the entries called `wanted` of an archive of a kind, or any; raise `ArtifactError` if one is missing."""
     with _opened(path, kind) as (archive, names):
         if missing := [name for name in wanted if name not in names]:
             raise ArtifactError(f"{path} lacks {' and '.join(missing)}", "export it with modelferry")

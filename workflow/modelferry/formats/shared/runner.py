@@ -11,12 +11,12 @@ import numpy as np
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.nested_outputs import flat
 from modelferry.core.tensors import to_array, to_tensor
-from modelferry.formats import Bound
+from modelferry.formats import CheckedRunner
 
 if TYPE_CHECKING:
     import torch
 
-    from modelferry.formats import Runner
+    from modelferry.formats import Function
 
 INPUT = " < input"
 """Added to the name of a module for what goes into it."""
@@ -24,8 +24,8 @@ NETWORK = "network"
 """The name of the whole."""
 
 
-def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torch.dtype | None = None) -> Runner:
-    """Return a runner of the outputs of all modules of an eager network by name, in the order in which they run.
+def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torch.dtype | None = None) -> Function:
+    """Return a function that computes the outputs of all modules of an eager network by name, in order of execution.
 
     What goes into a module is there as well, as ``name < input``, and the whole network's output as `network`; of a
     module that runs twice, the first time. With `dtype`, real inputs are converted to it.
@@ -63,7 +63,7 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
     return run
 
 
-def on_tensors(call: Callable, contract: Contract) -> Bound:
+def on_tensors(call: Callable, contract: Contract) -> CheckedRunner:
     """Return a runner of `call`, which takes a list of tensors and returns one or several.
 
     The runner raises `ContractError` for inputs outside the contract: compiled code would read past their ends. Arrays
@@ -78,7 +78,7 @@ def on_tensors(call: Callable, contract: Contract) -> Bound:
             values = flat(call([to_tensor(_in_rows(inputs[name])) for name in names]))
         return {name: to_array(value) for name, value in zip(outputs, values, strict=True)}
 
-    return Bound(contract, run)
+    return CheckedRunner(contract, run)
 
 
 def _in_rows(array: np.ndarray) -> np.ndarray:

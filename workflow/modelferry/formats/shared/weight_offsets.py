@@ -37,12 +37,12 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Places:
+class WeightOffsets:
     """For each word of a file, the word of the weights, one after the other in a fixed order, that belongs there."""
 
     source: np.ndarray
 
-    def pour(self, weights: Mapping[str, torch.Tensor], blob: bytes) -> bytes:
+    def fill(self, weights: Mapping[str, torch.Tensor], blob: bytes) -> bytes:
         """Return `blob` with the words of `weights` in their places."""
         words = np.frombuffer(blob, np.uint32).copy()
         given = _words(weights)
@@ -76,12 +76,12 @@ class Places:
         return zlib.compress(np.diff(self.source, prepend=0).astype("<i4").tobytes(), 9)
 
     @classmethod
-    def load(cls, data: bytes) -> Places:
+    def load(cls, data: bytes) -> WeightOffsets:
         """Return the places that `dump` wrote."""
         return cls(np.cumsum(np.frombuffer(zlib.decompress(data), "<i4"), dtype=np.int64))
 
 
-def find_places(blob: bytes, constants: Iterable[Constant], weights: Mapping[str, torch.Tensor]) -> Places:
+def find_offsets(blob: bytes, constants: Iterable[Constant], weights: Mapping[str, torch.Tensor]) -> WeightOffsets:
     """Return where `weights` lie in a file compiled with them; matrices of float32 may be laid out anew.
 
     Raises
@@ -116,7 +116,7 @@ def find_places(blob: bytes, constants: Iterable[Constant], weights: Mapping[str
     if len(missing):
         lost = [name for name, (start, stop) in spans.items() if ((missing >= start) & (missing < stop)).any()]
         raise ArtifactError(f"the compiler lost the weights {lost[:5]}", "report this architecture")
-    return Places(source)
+    return WeightOffsets(source)
 
 
 def _words(weights: Mapping[str, torch.Tensor]) -> np.ndarray:

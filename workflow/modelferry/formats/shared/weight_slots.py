@@ -1,4 +1,4 @@
-"""The weights that a template waits for, and the check that what is poured in is exactly that.
+"""The weights that a template waits for, and the check that what is filled in is exactly that.
 
 A template knows every tensor of its deployable's state dict. A tensor that the graph reads must be given, and so must
 every other tensor of floating point: only counters that no graph reads (``num_batches_tracked``) may be left out.
@@ -24,7 +24,7 @@ LISTED = 5
 """Names that an error lists at most."""
 
 
-class Blank(BaseModel):
+class WeightSlot(BaseModel):
     """A tensor of the deployable that a template leaves open; `read` tells whether its graph reads it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,17 +43,17 @@ class Blank(BaseModel):
         return math.prod(self.shape) * getattr(torch, self.dtype).itemsize
 
 
-class Blanks(RootModel[dict[str, Blank]]):
+class WeightSlots(RootModel[dict[str, WeightSlot]]):
     """All open tensors of a template, by their names in the deployable's state dict."""
 
     model_config = ConfigDict(frozen=True)
 
     @classmethod
-    def of(cls, state_dict: Mapping[str, torch.Tensor], read: Collection[str]) -> Blanks:
-        """Return the blanks of a deployable, `read` being the names that its graph reads."""
+    def of(cls, state_dict: Mapping[str, torch.Tensor], read: Collection[str]) -> WeightSlots:
+        """Return the slots of a deployable, `read` being the names that its graph reads."""
         return cls(
             {
-                name: Blank(
+                name: WeightSlot(
                     dtype=str(tensor.dtype).removeprefix("torch."),
                     shape=tuple(tensor.shape),
                     read=name in read,
@@ -66,21 +66,21 @@ class Blanks(RootModel[dict[str, Blank]]):
     @property
     def read(self) -> tuple[str, ...]:
         """Names of the tensors that the graph reads."""
-        return tuple(name for name, blank in self.root.items() if blank.read)
+        return tuple(name for name, slot in self.root.items() if slot.read)
 
     def check(self, weights: Mapping[str, torch.Tensor], template: Path) -> None:
         """Raise `ArtifactError` unless `weights` are the tensors that `template` waits for."""
         remedy = "the template is of another architecture: build it anew"
-        required = {name for name, blank in self.root.items() if not blank.optional}
+        required = {name for name, slot in self.root.items() if not slot.optional}
         if missing := sorted(required - weights.keys()):
             raise ArtifactError(f"{template}: no weights given for {_listed(missing)}", remedy)
         if unknown := sorted(weights.keys() - self.root.keys()):
             raise ArtifactError(f"{template} has no place for the weights {_listed(unknown)}", remedy)
         for name, tensor in weights.items():
-            blank = self.root[name]
+            slot = self.root[name]
             dtype = str(tensor.dtype).removeprefix("torch.")
-            if (dtype, tuple(tensor.shape)) != (blank.dtype, blank.shape):
-                given, wanted = f"{dtype} {tuple(tensor.shape)}", f"{blank.dtype} {blank.shape}"
+            if (dtype, tuple(tensor.shape)) != (slot.dtype, slot.shape):
+                given, wanted = f"{dtype} {tuple(tensor.shape)}", f"{slot.dtype} {slot.shape}"
                 raise ArtifactError(f"{template}: '{name}' is given as {given} but is {wanted} there", remedy)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from modelferry.core.contract import Arrays
 from modelferry.families import Family
-from modelferry.formats import Runner
-from modelferry.runtimes import in_runtime, runtimes_of
+from modelferry.formats import CheckedRunner, Runner, load_format
+from modelferry.runtimes import Runtime, load_in, load_runtime, runtime_of, runtimes_of
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
@@ -36,19 +36,25 @@ def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
             yield Subject(export.name, runtime, family.layout(export.layout))
 
 
+def runtime_of_subject(planned: PlannedModel, subject: Subject) -> Runtime:
+    """Return what executes a subject; the eager reference runs where PyTorch's own artifacts do."""
+    if subject.export == EAGER:
+        return load_runtime(subject.runtime)
+    return runtime_of(planned.model.export(subject.export).format, subject.runtime)
+
+
 def prepare_subject(planned: PlannedModel, subject: Subject) -> None:
     """Do what is done once before an artifact is ever loaded, such as compiling it."""
     if subject.export != EAGER:
-        target = in_runtime(planned.model.export(subject.export).format, subject.runtime)
-        target.prepare(Path(planned.artifact(subject.export)))
+        load_format(planned.model.export(subject.export).format).prepare(Path(planned.artifact(subject.export)))
 
 
 def load_subject(planned: PlannedModel, family: Family, subject: Subject, threads: int) -> Runner:
     """Load what is to be timed."""
     if subject.export == EAGER:
         return _load_eager(planned, family, threads)
-    target = in_runtime(planned.model.export(subject.export).format, subject.runtime)
-    return target.load(Path(planned.artifact(subject.export)), threads)
+    format_name = planned.model.export(subject.export).format
+    return load_in(format_name, subject.runtime, Path(planned.artifact(subject.export)), threads)
 
 
 def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
@@ -72,4 +78,4 @@ def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:
         values = result if isinstance(result, tuple) else (result,)
         return {tensor.name: value.numpy() for tensor, value in zip(contract.outputs, values, strict=True)}
 
-    return run
+    return CheckedRunner(contract, run)

@@ -9,9 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelferry.formats.codegen.worker_process import Hosted
-from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.stages.benchmark.cases import EAGER, Subject, load_subject, prepare_subject, sample_inputs
+from modelferry.runtimes import ColdStart
+from modelferry.stages.benchmark.cases import (
+    EAGER,
+    Subject,
+    load_subject,
+    prepare_subject,
+    runtime_of_subject,
+    sample_inputs,
+)
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
@@ -22,7 +28,7 @@ def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     if subject.export != EAGER:
         inputs = sample_inputs(planned.family, planned, subject.layout)
         path, threads = Path(planned.artifact(subject.export)), planned.model.benchmark.threads
-        if (found := load_runtime(subject.runtime).cold_start(path, threads, inputs)) is not None:
+        if (found := runtime_of_subject(planned, subject).cold_start(path, threads, inputs)) is not None:
             return found
     context = multiprocessing.get_context("forkserver" if subject.runtime == "pytorch" else "spawn")
     if subject.runtime == "pytorch":
@@ -36,13 +42,14 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     inputs = sample_inputs(family, planned, subject.layout)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
-    importlib.import_module(load_runtime(subject.runtime).library)
+    importlib.import_module(runtime_of_subject(planned, subject).library or "modelferry")
     prepare_subject(planned, subject)
     started = time.perf_counter()
     run = load_subject(planned, family, subject, planned.model.benchmark.threads)
     loaded = time.perf_counter()
     run(inputs)
     called = time.perf_counter()
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    peak = run.peak_memory_mb() if isinstance(run, Hosted) else own
+    peak = run.peak_memory_mb()
+    if peak is None:  # it runs in this process
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)

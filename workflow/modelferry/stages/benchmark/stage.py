@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.comparison.difference import by_event, within
+from modelferry.comparison.outputs import by_event, within
 from modelferry.core import paths
 from modelferry.core.contract import Contract
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.environment import describe
+from modelferry.core.files import sha256_of_files
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.export import Manifest
-from modelferry.runtimes import ColdStart, load_runtime
-from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, subjects_of
+from modelferry.runtimes import ColdStart
+from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, runtime_of_subject, subjects_of
 from modelferry.stages.benchmark.cold_start import cold_start
 from modelferry.stages.benchmark.timing import Latency, time_in_turn
 
@@ -46,7 +46,7 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
     for batch, size in points(settings.batches, settings.sizes, family, contract):
         sizes = family.call_sizes(contract, batch, size)
         chosen = {s: run for s, run in runners.items() if allowed(s, contracts, sizes)}
-        latencies = time_point(family, output, chosen, sizes, settings.seconds)
+        latencies = time_point(planned, family, output, chosen, sizes, settings.seconds)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
@@ -61,7 +61,7 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> lis
             format=manifest.format,
             layout=subject.layout,
             runtime=subject.runtime,
-            artifact_sha256=sha256_of_file(manifest.artifact.path),
+            artifact_sha256=sha256_of_files(manifest.artifact.paths),
             rows=tuple(rows[subject]),
             baseline=baseline,
             environment=describe(),
@@ -96,7 +96,12 @@ def allowed(subject: Subject, contracts: dict[str, Contract], sizes: Mapping[str
 
 
 def time_point(
-    family: Family, output: str, runners: dict[Subject, Runner], sizes: Mapping[str, int], seconds: float
+    planned: PlannedModel,
+    family: Family,
+    output: str,
+    runners: dict[Subject, Runner],
+    sizes: Mapping[str, int],
+    seconds: float,
 ) -> dict[Subject, Latency]:
     """Time all runners on the same events."""
     events = family.sample(sizes, SEED)
@@ -104,7 +109,7 @@ def time_point(
     truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
 
     def call(subject: Subject) -> tuple[np.ndarray, float]:
-        outputs, seconds = load_runtime(subject.runtime).timed(runners[subject], inputs[subject])
+        outputs, seconds = runtime_of_subject(planned, subject).timed(runners[subject], inputs[subject])
         return outputs[output], seconds
 
     timed = time_in_turn(

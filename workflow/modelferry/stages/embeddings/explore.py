@@ -1,4 +1,4 @@
-"""What a campaign's embeddings hold: the same jets of each class through all of its models, as one record."""
+"""What a campaign's embeddings hold: one record on the same jets of each class through all of its models."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ from modelferry.stages.embeddings.metrics import Probe
 from modelferry.stages.embeddings.stage import JET_COLUMNS
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 MODELS = 6
-"""So many models of a campaign, the first ones, are looked at: pairs grow with their square."""
+"""Number of models of a campaign that are explored, the first ones: pairs grow with its square."""
 FEWEST = 10
-"""Classes of fewer jets are left out."""
+"""Fewest jets of a class that is explored."""
 TRAINING = 0.5
 """Share of the jets that probes learn from."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Jets of one model: kinematics (jets, 5), scores (jets, classes), embeddings (jets, width), classes (jets,)."""
+    """Jets of one model: kinematics (jets, 5), scores (jets, classes), embeddings (jets, width), classes (jets,).
+
+    `origins` are their files and entries.
+    """
 
     kinematics: np.ndarray
     scores: np.ndarray
     embeddings: np.ndarray
     labels: np.ndarray
-    places: tuple[tuple[str, int], ...]
+    origins: tuple[tuple[str, int], ...]
 
 
-def explore_campaign(models: Sequence[JetPlan]) -> Exploration:
+def explore_campaign(models: Sequence[EmbeddingPlan]) -> Exploration:
     """Return what the tables of a campaign's models hold; the same tables and seed give the same record.
 
     Raises
@@ -59,7 +62,7 @@ def explore_campaign(models: Sequence[JetPlan]) -> Exploration:
     classes = _classes(tables[0], embed.against, embed.classes)
     samples = [_sample(table, classes, settings.jets) for table in tables]
     for planned, sample in zip(chosen, samples, strict=True):
-        if sample.places != samples[0].places:
+        if sample.origins != samples[0].origins:
             raise ArtifactError(f"{planned.id} has embeddings of other jets than {chosen[0].id}", "embed them again")
     rng = np.random.default_rng(settings.seed)
     labels = samples[0].labels
@@ -88,7 +91,7 @@ def explore_campaign(models: Sequence[JetPlan]) -> Exploration:
 
 
 def _classes(table: Embeddings, against: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes to look at, in the network's order, the background among them."""
+    """Return the classes to explore, in the network's order, the background among them."""
     jets = {one.name: one.rows for one in table.tables}
     for name in (against, *wanted):
         if name not in table.classes:
@@ -104,9 +107,9 @@ def _sample(table: Embeddings, classes: Sequence[str], most: int) -> Sample:
     """Return at most `most` jets of each class, evenly spaced over its table."""
     parts = []
     for name in classes:
-        (found,) = (one for one in table.tables if one.name == name)
-        rows = np.unique(np.linspace(0, found.rows - 1, min(most, found.rows)).astype(np.int64))
-        parts.append(_rows(Path(found.parquet.path), rows))
+        (listed,) = (one for one in table.tables if one.name == name)
+        rows = np.unique(np.linspace(0, listed.rows - 1, min(most, listed.rows)).astype(np.int64))
+        parts.append(_rows(Path(listed.parquet.path), rows))
     names = parts[0].schema.names
     columns = {
         "kinematics": JET_COLUMNS,
@@ -118,8 +121,8 @@ def _sample(table: Embeddings, classes: Sequence[str], most: int) -> Sample:
     whole = pa.concat_tables(parts)
     arrays = {key: np.stack([whole[name].to_numpy() for name in chosen], axis=1) for key, chosen in columns.items()}
     labels = np.repeat(np.arange(len(classes)), [len(part) for part in parts])
-    places = tuple(zip(whole["file"].to_pylist(), whole["event_index"].to_pylist(), strict=True))
-    return Sample(**arrays, labels=labels, places=places)
+    origins = tuple(zip(whole["file"].to_pylist(), whole["event_index"].to_pylist(), strict=True))
+    return Sample(**arrays, labels=labels, origins=origins)
 
 
 def _rows(path: Path, rows: np.ndarray) -> pa.Table:
@@ -147,11 +150,11 @@ def _explored(
 ) -> ExploredModel:
     table = metrics.confusion(sample.scores, sample.labels)
     curves = []
-    for place, name in enumerate(classes):
-        if place != against:
-            pair = (sample.labels == place) | (sample.labels == against)
-            scores = metrics.discriminant(sample.scores[pair], place, against)
-            curves.append(metrics.roc(name, scores, sample.labels[pair] == place))
+    for index, name in enumerate(classes):
+        if index != against:
+            pair = (sample.labels == index) | (sample.labels == against)
+            scores = metrics.discriminant(sample.scores[pair], index, against)
+            curves.append(metrics.roc(name, scores, sample.labels[pair] == index))
     shuffled = np.random.default_rng(seed).permutation(sample.labels)
     return ExploredModel(
         model=model,
@@ -179,19 +182,19 @@ def _probe(
 ) -> ProbeCurve:
     rng = np.random.default_rng(seed)
     steps = metrics.sizes(int(learning.sum()), len(np.unique(labels)))
-    found = []
+    measured = []
     for step in steps:
         aucs = []
         for _ in range(metrics.REPEATED if step < learning.sum() else 1):
             rows = _balanced(rng, labels, learning, step)
             probe = Probe(features[rows], labels[rows])
             aucs.append(probe.auc(features[~learning], labels[~learning], against))
-        found.append(aucs)
+        measured.append(aucs)
     return ProbeCurve(
         features=name,
         jets=steps,
-        auc=tuple(float(np.mean(aucs)) for aucs in found),
-        spread=tuple(float(np.ptp(aucs) / 2) for aucs in found),
+        auc=tuple(float(np.mean(aucs)) for aucs in measured),
+        spread=tuple(float(np.ptp(aucs) / 2) for aucs in measured),
     )
 
 
@@ -210,8 +213,7 @@ def _compared(first: str, second: str, a: Sample, b: Sample, learning: np.ndarra
 
 
 def _some(rng: np.random.Generator, chosen: np.ndarray, most: int) -> np.ndarray:
-    found = np.flatnonzero(chosen)
-    return rng.permutation(found)[:most]
+    return rng.permutation(np.flatnonzero(chosen))[:most]
 
 
 def _split(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ class Embedder:
         return scores_of(outputs[first], self.contract.scores), np.asarray(outputs[EMBEDDING], np.float32)
 
     def _inputs(self, jets: JetChunk, rows: np.ndarray) -> Arrays:
-        """Return the inputs of a call: padding beyond the longest jet is cut off, as far as the contract goes."""
+        """Return the inputs of a call: padding beyond the longest jet is cut off, within the contract."""
         size = self.sizes[1]
         longest = None
         if size is not None:

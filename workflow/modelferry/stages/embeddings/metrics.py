@@ -1,4 +1,4 @@
-"""What is asked of embeddings: how well classes are told apart, what a linear classifier reads off, what transfers.
+"""Metrics of embeddings: how well classes separate, what a linear classifier learns from them, what transfers.
 
 Pure functions on arrays; scikit-learn does the arithmetic.
 """
@@ -20,7 +20,7 @@ from modelferry.records.embeddings import Projection, RocCurve
 
 EFFICIENCIES = np.linspace(0.02, 1, 50)
 REPEATED = 3
-"""So many samples of each size are learned from."""
+"""Number of samples of each size that probes learn from."""
 ITERATIONS = 200
 PERPLEXITY = 30
 
@@ -54,17 +54,17 @@ def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def pca(embeddings: np.ndarray) -> Projection:
     """Return the first two principal components of standardised embeddings."""
-    found = PCA(n_components=2, svd_solver="full").fit(scaled := StandardScaler().fit_transform(embeddings))
-    x, y = found.transform(scaled).T
-    return Projection(method="PCA", x=rounded(x), y=rounded(y), variance=rounded(found.explained_variance_ratio_))
+    pca = PCA(n_components=2, svd_solver="full").fit(scaled := StandardScaler().fit_transform(embeddings))
+    x, y = pca.transform(scaled).T
+    return Projection(method="PCA", x=rounded(x), y=rounded(y), variance=rounded(pca.explained_variance_ratio_))
 
 
 def tsne(embeddings: np.ndarray, seed: int) -> Projection:
     """Return t-SNE coordinates of standardised embeddings, the same for the same seed."""
     scaled = StandardScaler().fit_transform(embeddings)
     perplexity = min(PERPLEXITY, (len(scaled) - 1) / 3)
-    found = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(scaled)
-    return Projection(method="t-SNE", x=rounded(found[:, 0]), y=rounded(found[:, 1]))
+    points = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(scaled)
+    return Projection(method="t-SNE", x=rounded(points[:, 0]), y=rounded(points[:, 1]))
 
 
 class Probe:
@@ -85,14 +85,14 @@ class Probe:
 
 
 def mean_auc(scores: np.ndarray, labels: np.ndarray, classes: Sequence[int], against: int) -> float:
-    """Return the mean over classes of the AUC of their discriminant; `against` is a place in `classes`."""
-    found = []
-    for place, label in enumerate(classes):
+    """Return the mean over classes of the AUC of their discriminant; `against` is an index of `classes`."""
+    aucs = []
+    for index, label in enumerate(classes):
         chosen = (labels == label) | (labels == classes[against])
         if len(np.unique(labels[chosen])) == 2:
-            d = discriminant(scores[chosen], place, against)
-            found.append(roc_auc_score(labels[chosen] == label, d))
-    return float(np.mean(found))
+            d = discriminant(scores[chosen], index, against)
+            aucs.append(roc_auc_score(labels[chosen] == label, d))
+    return float(np.mean(aucs))
 
 
 def sizes(jets: int, classes: int) -> tuple[int, ...]:
@@ -113,8 +113,8 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
 def mapped(source: np.ndarray, target: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return `others` in the space of `target`, by the linear map that takes `source` to it, fitted jet by jet."""
     scaler = StandardScaler().fit(source)
-    found: np.ndarray = Ridge(1.0).fit(scaler.transform(source), target).predict(scaler.transform(others))
-    return found
+    predicted: np.ndarray = Ridge(1.0).fit(scaler.transform(source), target).predict(scaler.transform(others))
+    return predicted
 
 
 def rounded(values: np.ndarray) -> tuple[float, ...]:

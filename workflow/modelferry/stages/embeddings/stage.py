@@ -29,7 +29,7 @@ from modelferry.records.validation import Validation
 from modelferry.stages.embeddings.inference import Embedder
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 UNLABELLED_NAME = "unlabelled"
 CHUNK = 2048
@@ -37,7 +37,7 @@ CHUNK = 2048
 JET_COLUMNS = ("jet_sdmass", "jet_mass", "jet_pt", "jet_eta", "jet_phi")
 
 
-def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[EmbeddedFile, bool]:
+def embed_file(planned: EmbeddingPlan, part: str, again: bool = True) -> tuple[EmbeddedFile, bool]:
     """Write the embeddings of a file of jets, and return their record and whether anything was done.
 
     Unless `again`, what an earlier call finished with the same artifact, data card and bytes of the file stays.
@@ -51,7 +51,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
     """
     source = Path(planned.files[part])
     if set(',"\n') & set(str(source)):
-        raise EventFileError(f"{source}: a path with a comma or a quote cannot stand in a CSV file", "rename it")
+        raise EventFileError(f"{source}: a path with a comma or a quote cannot be part of a CSV file", "rename it")
     manifest = Manifest.read(paths.manifest(planned.id, planned.export))
     _check(manifest)
     validated = _validated(planned, manifest)
@@ -86,7 +86,7 @@ def embed_file(planned: JetPlan, part: str, again: bool = True) -> tuple[Embedde
 
 def schema(classes: tuple[str, ...], width: int, metadata: dict[str, str] | None = None) -> pa.Schema:
     """Return the columns of a table: where the jet is, what it is, its kinematics, scores and embedding."""
-    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{place}" for place in range(width))]
+    numbers = [*JET_COLUMNS, *(f"score_{name}" for name in classes), *(f"emb_{number}" for number in range(width))]
     fields = [
         ("file", pa.string()),
         ("event_index", pa.int64()),
@@ -104,7 +104,7 @@ def label_name(label: int, classes: Sequence[str]) -> str:
     return classes[label] if label < len(classes) else f"label-{label}"
 
 
-def _write(path: Path, planned: JetPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
+def _write(path: Path, planned: EmbeddingPlan, manifest: Manifest, source: Path, counts: Counts) -> None:
     """Write the rows of a file, one chunk of jets after the other; add to `counts` what becomes of them."""
     run = load_format(manifest.format).load(Path(manifest.artifact.path), threads=1)
     family = load_family(manifest.family)
@@ -152,21 +152,19 @@ def _check(manifest: Manifest) -> None:
         raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
 
 
-def _validated(planned: JetPlan, manifest: Manifest) -> bool:
-    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it fell short in one."""
-    found = []
+def _validated(planned: EmbeddingPlan, manifest: Manifest) -> bool:
+    """Return whether the artifact passed in all runtimes; raise `ArtifactError` if it failed in one."""
+    verdicts = []
     for path in filter(os.path.isfile, planned.verdicts()):
         verdict = Validation.read(path)
         if verdict.artifact_sha256 == manifest.artifact.sha256:
-            found.append(verdict)
+            verdicts.append(verdict)
             if verdict.status == "failed":
-                raise ArtifactError(
-                    f"{planned.export} did not pass its validation: {verdict.reason}", "mend that first"
-                )
-    return len(found) == len(planned.verdicts())
+                raise ArtifactError(f"{planned.export} did not pass its validation: {verdict.reason}", "fix that first")
+    return len(verdicts) == len(planned.verdicts())
 
 
-def _finished(planned: JetPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
+def _finished(planned: EmbeddingPlan, manifest: Manifest, source: Path, path: Path) -> EmbeddedFile | None:
     try:
         record = EmbeddedFile.read(path)
     except ArtifactError:

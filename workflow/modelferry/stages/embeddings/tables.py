@@ -22,7 +22,7 @@ from modelferry.records import FileFacts
 from modelferry.records.embeddings import EmbeddedFile, Embeddings, EmbeddingTable
 
 if TYPE_CHECKING:
-    from modelferry.plan.embeddings import JetPlan
+    from modelferry.plan.embeddings import EmbeddingPlan
 
 
 class ClassTable:
@@ -62,7 +62,7 @@ class ClassTable:
             path.unlink(missing_ok=True)
 
 
-def collect_tables(planned: JetPlan) -> Embeddings:
+def collect_tables(planned: EmbeddingPlan) -> Embeddings:
     """Write a table for each class from the embeddings of all files, remove earlier ones, and return the record.
 
     Raises
@@ -113,7 +113,7 @@ def collect_tables(planned: JetPlan) -> Embeddings:
     return written
 
 
-def _row_groups(planned: JetPlan) -> Iterator[pa.Table]:
+def _row_groups(planned: EmbeddingPlan) -> Iterator[pa.Table]:
     for part in planned.files:
         with pq.ParquetFile(paths.embedding_part(planned.id, part)) as file:
             for group in range(file.num_row_groups):

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.core import paths
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.files import replacing
 from modelferry.families.weights import count_parameters, trained_weights
 from modelferry.formats import load_format
-from modelferry.records import FileFacts
+from modelferry.records import ArtifactFacts, FileFacts
 from modelferry.records.export import Manifest, Template
 
 if TYPE_CHECKING:
@@ -37,11 +36,11 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         raise CheckpointError(f"{model.id}: {model.missing}")
     weights = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
     template = Template.read(spec.record)
-    if sha256_of_file(template.file.path) != template.file.sha256:
+    if not template.file.intact:
         raise ArtifactError(f"{template.file.path} was altered after it was built", "delete it and run again")
     out = Path(planned.artifact(export))
     converted = family.rewritten_weights(weights, spec.hyperparameters, spec.layout, spec.transforms)
-    with replacing(out) as temporary:
+    with replacing(*target.files(out)) as temporary:
         target.fill(Path(template.file.path), converted, {"model": model.id}, temporary)
     manifest = Manifest(
         model=model.id,
@@ -57,7 +56,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
         options=spec.options,
         exactness=spec.exactness,
         transforms=tuple(sorted(spec.transforms)),
-        artifact=FileFacts.of(out),
+        artifact=ArtifactFacts.of(target.files(out)),
         checkpoint=FileFacts.of(model.checkpoint),
         demo=model.demo,
         template_sha256=template.file.sha256,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ CHECKED = 64
 """Events that a written file is tried on, at least."""
 UNDECIDED = 1e-2
 """Scores that differ by less over all these events tell nothing apart."""
-NAMES = {"json": "{stem}.json", "python": "{identifier}_weights.py"}
-"""File names of formats for which they are not ``{stem}.{extension}``; those that pinybytecnn's exporter writes."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +99,15 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
     weights = family.rewritten_weights(model.weights, hyperparameters, layout, transforms)
     for name in formats:
         target = load_format(name)
-        out = folder / file_name(name, model.path.stem)
+        out = folder / target.file_name(model.path.stem)
         if out.exists() and out.samefile(model.path):
             raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
-        with replacing(out, suffix=f".{target.extension}") as temporary:
+        with replacing(*target.files(out)) as temporary:
             example = family.collate(truth.probes[0].events, layout)
             options = target.resolve_options({})
             target.export(deployable, contract, example, options, weights, model.facts, temporary)
             apart = truth.difference(temporary, name, out)
-        yield Written(out, out.stat().st_size, apart, len(truth.labels))
+        yield Written(out, sum(file.stat().st_size for file in target.files(out)), apart, len(truth.labels))
 
 
 @dataclass(frozen=True)
@@ -170,19 +167,14 @@ class Truth:
 
 
 def _allowed(probe: Probe, model: BareModel) -> bool:
-    """Return whether a probe is within the contract; what lies outside is for the workflow's validation."""
+    """Return whether a probe is within the contract and finite; all else is for the workflow's validation."""
     contract = model.family.contract(model.hyperparameters, model.family.layouts[0])
     try:
-        contract.check(model.family.collate(probe.events, contract.layout))
+        inputs = model.family.collate(probe.events, contract.layout)
+        contract.check(inputs)
     except ContractError:
         return False
-    return True
-
-
-def file_name(format_name: str, stem: str) -> str:
-    """Return the name of the file that a checkpoint called `stem` becomes."""
-    pattern = NAMES.get(format_name, f"{{stem}}.{load_format(format_name).extension}")
-    return pattern.format(stem=stem, identifier=re.sub(r"\W", "_", stem))
+    return all(np.isfinite(array).all() for array in inputs.values())
 
 
 def parse_hyperparameters(texts: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from modelferry.core.files import replacing
 from modelferry.families import load_family
 from modelferry.families.transforms import APPROXIMATIONS
 from modelferry.formats import load_format
-from modelferry.records import FileFacts
+from modelferry.records import ArtifactFacts
 from modelferry.records.export import Template
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def build_template(spec: TemplateSpec) -> Template:
     deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
     example = family.collate(family.sample(family.call_sizes(contract), EXAMPLE_SEED), spec.layout)
     out = Path(spec.file)
-    with replacing(out) as temporary:
+    with replacing(*target.files(out)) as temporary:
         target.build_template(deployable, contract, example, spec.options, temporary)
     record = Template(
         architecture=spec.architecture,
@@ -40,7 +40,7 @@ def build_template(spec: TemplateSpec) -> Template:
         options=spec.options,
         transforms=tuple(sorted(spec.transforms)),
         contract=contract,
-        file=FileFacts.of(out),
+        file=ArtifactFacts.of(target.files(out)),
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
     )

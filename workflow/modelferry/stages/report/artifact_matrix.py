@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from modelferry.records.residuals import apart
+from modelferry.records.residuals import largest_difference
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Validation
 from modelferry.stages.report.formatting import NOTHING, plural, scientific, table
@@ -17,25 +17,25 @@ Validated = tuple[str, Validation]
 
 def compare(campaign: str, models: Iterable[Sequence[Validated]]) -> list[SummaryComparison]:
     """Return the largest difference of each pair over the models of a campaign, each given by its validations."""
-    found: dict[tuple[str, str], list[float]] = {}
+    differences: dict[tuple[str, str], list[float]] = {}
     for validated in models:
         for pair, difference in _pairs(validated):
-            found.setdefault(pair, []).append(difference)
+            differences.setdefault(pair, []).append(difference)
     return [
         SummaryComparison(campaign=campaign, first=first, second=second, max_abs_diff=max(values), models=len(values))
-        for (first, second), values in found.items()
+        for (first, second), values in differences.items()
     ]
 
 
-def matrix(found: Sequence[SummaryComparison]) -> str:
+def matrix(comparisons: Sequence[SummaryComparison]) -> str:
     """Return one campaign's comparisons as a square table; empty if there is no artifact to compare."""
-    names = list(dict.fromkeys(name for one in found for name in (one.first, one.second)))
-    cells = {frozenset((one.first, one.second)): one.max_abs_diff for one in found}
+    names = list(dict.fromkeys(name for one in comparisons for name in (one.first, one.second)))
+    cells = {frozenset((one.first, one.second)): one.max_abs_diff for one in comparisons}
     rows = [
         [row, *(NOTHING if row == column else scientific(cells.get(frozenset((row, column)))) for column in names)]
         for row in names
     ]
-    most = max((one.models for one in found), default=0)
+    most = max((one.models for one in comparisons), default=0)
     over = f", the largest over {plural(most, 'model')}" if most > 1 else ""
     note = f"Largest absolute difference of an output, near-ties left out{over}."
     return f"{note}\n\n{table(['', *names], rows, 'l')}" if rows else ""
@@ -54,6 +54,6 @@ def _pairs(validated: Sequence[Validated]) -> Iterable[tuple[tuple[str, str], fl
         yield (FLOAT64, name), validation.error_float64
         yield (FLOAT32, name), validation.max_abs_diff
     for (first, (_, one)), (second, (_, other)) in combinations(zip(names, validated, strict=True), 2):
-        difference = apart(one.sketch, other.sketch)
+        difference = largest_difference(one.sketch, other.sketch)
         if difference is not None:
             yield (first, second), difference

@@ -37,10 +37,10 @@ def _verdict(previous: Summary, current: Summary) -> list[str]:
 def _controls(previous: Summary, current: Summary) -> list[str]:
     before = {control.name: control.detected for control in previous.controls}
     lost = [code(c.name) for c in current.controls if before.get(c.name) and not c.detected]
-    mended = [code(c.name) for c in current.controls if before.get(c.name) is False and c.detected]
+    restored = [code(c.name) for c in current.controls if before.get(c.name) is False and c.detected]
     return [
         *([f"Controls no longer detected: {some(lost)}."] if lost else []),
-        *([f"Controls detected again: {some(mended)}."] if mended else []),
+        *([f"Controls detected again: {some(restored)}."] if restored else []),
     ]
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 from modelferry.core import paths
@@ -15,6 +14,7 @@ from modelferry.core.environment import describe
 from modelferry.core.errors import ArtifactError
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, unavailable
+from modelferry.plan.stages import EMBED, EXPLORE, OF_MODELS, TEMPLATE
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.demo import DemoTraining
@@ -37,9 +37,6 @@ from modelferry.stages.report.probes import collect_probes
 
 R = TypeVar("R", bound=Record)
 
-STAGES = ("demo", "template", "export", "reference", "validate", "benchmark")
-"""Stages that can leave a failure, in the order in which they run."""
-
 
 @dataclass(frozen=True)
 class Exported:
@@ -53,7 +50,7 @@ class Exported:
     def read(cls, model: str, export: str, runtimes: Sequence[str]) -> Exported | None:
         """Return an artifact with its records; None if it was not exported."""
         manifest = _read(Manifest, paths.manifest(model, export))
-        if manifest is None or not Path(manifest.artifact.path).is_file():
+        if manifest is None or not manifest.artifact.present:
             return None
 
         def current(kind: type[R], path: str) -> R | None:
@@ -209,14 +206,14 @@ def _contracts(recorded: Iterable[Recorded]) -> dict[str, Contract]:
 def _failures(planned: PlannedModel) -> Iterator[str]:
     """Yield the reasons that failed stages left, the first stage first; the same reason of several exports once."""
     exports = ["", *(export.name for export in planned.exports)]
-    files = [(stage, name, paths.failure(stage, planned.id, name)) for stage in STAGES for name in exports]
+    files = [(s.failure, name, paths.failure(s.failure, planned.id, name)) for s in OF_MODELS for name in exports]
     for name in exports[1:]:
         spec = planned.template(name)
-        files.append(("template", name, paths.failure("template", f"{spec.architecture}/{spec.variant}")))
+        files.append((TEMPLATE.failure, name, paths.failure(TEMPLATE.failure, f"{spec.architecture}/{spec.variant}")))
     if planned.model.embed:
-        tables = [*planned.jets.files, "tables"]
-        files += [("embed", part, paths.failure("embed", planned.id, part)) for part in tables]
-        files.append(("explore", "", paths.failure("explore", planned.model.campaign)))
+        tables = [*planned.embedding.files, "tables"]
+        files += [(EMBED.failure, part, paths.failure(EMBED.failure, planned.id, part)) for part in tables]
+        files.append((EXPLORE.failure, "", paths.failure(EXPLORE.failure, planned.model.campaign)))
     reasons: dict[tuple[str, str], list[str]] = {}
     for stage, name, path in files:
         failure = _read(Failure, path)
@@ -247,7 +244,7 @@ def _controls(validations: Iterable[Validation]) -> tuple[SummaryControl, ...]:
             continue
         for control in record.controls:
             detected[control.name] = detected.get(control.name, True) and control.detected
-    return tuple(SummaryControl(name=name, detected=seen) for name, seen in detected.items())
+    return tuple(SummaryControl(name=name, detected=all_did) for name, all_did in detected.items())
 
 
 def _templates(plan: Plan) -> Iterator[SummaryTemplate]:

@@ -30,7 +30,7 @@ class Difference:
 def differences(groups: Sequence[tuple[str, Sequence[SummaryModel]]]) -> list[Difference]:
     """Return the rows of the figure, of single models if there are at most `ROWS` of those, else of campaigns.
 
-    The passed and the failed of a campaign are rows apart, and no more than `ROWS` rows are returned: the worst ones.
+    Passed and failed validations of a campaign are separate rows; of more than `ROWS` rows the worst are returned.
     """
     singles = _grouped(groups, by_model=True)
     if len(singles) <= ROWS:
@@ -41,15 +41,15 @@ def differences(groups: Sequence[tuple[str, Sequence[SummaryModel]]]) -> list[Di
 
 
 def _grouped(groups: Sequence[tuple[str, Sequence[SummaryModel]]], by_model: bool) -> list[Difference]:
-    found: dict[tuple[str, ...], list[SummaryValidation]] = {}
+    rows: dict[tuple[str, ...], list[SummaryValidation]] = {}
     for campaign, models in groups:
         names = short_names(models)
         for model, artifact, validation in validations(models):
             name = names[model.id] if by_model else campaign
             whose = (campaign, name) if by_model and len(groups) > 1 else (name,)
             key = (*whose, export_title(artifact), validation.runtime, validation.status)
-            found.setdefault(key, []).append(validation)
-    return [_row(key, of, len({key[-3:-1] for key in found}) > 1) for key, of in found.items()]
+            rows.setdefault(key, []).append(validation)
+    return [_row(key, of, len({key[-3:-1] for key in rows}) > 1) for key, of in rows.items()]
 
 
 def _row(key: tuple[str, ...], of: Sequence[SummaryValidation], several: bool) -> Difference:

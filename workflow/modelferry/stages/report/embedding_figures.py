@@ -14,12 +14,12 @@ from modelferry.stages.report.formatting import decimal
 from modelferry.stages.report.grouping import EMBEDDINGS, page_stem
 
 SHOWN = 2
-"""So many models stand side by side."""
+"""Number of models side by side."""
 CLASSES = 10
-"""So many classes are drawn."""
+"""Number of classes drawn."""
 PAIRS = 6
 BACKGROUND = "#8c8c8c"
-# Paul Tol, "muted", https://personal.sron.nl/~pault/: nine hues that colour-blind readers tell apart
+# Paul Tol, "muted", https://personal.sron.nl/~pault/: nine hues that colour-blind readers distinguish
 MUTED = ("#332288", "#CC6677", "#117733", "#88CCEE", "#882255", "#44AA99", "#DDCC77", "#AA4499", "#999933")
 TITLES: dict[str, str] = {
     "projections": "Embeddings of jets in two dimensions, by class",
@@ -62,9 +62,9 @@ def projections(record: Exploration, names: Names) -> Any:
 def _scatter(axis: Any, projection: Projection, record: Exploration, colours: Mapping[str, str]) -> None:
     x, y, drawn = (np.array(values) for values in (projection.x, projection.y, record.drawn))
     order = np.random.default_rng(0).permutation(len(x))
-    shown = [place for place in order if record.classes[drawn[place]] in colours]
+    shown = [jet for jet in order if record.classes[drawn[jet]] in colours]
     axis.scatter(
-        x[shown], y[shown], s=5, c=[colours[record.classes[drawn[place]]] for place in shown], alpha=0.65, linewidths=0
+        x[shown], y[shown], s=5, c=[colours[record.classes[drawn[jet]]] for jet in shown], alpha=0.65, linewidths=0
     )
     axis.set_xticks([])
     axis.set_yticks([])
@@ -74,10 +74,10 @@ def _scatter(axis: Any, projection: Projection, record: Exploration, colours: Ma
         axis.set_ylabel(second, fontsize=8)
     if projection.method == "t-SNE":
         for name, colour in colours.items():
-            place = drawn == record.classes.index(name)
+            of_class = drawn == record.classes.index(name)
             axis.annotate(
-                name, (np.median(x[place]), np.median(y[place])), ha="center", va="center", fontsize=7.5, color=colour,
-                fontweight="bold", path_effects=_halo(),
+                name, (np.median(x[of_class]), np.median(y[of_class])), ha="center", va="center", fontsize=7.5,
+                color=colour, fontweight="bold", path_effects=_halo(),
             )  # fmt: skip
 
 
@@ -148,9 +148,9 @@ def probes(record: Exploration, names: Names) -> Any:
 
 def _probe_curves(axis: Any, record: Exploration, names: Names) -> None:
     models = record.models[: len(style.PALETTE)]
-    for place, model in enumerate(models):
+    for row, model in enumerate(models):
         label = f"embedding, {names[model.model]}" if len(models) > 1 else "embedding"
-        _curve(axis, _probe_of(model, "embedding"), style.PALETTE[place], "-o", label)
+        _curve(axis, _probe_of(model, "embedding"), style.PALETTE[row], "-o", label)
     _curve(axis, _probe_of(models[0], "kinematics"), style.INK, "--s", "jet kinematics only")
     _curve(axis, _probe_of(models[0], "shuffled labels"), style.FAINT, ":^", "shuffled labels")
     axis.set_xscale("log")
@@ -173,12 +173,12 @@ def _curve(axis: Any, curve: ProbeCurve, colour: str, look: str, label: str) -> 
 
 def _transfers(axis: Any, record: Exploration, names: Names) -> None:
     pairs = record.comparisons[:PAIRS]
-    for place, pair in enumerate(pairs):
-        axis.plot([pair.transferred_auc, pair.first_auc], [place, place], color=style.FAINT, linewidth=1.2, zorder=1)
-        axis.plot(pair.first_auc, place, "o", color=style.PALETTE[0], markersize=6)
-        axis.plot(pair.transferred_auc, place, "D", color=style.PALETTE[1], markersize=5.5)
+    for row, pair in enumerate(pairs):
+        axis.plot([pair.transferred_auc, pair.first_auc], [row, row], color=style.FAINT, linewidth=1.2, zorder=1)
+        axis.plot(pair.first_auc, row, "o", color=style.PALETTE[0], markersize=6)
+        axis.plot(pair.transferred_auc, row, "D", color=style.PALETTE[1], markersize=5.5)
         low = min(pair.first_auc, pair.transferred_auc)
-        axis.annotate(f"CKA {decimal(pair.cka, 2)}", (low, place), (0, 9), textcoords="offset points", fontsize=7.5)
+        axis.annotate(f"CKA {decimal(pair.cka, 2)}", (low, row), (0, 9), textcoords="offset points", fontsize=7.5)
     labels = [f"probe of {names[pair.first]}\non {names[pair.second]}" for pair in pairs]
     axis.set_yticks(range(len(pairs)), labels, fontsize=7.5)
     axis.set_ylim(len(pairs) - 0.5, -0.7)

@@ -26,7 +26,7 @@ from modelferry.stages.report.formatting import (  # fmt: skip
 from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem, shortened
 
 HALF = 0.5
-"""Signal efficiency at which the rejection of the background stands in the table."""
+"""Signal efficiency at which the table gives the rejection of the background."""
 HOW = (
     "Jets of each class are taken evenly from the tables. AUC and rejection are of p_c / (p_c + p_{against}), from the "
     "network's own scores. The linear probe is a logistic regression on standardised embeddings, learned from one half "
@@ -92,7 +92,7 @@ def page(one: Explored, mark: str) -> str:
     """Return the page of a campaign."""
     record = one.record
     demo = any(model.demo for model in record.models)
-    where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_told(t)}" for t in one.tables)
+    where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_counts(t)}" for t in one.tables)
     blocks = [
         mark,
         f"# {prose(record.campaign)}: what the embeddings hold",
@@ -173,7 +173,7 @@ def _transfers(one: Explored) -> str:
     return tabulate(columns, [(pair,) for pair in one.record.comparisons], "ll")
 
 
-def _told(tables: Embeddings) -> str:
+def _counts(tables: Embeddings) -> str:
     rows = pairs({one.name: one.rows for one in tables.tables})
     return f"{prose(tables.counts)}, from {plural(len(tables.files), 'file')}; {rows or NOTHING}"
 

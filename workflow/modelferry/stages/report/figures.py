@@ -83,13 +83,13 @@ def latency_by_format(groups: Groups) -> Any:
     figure, axes = style.panels([0.75 + 0.3 * len(rows) for _, _, rows in data[: style.PANELS]])
     for axis, (campaign, models, rows) in zip(axes, data, strict=False):
         furthest = max(row.high for row in rows)
-        for place, row in enumerate(rows):
+        for y, row in enumerate(rows):
             colour = _colour(row, groups)
-            axis.plot([row.low, row.high], [place, place], color=colour, linewidth=2.2, alpha=0.5)
-            axis.plot(row.p50, place, "o", color=colour, markersize=6)
+            axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, alpha=0.5)
+            axis.plot(row.p50, y, "o", color=colour, markersize=6)
             speed = "" if row.export == EAGER else f"  ({decimal(row.speedup, 2)}× eager)"
             text = f"{decimal(row.p50)} ms{speed}"
-            axis.annotate(text, (row.high, place), (8, 0), textcoords="offset points", va="center", color=style.INK)
+            axis.annotate(text, (row.high, y), (8, 0), textcoords="offset points", va="center", color=style.INK)
         axis.set_yticks(range(len(rows)), [_label(row, rows) for row in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_xlim(0, furthest * 1.28)
@@ -181,9 +181,9 @@ def _line_panel(
         dashes[series[0]] = dashes.get(series[0], -1) + 1
         dash = ("-", "--", ":", "-.")[dashes[series[0]] % 4]
         middle, low, high = zip(*(values(row) for row in line), strict=True)
-        places = [x(row) for row in line]
-        axis.plot(places, middle, dash, marker="o", markersize=4, color=colour, linewidth=1.6)
-        axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        xs = [x(row) for row in line]
+        axis.plot(xs, middle, dash, marker="o", markersize=4, color=colour, linewidth=1.6)
+        axis.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         ends.append((middle[-1], _label(line[0], rows), colour))
     ticks = sorted({x(row) for row in rows})
     axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
@@ -216,14 +216,14 @@ def numerical_difference(groups: Groups) -> Any:
 
 def _difference_panel(rows: Sequence[Difference], number: int) -> Any:
     figure, (axis,) = style.panels([1.3 + 0.24 * number])
-    seen = [v for row in rows for v in (*row.differences, *row.reference_errors) if 0 < v < math.inf]
+    positive = [v for row in rows for v in (*row.differences, *row.reference_errors) if 0 < v < math.inf]
     allowed = max((row.atol for row in rows), default=0.0)
-    floor = 10 ** (math.floor(math.log10(min([*seen, *([allowed] if allowed else []), 1e-6]))) - 1)
-    ceiling = 10 ** math.ceil(math.log10(max([*seen, allowed, floor * 100]) * 1.5))
-    for place, row in enumerate(rows):
-        _strip(axis, row.reference_errors, place, floor, ceiling, {"marker": "|", "color": style.INK})
+    floor = 10 ** (math.floor(math.log10(min([*positive, *([allowed] if allowed else []), 1e-6]))) - 1)
+    ceiling = 10 ** math.ceil(math.log10(max([*positive, allowed, floor * 100]) * 1.5))
+    for y, row in enumerate(rows):
+        _strip(axis, row.reference_errors, y, floor, ceiling, {"marker": "|", "color": style.INK})
         colour = style.PALETTE[0] if row.passed else style.PALETTE[1]
-        _strip(axis, row.differences, place, floor, ceiling, {"marker": "o", "color": colour})
+        _strip(axis, row.differences, y, floor, ceiling, {"marker": "o", "color": colour})
     if allowed:
         axis.axvspan(floor / 2, allowed, color=style.FAINT, alpha=0.1, linewidth=0)
         axis.axvline(allowed, color=style.FAINT, linewidth=0.8)
@@ -245,13 +245,13 @@ def _difference_panel(rows: Sequence[Difference], number: int) -> Any:
     return figure
 
 
-def _strip(axis: Any, values: Sequence[float], place: int, floor: float, ceiling: float, look: dict[str, Any]) -> None:
-    """Draw values on a row; zeros stand at the floor, what is not finite at the right edge."""
+def _strip(axis: Any, values: Sequence[float], y: int, floor: float, ceiling: float, look: dict[str, Any]) -> None:
+    """Draw values on a row; zeros at the floor, values that are not finite at the right edge."""
     drawn = [floor if v == 0 else v if math.isfinite(v) else ceiling for v in values]
     alpha = 1.0 if len(values) < 3 else max(0.15, 3 / len(values))
     size = 60 if look["marker"] == "|" else 30
     width = 1.6 if look["marker"] == "|" else 0
-    axis.scatter(drawn, [place] * len(drawn), s=size, alpha=alpha, linewidths=width, zorder=3, clip_on=False, **look)
+    axis.scatter(drawn, [y] * len(drawn), s=size, alpha=alpha, linewidths=width, zorder=3, clip_on=False, **look)
 
 
 def _legend(figure: Any, failed: bool) -> None:

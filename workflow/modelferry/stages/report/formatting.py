@@ -9,7 +9,7 @@ from typing import Any
 NOTHING = "–"
 SHORT_DIGEST = 12
 ROWS = 20
-"""Tables of the first page of several campaigns have so many rows at most."""
+"""Most rows of a table on the first page of several campaigns."""
 Columns = dict[str, Callable[..., str]]
 """The columns of a table: title → cell from the values of a row."""
 

@@ -9,7 +9,7 @@ from modelferry.families import load_family
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 
 LARGE = 20
-"""Above so many models even a single campaign has a page of its own, and the first one only medians and the worst."""
+"""With more models even a single campaign has a page of its own, and the first page only medians and the worst."""
 
 FIRST_PAGE = "summary.md"
 EMBEDDINGS = "embeddings-"

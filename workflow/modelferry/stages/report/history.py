@@ -1,4 +1,4 @@
-"""The report before this one: Snakemake deletes the old summary before the new one is written, so it is kept apart."""
+"""The report before this one: Snakemake deletes the old summary before the new one is written, so a copy is kept."""
 
 from __future__ import annotations
 

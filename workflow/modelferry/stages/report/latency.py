@@ -1,4 +1,4 @@
-"""Latencies of a campaign's models, put together for tables and figures."""
+"""Latencies of a campaign's models: medians for tables and figures."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ def collect_probes(records: Iterable[tuple[str, str, Validation]]) -> tuple[Summ
             campaign=campaign,
             export=export,
             runtime=runtime,
-            models=len(found),
-            shapes=tuple(_worst_points(found)),
-            outside=tuple(_worst_cases(found)),
+            models=len(group),
+            shapes=tuple(_worst_points(group)),
+            outside=tuple(_worst_cases(group)),
         )
-        for (campaign, export, runtime), found in groups.items()
+        for (campaign, export, runtime), group in groups.items()
     )
 
 
@@ -126,7 +126,7 @@ def outside(of: Sequence[SummaryProbes]) -> str:
 
 
 def properties(models: Sequence[SummaryModel]) -> str:
-    """Return the properties per export and runtime: the worst over models. What was trained so is said to be so."""
+    """Return the properties per export and runtime, the worst over models; the trained network may violate some too."""
     groups: dict[tuple[str, str, str], list[PropertyResult]] = {}
     for _, artifact, validation in validations(models):
         for result in validation.properties:

@@ -12,7 +12,7 @@ from modelferry.stages.report.latency import EAGER, Latency, at_working_point, w
 from modelferry.stages.report.page import Page
 
 CAMPAIGNS = 8
-"""The first page has the advice on so many campaigns; the others have it on their own pages."""
+"""Number of campaigns with advice on the first page; the others have it on their own pages."""
 
 
 def advice(models: Sequence[SummaryModel]) -> str:
@@ -81,8 +81,8 @@ def _fastest(models: Sequence[SummaryModel], ready: dict[str, int]) -> dict[str,
 
 
 def _why(models: Sequence[SummaryModel], export: str, number: int) -> str:
-    found = [artifact_of(model, export) for model in models]
-    runtimes = dict.fromkeys(v.runtime for artifact in found if artifact for v in artifact.validation)
+    artifacts = [artifact_of(model, export) for model in models]
+    runtimes = dict.fromkeys(v.runtime for artifact in artifacts if artifact for v in artifact.validation)
     of = "all models" if number == len(models) else f"{number:,} of {plural(len(models), 'model')}"
     return f"exact, and passed for {of} in {' and '.join(runtimes)}"
 

@@ -29,7 +29,9 @@ MEANING = (
     "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
     "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
 )
-READ_BACK = "Tensors read back: so many weights inside the file were compared with the checkpoint's, bit by bit."
+READ_BACK = (
+    "Tensors read back: the number of weights inside the file that were compared with the checkpoint's bit by bit."
+)
 ELSEWHERE = (
     "Each campaign's page has the same model by model, and the rest of what was measured: decisions, every pair of "
     "sizes, properties, inputs outside the contract, all latencies, how to load each format, digests."

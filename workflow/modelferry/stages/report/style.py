@@ -66,14 +66,14 @@ def save(figure: Any, path: Path) -> None:
 
 def colours(exports: Sequence[str]) -> dict[str, str]:
     """Return one colour for each export, the same in every figure."""
-    return {export: PALETTE[place % len(PALETTE)] for place, export in enumerate(exports)}
+    return {export: PALETTE[number % len(PALETTE)] for number, export in enumerate(exports)}
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Return the places moved apart, so that labels at them are at least `gap` from each other, in the same order."""
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    moved = list(places)
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Return positions of labels in the same order, moved so that neighbours are at least `gap` from each other."""
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    moved = list(positions)
     for lower, upper in pairwise(order):
         moved[upper] = max(moved[upper], moved[lower] + gap)
-    shift = sum(a - b for a, b in zip(moved, places, strict=True)) / len(places) if places else 0.0
-    return [place - shift for place in moved]
+    shift = sum(a - b for a, b in zip(moved, positions, strict=True)) / len(positions) if positions else 0.0
+    return [position - shift for position in moved]

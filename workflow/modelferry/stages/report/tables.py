@@ -37,11 +37,11 @@ def channels(page: Page) -> str:
         groups.setdefault((model.campaign, channel(model)), []).append(model)
 
     def number(models: Sequence[SummaryModel], status: str) -> str:
-        found = sum(model.status == status for model in models)
-        return f"**{found:,}**" if found and status != "passed" else count(found)
+        total = sum(model.status == status for model in models)
+        return f"**{total:,}**" if total and status != "passed" else count(total)
 
     def sizes(models: Sequence[SummaryModel], export: str) -> str:
-        return span([found.bytes for model in models if (found := artifact_of(model, export))], 1e6)
+        return span([artifact.bytes for model in models if (artifact := artifact_of(model, export))], 1e6)
 
     columns: Columns = {
         "campaign": lambda key, models: page.link(key[0]),
@@ -198,13 +198,13 @@ def decisions(models: Sequence[SummaryModel]) -> str:
     return tabulate(columns, validations(models), "lll")
 
 
-def controls(found: Sequence[SummaryControl]) -> str:
+def controls(of: Sequence[SummaryControl]) -> str:
     """Return the deliberately broken artifacts and whether the validator detected them."""
     columns: Columns = {
         "deliberately broken artifact": lambda control: prose(control.name),
         "validator": lambda control: "detected" if control.detected else "**not detected**",
     }
-    return tabulate(columns, [(control,) for control in found], "ll")
+    return tabulate(columns, [(control,) for control in of], "ll")
 
 
 def latencies(page: Page) -> str:

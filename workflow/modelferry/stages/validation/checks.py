@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelferry.comparison.difference import Outputs, within
 from modelferry.comparison.judge import Judgement, Verdict, judge, judge_damage
-from modelferry.config.sections import Validation as Settings
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.model import Exactness
 from modelferry.core.tolerances import Tolerance
@@ -23,6 +23,9 @@ from modelferry.stages.validation.invariances import measure
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import Attempt, attempt
 from modelferry.stages.validation.verdict import with_outside, with_points, with_properties
+
+if TYPE_CHECKING:
+    from modelferry.config.sections import Validation as Settings
 
 LISTED = 20
 """Ill-conditioned events that are written out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.formats import Format, Runner
 from modelferry.records.validation import Control
+from modelferry.runtimes import Runtime
 from modelferry.stages.validation.input_corruptions import Spoil, spoils
 from modelferry.stages.validation.recording import Recording, ordinary
 
@@ -51,6 +52,8 @@ class Whole:
     template: Path
     weights: Weights
     run: Runner
+    runtime: Runtime = field(default_factory=Runtime)
+    """What loads artifacts that are broken on purpose; by default the format itself."""
 
 
 def run_controls(
@@ -157,7 +160,7 @@ def _broken_artifacts(whole: Whole, another: Weights | None, folder: Path) -> It
         for number, weights in enumerate(candidates):
             path = folder / f"broken-{number}.{whole.target.extension}"
             whole.target.fill(whole.template, weights, {}, path)
-            yield whole.target.load(path, threads=1)
+            yield whole.runtime.load(whole.target, path, threads=1)
 
     def spoiled(candidates: Sequence[Spoil]) -> Iterator[Runner]:
         for spoil in candidates:

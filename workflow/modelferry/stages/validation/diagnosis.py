@@ -60,7 +60,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     family, target = planned.family, load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
     path, contract = Path(manifest.artifact.path), manifest.contract
-    if path.is_file() and not manifest.artifact.intact:
+    if manifest.artifact.present and not manifest.artifact.intact:
         yield f"{path} was altered after its export: its manifest describes other bytes"
     tried = attempt(target.load(path, threads=1), family, contract, recording)
     kept = tried.within & tried.finite_inputs

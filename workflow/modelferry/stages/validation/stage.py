@@ -20,13 +20,13 @@ from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.probes import evaluate
 from modelferry.families.weights import trained_weights
-from modelferry.formats import Runner
+from modelferry.formats import Runner, load_format
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
 from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
-from modelferry.runtimes import in_runtime
+from modelferry.runtimes import runtime_of
 from modelferry.stages.validation.checks import examine
 from modelferry.stages.validation.controls import Whole, differ, run_controls
 from modelferry.stages.validation.fault_matching import resembling
@@ -61,12 +61,12 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     model, spec = planned.model, planned.template(export)
-    family, target = planned.family, in_runtime(spec.format, runtime)
+    family, target, executes = planned.family, load_format(spec.format), runtime_of(spec.format, runtime)
     manifest = Manifest.read(paths.manifest(model.id, export))
     path = Path(manifest.artifact.path)
     _check_origin(path, manifest, recording)
     contract, output = manifest.contract, manifest.contract.outputs[0].name
-    run = target.load(path, threads=1)
+    run = executes.load(target, path, threads=1)
     found = examine(run, family, contract, recording, tolerance, manifest.exactness, model.validation)
     probed, artifact = found.compared.recording, found.compared.outputs
     trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
@@ -82,7 +82,7 @@ def validate_artifact(
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact" and verdict.passed:  # a broken artifact may be mended by the mistake of a control
         template = Path(Template.read(spec.record).file.path)
-        whole = Whole(family, target, contract, template, weights, run)
+        whole = Whole(family, target, contract, template, weights, run, executes)
         controls = run_controls(whole, probed, tolerance, another_fold(planned, spec, family, others, weights))
         verdict = with_controls(verdict, controls)
     difference, regular = found.judgement.regular, ~found.judgement.near_tie

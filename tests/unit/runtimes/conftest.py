@@ -1,0 +1,3 @@
+"""The fixture `template_of`, see there."""
+
+from template_samples import template_of as template_of

@@ -1,0 +1,60 @@
+"""The stages of the workflow: rule, module, record, and the name under which a failure is kept. The one table of them.
+
+Reruns, report, commands and schemas read it. A rule is called like its stage, or starts with its name where there is
+one for each campaign, family or format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelferry.records import Record
+from modelferry.records.benchmark import Benchmark
+from modelferry.records.demo import DemoTraining
+from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
+from modelferry.records.export import Manifest, Template
+from modelferry.records.summary import Summary
+from modelferry.records.validation import Validation
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the workflow.
+
+    Attributes
+    ----------
+    module
+        Does the work: what it imports is the stage's code. Empty where a family's demo, a runtime or the gate does.
+    record
+        The JSON file that it writes, if it writes one.
+    failure
+        Folder of its failures below ``logs/failures``, and the stage's name in them; empty if it keeps none.
+    """
+
+    rule: str
+    module: str = ""
+    record: type[Record] | None = None
+    failure: str = ""
+
+
+DEMO_EVENTS = Stage("demo_events")
+DEMO = Stage("demo_train", "", DemoTraining, "demo")
+TEMPLATE = Stage("template", "modelferry.stages.export.template", Template, "template")
+EXPORT = Stage("export", "modelferry.stages.export.artifact", Manifest, "export")
+BUILD_CPP = Stage("build_cpp")
+REFERENCE = Stage("reference", "modelferry.stages.validation.reference", None, "reference")
+VALIDATE = Stage("validate", "modelferry.stages.validation.stage", Validation, "validate")
+BENCHMARK = Stage("benchmark", "modelferry.stages.benchmark.stage", Benchmark, "benchmark")
+EMBED = Stage("embed", "modelferry.stages.embeddings.stage", EmbeddedFile, "embed")
+COLLECT = Stage("collect_embeddings", "modelferry.stages.embeddings.tables", Embeddings, "embed")
+EXPLORE = Stage("explore", "modelferry.stages.embeddings.explore", Exploration, "explore")
+REPORT = Stage("report", "modelferry.stages.report.stage", Summary)
+GATE = Stage("gate")
+
+STAGES = (
+    DEMO_EVENTS, DEMO, TEMPLATE, EXPORT, BUILD_CPP, REFERENCE, VALIDATE, BENCHMARK, EMBED, COLLECT, EXPLORE, REPORT,
+    GATE,
+)  # fmt: skip
+"""All stages, in the order in which they run."""
+OF_MODELS = (DEMO, TEMPLATE, EXPORT, REFERENCE, VALIDATE, BENCHMARK)
+"""Stages whose failures are a model's, or an export's of a model."""
