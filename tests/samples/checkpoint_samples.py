@@ -1,4 +1,4 @@
-"""Weights that a formula defines (last section of the sheet), and where the shared facts and data lie."""
+"""Weights of the charged-Higgs network that a formula defines (last section of its sheet)."""
 
 import zlib
 from pathlib import Path
@@ -7,10 +7,6 @@ import numpy as np
 import torch
 
 from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-FACTS = SHARED / "facts"
-DATA = SHARED / "data"
 
 
 def formula(key: str, shape: tuple[int, ...], salt: str = "") -> torch.Tensor:

@@ -1,37 +1,24 @@
-"""The 100 jets of the shared data, the sheets' expected outputs on them, and the sheets' formula weights."""
+"""The 100 jets of `jet-universe/sophon`, and the formula weights of the sheet of the Particle Transformer."""
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import pytest
 import torch
 import uproot
 
-from checkpoint_samples import DATA, FACTS
 from modelferry.core.contract import Arrays
 from modelferry.families.jets.base import JetFamily
+from sheets import third_party
 
-JETS = DATA / "sophon/JetClassII_example_100_as_JetClass.root"
-
-
-def expected(name: str) -> dict[str, Any]:
-    """Return a sheet's outputs; skip where they are not."""
-    path = FACTS / name
-    if not path.is_file():
-        pytest.skip(f"the sheet's outputs are not here: {path}")
-    return json.loads(path.read_text())
+JETS = "sophon/JetClassII_example_100_as_JetClass.root"
 
 
 def jets_of(family: JetFamily) -> list[Arrays]:
-    """Return the 100 jets as events of a family; skip where there is no such file."""
-    if not JETS.is_file():
-        pytest.skip(f"the jets are not here: {JETS}")
-    with uproot.open(JETS) as file:
+    """Return the 100 jets as events of a family; skip the test where the file is absent."""
+    with uproot.open(third_party(JETS)) as file:
         return family.events_of({name: file["tree"][name].array() for name in family.card.input_branches})
 
 

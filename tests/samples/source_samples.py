@@ -12,22 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from checkpoint_samples import DATA
 from modelferry.families import load_family
 from modelferry.families.transforms import FOLD_BATCH_NORM
 from modelferry.formats import load_format
+from sheets import expected_figures
 
 FAMILY = load_family("bytecnn")
-REFERENCE_FILE = DATA / "pinybytecnn/bytecnn_10k_reference.json"
+REFERENCE_FILE = "pinybytecnn/bytecnn_10k_reference.json"
 FOLDED = frozenset([FOLD_BATCH_NORM])
-SHEET = {
-    "Hello everyone! How are you doing today?": 0.066530342986876,
-    "Thank you for your help": 0.046768629734079,
-    "I love programming": 0.045603415791261,
-    "Have a great day!": 0.169566810988462,
-    "you are such an idiot": 0.999911988944725,
-    "shut up you moron": 0.962795716741055,
-}
+SHEET: dict[str, float] = expected_figures("bytecnn")["scores"]
 """Scores of the reference file, from the sheet."""
 
 State = dict[str, torch.Tensor]

@@ -1,4 +1,4 @@
-"""Runs that are made once, and copied by the tests that ask what would run next."""
+"""Runs that are made once for all test processes, and copied by the tests that ask what would run next."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from checkpoint_samples import save_checkpoint
+from made_once import made_once
 from workflow_harness import QUICK, Folder
 
 CONFIG: dict[str, Any] = {
@@ -24,11 +25,14 @@ CONFIG: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Two campaigns, three models, all of them passed. Never to be changed."""
-    folder = Folder.fresh(tmp_path_factory.mktemp("finished") / "workflow", CONFIG)
-    for name in ("Run3Mu-0", "Run3Mu-1", "MHc100-best"):
-        save_checkpoint(folder.path / f"weights/{name}.pt", 16, salt=name)
-    folder.run()
-    return folder
+
+    def make(root: Path) -> None:
+        folder = Folder.fresh(root / "workflow", CONFIG)
+        for name in ("Run3Mu-0", "Run3Mu-1", "MHc100-best"):
+            save_checkpoint(folder.path / f"weights/{name}.pt", 16, salt=name)
+        folder.run()
+
+    return Folder(made_once(tmp_path_factory, "finished", make) / "workflow")
 
 
 @pytest.fixture

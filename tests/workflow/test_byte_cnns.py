@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from made_once import made_once
 from modelferry.families import load_family
 from workflow_harness import Folder
 
@@ -36,15 +37,17 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    made = Folder.fresh(tmp_path_factory.mktemp("byte-cnns") / "workflow", CONFIG)
-    family = load_family("bytecnn")
-    torch.manual_seed(3)
-    state = family.reference({**family.hyperparameters, **SIZES}).state_dict()
-    state["output.weight"] *= 10
-    respelt = {name.replace("classifier.", "fc1.").replace("output.", "fc2."): t for name, t in state.items()}
-    torch.save(respelt, made.path / "toxicity.pth")
-    made.run()
-    return made
+    def make(root: Path) -> None:
+        made = Folder.fresh(root / "workflow", CONFIG)
+        family = load_family("bytecnn")
+        torch.manual_seed(3)
+        state = family.reference({**family.hyperparameters, **SIZES}).state_dict()
+        state["output.weight"] *= 10
+        renamed = {name.replace("classifier.", "fc1.").replace("output.", "fc2."): t for name, t in state.items()}
+        torch.save(renamed, made.path / "toxicity.pth")
+        made.run()
+
+    return Folder(made_once(tmp_path_factory, "byte-cnns", make) / "workflow")
 
 
 def record(folder: Folder, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from made_once import made_once
 from workflow_harness import END, QUICK, Folder, of_model
 
 MODEL = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc130_MA90/fold-3"
@@ -21,9 +22,8 @@ CONFIG = {
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    folder = Folder.fresh(tmp_path_factory.mktemp("demo") / "workflow", CONFIG)
-    folder.run()
-    return folder
+    folder = made_once(tmp_path_factory, "demo", lambda root: Folder.fresh(root / "workflow", CONFIG).run())
+    return Folder(folder / "workflow")
 
 
 def test_nothing_is_left_to_do_right_after_the_demo_was_trained(demo: Folder) -> None:
@@ -53,16 +53,19 @@ def test_changed_hyperparameter_trains_anew_and_needs_a_new_template(demo: Folde
 
 @pytest.mark.parametrize(
     ("module", "events"),
-    [("demo/toys.py", True), ("demo/training.py", False), ("networks/charged_higgs_reference.py", False)],
+    [
+        ("demo/charged_higgs_toys.py", True),
+        ("demo/charged_higgs_training.py", False),
+        ("families/charged_higgs_particlenet/reference.py", False),
+    ],
 )
 def test_changed_code_of_the_demo_trains_anew(demo: Folder, module: str, events: bool, tmp_path: Path) -> None:
     copy = demo.copy(tmp_path / "copy")
-    path = copy.path / "workflow/modelferry" / module
-    path.write_text(path.read_text() + "\n# changed\n")
+    copy.edit(module)
     stages = {job.stage for job in copy.jobs()}
     assert stages >= {"demo_train", "export", "reference", "validate", "benchmark", "report", "gate"}
     assert not events or "demo_events" in stages
-    assert ("template" in stages) == module.startswith("networks/"), "a family's networks are all part of its code"
+    assert ("template" in stages) == module.startswith("families/"), "a family's networks are all part of its code"
 
 
 def test_lost_events_are_made_again_only_if_something_reads_them(demo: Folder, tmp_path: Path) -> None:

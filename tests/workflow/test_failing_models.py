@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state, save_checkpoint
+from made_once import made_once
 from modelferry.records.export import Manifest
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
@@ -21,8 +22,8 @@ OLD = ("alpha/Run3Mu/fold-0", "alpha/Run3Mu/fold-1", "beta/MHc100")
 FAMILY = '''
 """A family of the user's own whose deployable reverses the edges: it must be found out."""
 
-from modelferry.families.charged_higgs_particlenet import ChargedHiggsParticleNet
-from modelferry.networks.charged_higgs_flat import FlatParticleNet
+from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsParticleNet
+from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 
 
 class Reversed(FlatParticleNet):
@@ -55,20 +56,24 @@ class Failed:
 
 @pytest.fixture(scope="session")
 def failed(finished: Folder, tmp_path_factory: pytest.TempPathFactory) -> Failed:
-    folder = finished.copy(tmp_path_factory.mktemp("failed") / "workflow")
-    config = folder.config
-    config["campaigns"]["alpha"]["axes"]["fold"] = [0, 1, 2, 3, 4, 5]
-    gamma = {**QUICK, "family": "my_taggers:MyFamily", "axes": {"name": ["a"]}, "checkpoint": "weights/{name}.pt"}
-    config["campaigns"]["gamma"] = gamma
-    folder.configure(config)
-    (folder.path / "my_taggers.py").write_text(FAMILY)
-    weights = folder.path / "weights"
-    save_checkpoint(weights / "Run3Mu-2.pt", 16, salt="good")
-    (weights / "Run3Mu-4.pt").write_bytes(b"this is no checkpoint\n" * 99)
-    torch.save({"state_dict": formula_state(16), "hook": os.system}, weights / "Run3Mu-5.pt")
-    save_checkpoint(weights / "a.pt", 16, salt="a")
-    run = folder.snakemake("--cores", "2")
-    return Failed(folder, run.returncode, run.stdout + run.stderr)
+    def make(root: Path) -> None:
+        folder = finished.copy(root / "workflow")
+        config = folder.config
+        config["campaigns"]["alpha"]["axes"]["fold"] = [0, 1, 2, 3, 4, 5]
+        gamma = {**QUICK, "family": "my_taggers:MyFamily", "axes": {"name": ["a"]}, "checkpoint": "weights/{name}.pt"}
+        config["campaigns"]["gamma"] = gamma
+        folder.configure(config)
+        (folder.path / "my_taggers.py").write_text(FAMILY)
+        weights = folder.path / "weights"
+        save_checkpoint(weights / "Run3Mu-2.pt", 16, salt="good")
+        (weights / "Run3Mu-4.pt").write_bytes(b"this is not a checkpoint\n" * 99)
+        torch.save({"state_dict": formula_state(16), "hook": os.system}, weights / "Run3Mu-5.pt")
+        save_checkpoint(weights / "a.pt", 16, salt="a")
+        run = folder.snakemake("--cores", "2")
+        (root / "run.json").write_text(json.dumps([run.returncode, run.stdout + run.stderr]))
+
+    root = made_once(tmp_path_factory, "failed", make)
+    return Failed(Folder(root / "workflow"), *json.loads((root / "run.json").read_text()))
 
 
 def test_run_with_failing_models_exits_with_an_error(failed: Failed) -> None:

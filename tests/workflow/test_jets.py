@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from made_once import made_once
 from modelferry.demo import jet_toys
 from modelferry.families import load_family
 from workflow_harness import END, Folder
@@ -40,14 +41,17 @@ AFTER = {f"collect {MODEL}", "explore jets"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A model with random weights, all but its benchmark and the report made. Never to be changed."""
-    made = Folder.fresh(tmp_path_factory.mktemp("jets") / "workflow", CONFIG)
-    family = load_family("particle_transformer")
-    torch.manual_seed(2)
-    torch.save(family.reference(family.resolve(NETWORK, {})).state_dict(), made.path / "net.pt")
-    for name, seed in (("a.parquet", 1), ("b.root", 2)):
-        jet_toys.write(made.path / "jets" / name, jet_toys.mixed(300, seed))
-    made.run(EXPLORATION)
-    return made
+
+    def make(root: Path) -> None:
+        made = Folder.fresh(root / "workflow", CONFIG)
+        family = load_family("particle_transformer")
+        torch.manual_seed(2)
+        torch.save(family.reference(family.resolve(NETWORK, {})).state_dict(), made.path / "net.pt")
+        for name, seed in (("a.parquet", 1), ("b.root", 2)):
+            jet_toys.write(made.path / "jets" / name, jet_toys.mixed(300, seed))
+        made.run(EXPLORATION)
+
+    return Folder(made_once(tmp_path_factory, "jets", make) / "workflow")
 
 
 @pytest.fixture
@@ -104,13 +108,12 @@ def test_a_setting_runs_again_what_reads_it(done: Folder, section: str, value: A
 
 
 @pytest.mark.parametrize(("module", "expected"), [
-    ("embedding/measures.py", {"explore jets"}),
-    ("embedding/tables.py", AFTER),
-    ("embedding/inference.py", {"embed 2", *AFTER}),
+    ("stages/embeddings/metrics.py", {"explore jets"}),
+    ("stages/embeddings/tables.py", AFTER),
+    ("stages/embeddings/inference.py", {"embed 2", *AFTER}),
 ])  # fmt: skip
 def test_changed_code_runs_its_stage_again(done: Folder, module: str, expected: set[str]) -> None:
-    path = done.path / "workflow/modelferry" / module
-    path.write_text(path.read_text() + "\n# changed\n")
+    done.edit(module)
     assert would_run(done) == expected
 
 

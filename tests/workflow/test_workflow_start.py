@@ -142,7 +142,7 @@ def test_second_run_at_the_same_time_is_refused(done: Folder) -> None:
         assert first.poll() is None, "the first run ended before the second began"
         assert before
         line = refused(done)
-        assert f"process {first.pid} is at work" in line
+        assert f"process {first.pid} already runs" in line
         assert done.snakemake("-n").returncode == 0
     finally:
         printed, _ = first.communicate()

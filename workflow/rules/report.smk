@@ -1,4 +1,4 @@
-# The report reads JSON only; the gate fails the run if any model fell short.
+# The report reads JSON only; the gate fails the run unless all models passed.
 
 
 rule report:

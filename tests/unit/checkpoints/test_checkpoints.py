@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from checkpoint_samples import DATA, formula_state
+from checkpoint_samples import formula_state
 from modelferry.checkpoints.reader import fit, load_state_dict, without_prefixes
 from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.errors import CheckpointError
 from modelferry.families import load_family
 from modelferry.families.charged_higgs_particlenet.flat import FlatParticleNet
 from modelferry.families.hyperparameters import infer_hyperparameters
+from sheets import third_party
 
 STATE = formula_state(16)
 State = Mapping[str, torch.Tensor]
@@ -324,9 +325,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_checkpoints_are_read_and_their_shapes_agree(name: str) -> None:
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"the real checkpoints are not here: {path}")
+    path = third_party(name)
     state = load_state_dict(path)
     count, prefix = REAL[name]
     assert count in (None, len(state))
@@ -336,16 +335,12 @@ def test_real_checkpoints_are_read_and_their_shapes_agree(name: str) -> None:
 
 
 def test_real_checkpoint_of_another_network_does_not_fit() -> None:
-    path = DATA / "jetnet/pnet_state_dict.pt"
-    if not path.is_file():
-        pytest.skip(f"the real checkpoints are not here: {path}")
+    path = third_party("jetnet/pnet_state_dict.pt")
     with pytest.raises(CheckpointError, match="is it another network's"):
         fit(load_state_dict(path), FlatParticleNet(128), path)
 
 
 def test_torchscript_archive_is_refused_as_a_checkpoint() -> None:
-    path = DATA / "coffea/pn_test_model.pt"
-    if not path.is_file():
-        pytest.skip(f"the real checkpoints are not here: {path}")
+    path = third_party("coffea/pn_test_model.pt")
     with pytest.raises(CheckpointError, match=str(path)):
         load_state_dict(path)

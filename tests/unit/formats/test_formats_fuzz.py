@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "fuzz.py"
 CODE = """
 import importlib.util, os, sys
 from pathlib import Path
-from modelferry.contract import Contract
+from modelferry.core.contract import Contract
 from modelferry.formats import load_format
 spec = importlib.util.spec_from_file_location("fuzz", sys.argv[1])
 fuzz = importlib.util.module_from_spec(spec)

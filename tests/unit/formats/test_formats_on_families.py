@@ -134,25 +134,39 @@ def test_every_kind_of_weight_and_every_small_one_is_refilled(case: Case, tmp_pa
         assert np.abs(truth - before).max() > 0, name
 
 
-def test_template_holds_no_weights(case: Case, tmp_path: Path) -> None:
-    again = tmp_path / f"again.{case.target.extension}"
-    case.target.build_template(case.network(5), case.contract, case.inputs(4, 9), case.options, again)
+@dataclass(frozen=True)
+class Rebuilt:
+    """A second template, of a network with other weights, and these before and after."""
+
+    template: Path
+    before: dict[str, torch.Tensor]
+    after: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    network = case.network(5)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folder = tmp_path_factory.mktemp("again")
+    template = folder / f"again.{case.target.extension}"
+    case.target.build_template(network, case.contract, case.inputs(4, 9), case.options, template)
+    case.fill(network, folder / f"model.{case.target.extension}")
+    return Rebuilt(template, before, network.state_dict())
+
+
+def test_template_holds_no_weights(case: Case, rebuilt: Rebuilt, tmp_path: Path) -> None:
     network = case.network(1)
     outputs = []
-    for template in (case.template, again):
+    for template in (case.template, rebuilt.template):
         out = tmp_path / f"model.{case.target.extension}"
         case.target.fill(template, network.state_dict(), {}, out)
         outputs.append(case.target.load(out, 1)(case.inputs(3, 7))[case.contract.outputs[0].name])
     assert np.array_equal(*outputs)
 
 
-def test_building_and_filling_leave_the_network_alone(case: Case, tmp_path: Path) -> None:
-    network = case.network(1)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    out = tmp_path / f"t.{case.target.extension}"
-    case.target.build_template(network, case.contract, case.inputs(4, 9), case.options, out)
-    case.fill(network, tmp_path / f"m.{case.target.extension}")
-    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+def test_building_and_filling_leave_the_network_alone(rebuilt: Rebuilt) -> None:
+    before, after = rebuilt.before, rebuilt.after
+    changed = [key for key, value in after.items() if not torch.equal(value, before[key])]
     assert not changed, f"{len(changed)} tensors of the caller's network were changed, {changed[0]} among them"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from modelferry.comparison.outputs import by_event as by_event
+from modelferry.comparison.outputs import within as within
 from modelferry.core.tolerances import Tolerance
 
 ILL_CONDITIONED = 10.0
@@ -60,18 +61,6 @@ class Difference:
         if self.reference_error == 0:
             return 0.0 if self.error == 0 else float("inf")
         return self.error / self.reference_error
-
-
-def by_event(values: np.ndarray) -> np.ndarray:
-    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row."""
-    return values.reshape(len(values), math.prod(values.shape[1:]))
-
-
-def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: float = 1.0) -> np.ndarray:
-    """Return which events agree in all their values, (events,); NaN agrees with nothing."""
-    value, truth = value.astype(np.float64), truth.astype(np.float64)
-    allowed = factor * (tolerance.atol + tolerance.rtol * np.abs(truth))
-    return np.all(np.abs(value - truth) <= allowed, axis=1)
 
 
 def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from modelferry.comparison.difference import by_event
+from modelferry.comparison.outputs import by_event
 from modelferry.core.contract import Arrays, Contract
 
 

@@ -38,7 +38,7 @@ class Campaign(Strict):
             raise ValueError("no axes; give at least one, e.g. {fold: [0]}")
         for axis, values in axes.items():
             if not axis.isidentifier():
-                raise ValueError(f"axis '{axis}' is no plain name; use letters, digits and underscores")
+                raise ValueError(f"axis '{axis}' is not a plain name; use letters, digits and underscores")
             if not values:
                 raise ValueError(f"axis '{axis}' is empty; give at least one value or remove the campaign")
             for value in values:

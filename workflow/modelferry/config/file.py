@@ -31,7 +31,7 @@ def read_config(path: Path | str | None = None) -> Config:
     try:
         data = yaml.safe_load(path.read_text())
     except (UnicodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "mend it") from None
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "fix it") from None
     return parse_config(data, path)
 
 
@@ -40,21 +40,21 @@ def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
     try:
         return Config.model_validate(data or {})
     except ValidationError as error:
-        findings = [_finding(item["loc"], item, Path(source)) for item in error.errors()]
+        findings = [_finding(item, Path(source)) for item in error.errors()]
         raise ConfigError("; ".join(findings)) from None
 
 
-def _finding(location: Sequence[int | str], item: Mapping[str, Any], source: Path) -> str:
+def _finding(item: Mapping[str, Any], source: Path) -> str:
     message = item["msg"].removeprefix("Value error, ")
     key = item["ctx"]["key"] if item["type"] == UNKNOWN_KEY else None
-    line = _line(source, location, key)
-    place = f"{source}:{line}" if line else str(source)
-    address = ".".join(str(part) for part in location)
+    line = _line(source, item["loc"], key)
+    location = f"{source}:{line}" if line else str(source)
+    address = ".".join(str(part) for part in item["loc"])
     if item["type"] == "missing":
         message = "is missing"
     elif item["type"] not in ("value_error", UNKNOWN_KEY):
         message = f"{message} (found: {item['input']!r})"
-    return f"{place}: {address}: {message}" if address else f"{place}: {message}"
+    return f"{location}: {address}: {message}" if address else f"{location}: {message}"
 
 
 def _line(source: Path, location: Sequence[int | str], key: str | None) -> int | None:

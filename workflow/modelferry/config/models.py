@@ -106,10 +106,10 @@ def _matches(pattern: str, axes: Axes) -> list[str]:
 
 
 def _resolve(pattern: str, axes: Axes) -> tuple[str, str]:
-    found = _matches(pattern, axes)
+    matches = _matches(pattern, axes)
     wanted = pattern.format(**axes)
-    if len(found) == 1:
-        return found[0], ""
-    if not found:
-        return "", f"no checkpoint at {wanted}; put it there or mend the pattern in the config"
-    return "", f"{len(found)} checkpoints match {wanted}; narrow the pattern to one"
+    if len(matches) == 1:
+        return matches[0], ""
+    if not matches:
+        return "", f"no checkpoint at {wanted}; put it there or fix the pattern in the config"
+    return "", f"{len(matches)} checkpoints match {wanted}; narrow the pattern to one"

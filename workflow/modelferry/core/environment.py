@@ -26,7 +26,7 @@ They are the levels v4 and v3 of x86-64, as far as ``/proc/cpuinfo`` tells.
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those `packages` that are installed, without importing them."""
     versions = {package: _version(package) for package in packages}
-    return {package: found for package, found in versions.items() if found is not None}
+    return {package: text for package, text in versions.items() if text is not None}
 
 
 def describe() -> Environment:

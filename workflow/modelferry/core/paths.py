@@ -66,7 +66,7 @@ def embeddings(model: str) -> str:
 
 
 def exploration(campaign: str) -> str:
-    """Return the path of what was found in a campaign's embeddings."""
+    """Return the path of the exploration of a campaign's embeddings."""
     return f"{RESULTS}/{campaign}/exploration.json"
 
 

@@ -74,12 +74,12 @@ class Plan:
 
     @property
     def explored(self) -> dict[str, list[PlannedModel]]:
-        """Models of each campaign whose embeddings are looked at."""
-        found: dict[str, list[PlannedModel]] = {}
+        """Models of each campaign whose embeddings are explored."""
+        by_campaign: dict[str, list[PlannedModel]] = {}
         for planned in self.embedded.values():
             if planned.model.explore:
-                found.setdefault(planned.model.campaign, []).append(planned)
-        return found
+                by_campaign.setdefault(planned.model.campaign, []).append(planned)
+        return by_campaign
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""

@@ -77,7 +77,7 @@ class PlannedModel:
         return [self.model.checkpoint, *spec.files, spec.record]
 
     def validate_inputs(self, export: str, runtime: str) -> list[str]:
-        """Return what a validation reads, apart from the reference: the artifact and what broken ones are made of."""
+        """Return what a validation reads beside the reference: the artifact, and what faulty ones are made of."""
         own = [
             *self.artifact_files(export),
             paths.manifest(self.id, export),

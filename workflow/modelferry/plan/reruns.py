@@ -164,7 +164,8 @@ def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
 
 def _demo(family: str) -> tuple[str, ...]:
     """Return the modules that decide what is trained in a family's demo, and on which events."""
-    return f"modelferry.demo.{family}", *getattr(demo_for(family), "modules", ())
+    demo = demo_for(family)
+    return f"modelferry.demo.{family}", *(demo.modules if demo else ())
 
 
 def _weights(model: Model) -> dict[str, str]:

@@ -78,7 +78,7 @@ def keep_others_out() -> None:
     except BlockingIOError:
         holder = os.read(handle, 32).decode().strip() or "unknown"
         os.close(handle)
-        raise ModelferryError(f"process {holder} is at work in {Path.cwd()}", "wait for it, or stop it") from None
+        raise ModelferryError(f"process {holder} already runs in {Path.cwd()}", "wait for it, or stop it") from None
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     _held.append(handle)

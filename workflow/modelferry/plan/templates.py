@@ -21,7 +21,7 @@ from modelferry.formats import load_format
 class TemplateSpec:
     """An architecture to be compiled to a format, once.
 
-    `architecture` identifies family and hyperparameters; `variant` tells apart formats, layouts, options, and the
+    `architecture` identifies family and hyperparameters; `variant` distinguishes formats, layouts, options, and the
     versions and instruction sets that they are compiled for. `transforms` holds exact rewrites and approximations.
     """
 

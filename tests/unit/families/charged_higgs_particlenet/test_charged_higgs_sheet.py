@@ -1,6 +1,5 @@
 """The charged-Higgs ParticleNet against its sheet: nine events, formula weights, expected logits."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +7,22 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoint_samples import FACTS, formula_state, save_checkpoint
+from checkpoint_samples import formula_state, save_checkpoint
 from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.contract import Arrays
 from modelferry.families import load_family
 from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.formats import load_format
+from sheets import expected_figures
 
 FAMILY = load_family("charged_higgs_particlenet")
-SHEET = FACTS / "charged_higgs_particlenet_outputs.json"
 EXACT = 3e-6
 """The sheet: 2.4e-7 between the two implementations, 6e-7 alone against in a batch."""
 
 
 @pytest.fixture(scope="module")
 def sheet() -> list[dict[str, Any]]:
-    if not SHEET.is_file():
-        pytest.skip(f"the sheet's outputs are not here: {SHEET}")
-    return json.loads(SHEET.read_text())["events"]
+    return expected_figures("charged_higgs_particlenet")["events"]
 
 
 @pytest.fixture(scope="module")

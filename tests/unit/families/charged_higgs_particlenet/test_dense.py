@@ -1,6 +1,5 @@
 """The dense layout of the charged-Higgs ParticleNet: the trained function, its graphs built inside."""
 
-import json
 from typing import Any
 
 import mpmath
@@ -11,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from checkpoint_samples import FACTS, formula_state
+from checkpoint_samples import formula_state
 from modelferry.core.contract import Arrays
 from modelferry.families import load_family
 from modelferry.families.charged_higgs_particlenet.dense import DenseParticleNet, nearest
 from modelferry.families.charged_higgs_particlenet.edges import delta_r_edges, eta_phi
 from modelferry.families.shared.directions import DeltaR
 from modelferry.families.transforms import NONE, TRANSFORMS
+from sheets import expected_figures
 
 FAMILY = load_family("charged_higgs_particlenet")
-SHEET = FACTS / "charged_higgs_particlenet_outputs.json"
 ALL = frozenset(TRANSFORMS)
 SIZES = (1, 2, 3, 4, 5, 6, 7, 12, 20, 40)
 WIDTH = 24
@@ -66,15 +65,13 @@ def edges_inside(x: np.ndarray) -> np.ndarray:
     ("dtype", "key", "limit"), [(torch.float32, "logits", EXACT), (torch.float64, "logits_float64", 1e-12)]
 )
 def test_equals_the_sheets_nine_events(transforms: frozenset[str], dtype: torch.dtype, key: str, limit: float) -> None:
-    if not SHEET.is_file():
-        pytest.skip(f"the sheet's outputs are not here: {SHEET}")
-    sheet = json.loads(SHEET.read_text())["events"]
+    expected = expected_figures("charged_higgs_particlenet")["events"]
     events = [
         {"x": np.array(e["x"], np.float32), "graph_input": np.array(e["graph_input"], np.float32).reshape(4)}
-        for e in sheet
+        for e in expected
     ]
     found = call(dense(transforms, dtype, hidden=128), FAMILY.collate(events, "dense"), dtype)
-    assert np.abs(found - np.array([event[key] for event in sheet])).max() < limit
+    assert np.abs(found - np.array([event[key] for event in expected])).max() < limit
 
 
 @pytest.mark.parametrize("transforms", [NONE, ALL], ids=["as trained", "rewritten"])

@@ -1,6 +1,4 @@
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from modelferry.families.charged_higgs_particlenet.edges import delta_r, delta_r_edges, eta_phi, wrap
-
-SHEET = Path("/work/shared/facts/charged_higgs_particlenet_outputs.json")
+from sheets import expected_figures
 
 momenta = st.integers(1, 9).flatmap(
     lambda n: arrays(np.float32, (n, 3), elements=st.floats(-200, 200, width=32, allow_subnormal=False))
@@ -82,9 +79,8 @@ def test_wrapped_angles_are_the_same_angle_within_minus_pi_to_pi(angle: float) -
     assert math.sin(wrapped) == pytest.approx(math.sin(angle), abs=1e-9)
 
 
-@pytest.mark.skipif(not SHEET.exists(), reason=f"{SHEET} is not on this machine")
 def test_edges_of_the_upstream_events_are_reproduced_exactly() -> None:
-    events = json.loads(SHEET.read_text())["events"]
+    events = expected_figures("charged_higgs_particlenet")["events"]
     assert len(events) == 9
     for event in events:
         expected = np.array(event["edge_index"], np.int64).reshape(2, -1)

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import uproot
 
-from checkpoint_samples import DATA
 from modelferry.core.errors import ConfigError, EventFileError
 from modelferry.core.events import EventSet
 from modelferry.families import load_family
 from modelferry.families.charged_higgs_particlenet import nanoaod
 from modelferry.families.charged_higgs_particlenet.edges import delta_r
 from modelferry.families.charged_higgs_particlenet.selection import MEDIUM, Selection
+from sheets import third_party
 
 FAMILY = load_family("charged_higgs_particlenet")
-REAL = {name: DATA / "coffea" / f"{name}.root" for name in ("nano_dimuon", "nano_dy")}
+REAL = ("nano_dimuon", "nano_dy")
 Object = dict[str, float]
 
 LEPTON = {"pt": 30.0, "eta": 0.1, "phi": 0.2, "mass": 0.1, "charge": 1}
@@ -60,9 +60,7 @@ def read(path: Path, limit: int = 1000, **options: Any) -> EventSet:
 
 @pytest.fixture(params=REAL)
 def real(request: pytest.FixtureRequest) -> Path:
-    if not REAL[request.param].is_file():
-        pytest.skip(f"the real file is not here: {REAL[request.param]}")
-    return REAL[request.param]
+    return third_party(f"coffea/{request.param}.root")
 
 
 def particle(o: Object, charge: float, *flags: float) -> list[float]:

@@ -10,26 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoint_samples import DATA
 from modelferry.checkpoints.reader import fit
 from modelferry.checkpoints.shapes import read_shapes
 from modelferry.families import load_family
 from modelferry.families.hyperparameters import infer_hyperparameters
 from modelferry.families.transforms import resolve_transforms
 from modelferry.formats import format_names, load_format
+from sheets import DATA, expected_figures, needs
 
-CHECKPOINT = DATA / "pytorch_resnet_cifar10/resnet20-12fca82f.th"
-IMAGE = DATA / "finn/cifar10-test-data-class3.npz"
-LOGITS = [-5.30968237, -0.495771021, 0.877254784, 23.7305126, -4.10504007, 4.46373224, -0.234346628, -5.41792822,
-          -3.71178985, -9.88218021]  # fmt: skip
-"""Recorded in ../shared/data/README.md; class 3 is right."""
+FILES = ("pytorch_resnet_cifar10/resnet20-12fca82f.th", "finn/cifar10-test-data-class3.npz")
+CHECKPOINT, IMAGE = (DATA / name for name in FILES)
+LOGITS = expected_figures("resnet20")["logits"]
+"""Class 3 is right."""
 NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 FORMATS = [name for name in format_names() if load_format(name).general]
 COMPILED = {"aotinductor"}
 """Tried on all formats' own small network, and by `bench/real_checkpoints.py` on this one: it takes half a minute."""
 CLOSE = {"exact": 3e-5, "approximation": 3.0}
 
-pytestmark = pytest.mark.skipif(not CHECKPOINT.exists() or not IMAGE.exists(), reason="the real files are not there")
+pytestmark = needs(*FILES)
 
 
 def hyperparameters(**given: Any) -> Mapping[str, Any]:

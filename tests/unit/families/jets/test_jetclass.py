@@ -14,7 +14,6 @@ import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoint_samples import DATA
 from modelferry.core.cutflow import (  # fmt: skip
     CUT,
     DIFFERENT_LENGTHS,
@@ -27,13 +26,12 @@ from modelferry.core.cutflow import (  # fmt: skip
 from modelferry.core.errors import EventFileError
 from modelferry.demo import jet_toys
 from modelferry.families.jets import Jagged, jetclass, prepare, read_card
+from sheets import third_party
 
 CARD = read_card("JetClass_full")
 Columns = dict[str, np.ndarray | Jagged]
 N = 40
-REAL = {kind: DATA / "sophon" / name for kind, name in (
-    ("root", "JetClassII_example_100_as_JetClass.root"), ("parquet", "JetClassII_example.parquet"),
-)}  # fmt: skip
+REAL = {"root": "sophon/JetClassII_example_100_as_JetClass.root", "parquet": "sophon/JetClassII_example.parquet"}
 
 
 def read(path: Path, chunk: int = 7, **options: int) -> tuple[Columns, np.ndarray, Counts]:
@@ -232,18 +230,14 @@ def test_truth_is_refused_as_an_input(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", REAL)
 def test_real_jets(kind: str) -> None:
-    if not REAL[kind].is_file():
-        pytest.skip(f"{REAL[kind]} is not here")
-    found, entries, counts = read(REAL[kind], 30)
+    found, entries, counts = read(third_party(REAL[kind]), 30)
     assert (counts.read, counts.kept, len(entries)) == (100, 100, 100)
     assert counts.noted == {UNLABELLED: 76 if kind == "root" else 100}
     assert found["part_px"].counts[[5, 60, 82]].tolist() == [2, 82, 8]
 
 
 def test_real_jets_are_the_same_in_both_files() -> None:
-    if not all(path.is_file() for path in REAL.values()):
-        pytest.skip("shared/data/sophon is not here")
-    columns = [read(path)[0] for path in REAL.values()]
+    columns = [read(third_party(name))[0] for name in REAL.values()]
     assert same(*({k: c for k, c in found.items() if not k.startswith("label_")} for found in columns))
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from campaigns import validated
-from checkpoint_samples import DATA
 from mineral_network import NODES, MineralTagger
 from modelferry.checkpoints.reader import fit
 from modelferry.families import load_family
 from modelferry.formats import load_format
+from sheets import DATA, needs
 
-CHECKPOINT = DATA / "gnn_mineral_segmentation/model.ckpt"
+FILE = "gnn_mineral_segmentation/model.ckpt"
+CHECKPOINT = DATA / FILE
 DECLARED = {
     "class": "mineral_network:MineralTagger",
     "inputs": {
@@ -28,7 +29,7 @@ DECLARED = {
     "ignore": ["lr", "batch_size"],
 }
 
-pytestmark = pytest.mark.skipif(not CHECKPOINT.exists(), reason="the real checkpoint is not there")
+pytestmark = needs(FILE)
 
 
 def loaded() -> torch.nn.Module:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoint_samples import DATA
-from jet_samples import expected, jets_of
+from jet_samples import jets_of
 from modelferry.checkpoints.reader import fit, load_state_dict
 from modelferry.checkpoints.shapes import read_shapes
 from modelferry.core.contract import Arrays
@@ -23,6 +22,7 @@ from modelferry.families.jets import prepare
 from modelferry.families.jets.base import PREPARED, RAW, JetFamily
 from modelferry.families.transforms import NONE
 from modelferry.formats import load_format
+from sheets import expected_figures, third_party
 
 SOFTMAX = 1e-5
 """What must hold; rounding alone gives 1.3e-6."""
@@ -56,10 +56,8 @@ class Public:
 
 @pytest.fixture(scope="module", params=["full", "kin"])
 def public(request: pytest.FixtureRequest) -> Public:
-    path = DATA / f"particle_transformer/ParticleNet_{request.param}.pt"
-    sheet = expected("weaver_particlenet_outputs.json")[request.param]
-    if not path.is_file():
-        pytest.skip(f"the checkpoint is not here: {path}")
+    path = third_party(f"particle_transformer/ParticleNet_{request.param}.pt")
+    softmax = np.array(expected_figures("particlenet")[request.param]["softmax"])
     family = load_family("particlenet")
     hyperparameters = family.resolve({}, infer_hyperparameters(family, read_shapes(path)))
     bound = load_family("particlenet").configured(hyperparameters)
@@ -67,7 +65,7 @@ def public(request: pytest.FixtureRequest) -> Public:
     reference = bound.reference(hyperparameters).eval()
     weights = fit(load_state_dict(path), reference, path)
     reference.load_state_dict(weights)
-    return Public(bound, hyperparameters, weights, reference, jets_of(bound), np.array(sheet["softmax"]))
+    return Public(bound, hyperparameters, weights, reference, jets_of(bound), softmax)
 
 
 def test_checkpoint_tells_everything_but_k(public: Public) -> None:
@@ -116,20 +114,13 @@ def test_artifacts_give_them(public: Public, name: str, layout: str, tmp_path: P
     assert public.apart(lambda inputs: run(inputs)["logits"], layout) < SOFTMAX
 
 
-MISTAKES = {
-    "self among the neighbours": 0.994,
-    "difference before the particle in edge features": 1.0,
-    "all graphs in (Δη, Δφ)": 0.647,
-    "maximum over neighbours": 1.0,
-}
-
-
 def test_mistakes_cost_what_the_sheet_says(public: Public) -> None:
     """Each broken network is the mistake that its name says, and the outputs are compared with something."""
     if public.hyperparameters["features"] != 17:
         pytest.skip("the sheet has them for 17 features")
+    costs = expected_figures("particlenet")["mistakes"]
     for name, spoil in public.family.broken_networks().items():
         network = public.family.reference(public.hyperparameters)
         network.load_state_dict(public.weights)
         found = public.apart(public.eager(spoil(network.eval())))
-        assert abs(found - MISTAKES[name]) < 0.005 if name in MISTAKES else found > 0.1, name
+        assert abs(found - costs[name]) < 0.005 if name in costs else found > 0.1, name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.comparison.difference import by_event, within
+from modelferry.comparison.outputs import by_event, within
 from modelferry.core import paths
 from modelferry.core.contract import Contract
 from modelferry.core.environment import describe
