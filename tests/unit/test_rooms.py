@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import modelferry
+from modelferry.families import family_names
+from modelferry.formats import format_names
 
 ROOT = Path(modelferry.__file__).parent
 FLOORS = (
@@ -27,6 +29,16 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 EXCEPTIONS = {"api": {"core", "comparison", "checkpoints", "formats"}, "demo": {"core", "checkpoints", "records"}}
 """What rooms that have no floor of their own may import, and what goes before the floors."""
 GENERIC = ("core", "records", "comparison", "config", "plan", "stages", "cli", "api")
+NAMES = {*family_names(), *format_names()}
+WORDS = {"json", "python", "cpp", "lightning"}
+"""Names that are words or modules as well: as identifiers they say nothing of a family or format."""
+ASKED = {"families": "family", "formats": "format"}
+NAMED_ON_PURPOSE = {
+    "api/torchscript.py": "its functions are the one-line export to TorchScript that users come with",
+    "api/lightning_mixin.py": "its methods are named after what they write, as Lightning's own are",
+    "core/environment.py": "onnx is a distribution, whose version goes into every record",
+}
+"""Files of generic rooms that name a format all the same, and why."""
 
 
 def modules() -> Iterator[tuple[Path, str]]:
@@ -104,3 +116,62 @@ def test_there_are_few_rooms_and_fewer_loose_modules() -> None:
     assert rooms - {"api"} <= set(FLOOR)
     assert len(rooms) <= 14
     assert len(list(ROOT.glob("*.py"))) <= 4
+
+
+def names_in(file: Path, source: str) -> Iterator[str]:
+    """Yield file, line and rule of each family's or format's name in a generic room, docstrings left out."""
+    if file.parts[0] not in GENERIC:
+        return
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    modes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mode"}
+    for line, module in imports(source):
+        target, *rest = module.split(".")[1:]
+        if target in ("families", "formats") and rest and rest[0] in NAMES:
+            yield f"{file}:{line}: imports {module}: a generic room asks any {ASKED[target]}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            if node.value in NAMES and id(node) not in docstrings | modes:
+                yield f"{file}:{node.lineno}: names '{node.value}': a generic room asks the family or the format"
+            continue
+        for name in ("id", "attr", "arg", "name", "asname"):
+            if (word := getattr(node, name, None)) in NAMES and word not in WORDS:
+                yield f"{file}:{node.lineno}: is about {word}: a generic room asks the family or the format"
+
+
+def test_generic_rooms_know_no_family_and_no_format_by_name() -> None:
+    hits = [(file.as_posix(), hit) for file, source in modules() for hit in names_in(file, source)]
+    assert [hit for file, hit in hits if file not in NAMED_ON_PURPOSE] == []
+    assert {file for file, _ in hits} == {*NAMED_ON_PURPOSE}, "an exception is no longer needed"
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("core/new.py", "FAMILY = 'bytecnn'"),
+        ("stages/report/new.py", "if record.format == 'aotinductor':\n    pass"),
+        ("config/new.py", "layouts = {'json': 1}"),
+        ("plan/new.py", "def export(bytecnn):\n    pass"),
+        ("cli/new.py", "from modelferry.families.particlenet.family import FAMILY"),
+        ("api/new.py", "import modelferry.formats.torchscript"),
+        ("records/new.py", "weights = record.quantized"),
+        ("comparison/new.py", "import outputs as particlenet"),
+    ],
+)
+def test_name_in_a_generic_room_is_seen(file: str, source: str) -> None:
+    first, *_ = names_in(Path(file), source)
+    assert first.startswith(f"{file}:")
+    assert "a generic room asks" in first
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("core/new.py", '"""Like bytecnn."""\nimport json\njson.dumps({})\n"a .json file"'),
+        ("records/new.py", "facts.model_dump(mode='json')"),
+        ("families/bytecnn/new.py", "NAME = 'bytecnn'"),
+        ("stages/report/new.py", "from modelferry.formats import load_format"),
+    ],
+)
+def test_plain_words_and_special_rooms_are_left_alone(file: str, source: str) -> None:
+    assert list(names_in(Path(file), source)) == []

@@ -126,7 +126,7 @@ def test_changed_code_of_family_or_format_re_runs_what_imports_it(done: Folder) 
 
 
 def test_changed_code_of_demo_commands_plan_file_names_or_version_re_runs_nothing_here(done: Folder) -> None:
-    for module in ("demo/jet_toys.py", "cli/main.py", "cli/doctor.py", "plan/models.py", "core/paths.py", "version.py"):
+    for module in ("demo/jet_toys.py", "cli/main.py", "plan/reruns.py", "plan/start.py", "core/paths.py", "version.py"):
         done.edit(module)
     assert done.jobs() == []
 

@@ -9,20 +9,13 @@ from pydantic import BaseModel
 
 from modelferry.config import Config
 from modelferry.formats import format_names, load_format
+from modelferry.plan.stages import STAGES
 from modelferry.records import Record
-from modelferry.records.benchmark import Benchmark
-from modelferry.records.demo import DemoTraining
-from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
-from modelferry.records.export import Manifest, Template
 from modelferry.records.failure import Failure
-from modelferry.records.summary import Summary
-from modelferry.records.validation import Validation
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-WRITTEN: tuple[type[Record], ...] = (
-    Template, Manifest, Validation, Benchmark, Failure, DemoTraining, EmbeddedFile, Embeddings, Exploration, Summary,
-)  # fmt: skip
+WRITTEN: tuple[type[Record], ...] = (*(stage.record for stage in STAGES if stage.record), Failure)
 """All records."""
 
 
