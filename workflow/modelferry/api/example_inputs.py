@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from modelferry.comparison.eager import call_eagerly
 from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
-from modelferry.core.nested_outputs import named
-from modelferry.core.tensors import to_array, to_tensor
+from modelferry.core.tensors import to_array
 
 if TYPE_CHECKING:
     import torch
@@ -230,19 +230,15 @@ def _outputs_of(
 
 
 def _outputs(network: torch.nn.Module, inputs: Arrays) -> Arrays:
-    import torch
-
-    with torch.no_grad():
-        try:
-            result = network(*map(to_tensor, inputs.values()))
-        except ModelferryError:
-            raise
-        except Exception as error:  # a network may fail in any way
-            given = ", ".join(f"'{name}' of {array.dtype}, {list(array.shape)}" for name, array in inputs.items())
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            remedy = "give an example of the dtypes and sizes that `forward` takes, and fix sizes that are not free"
-            raise ArgumentError(f"the network fails on inputs {given}: {said}", remedy) from error
-        return {name: to_array(t) for name, t in named(result).items()}
+    try:
+        return call_eagerly(network, list(inputs), inputs)
+    except ModelferryError:
+        raise
+    except Exception as error:  # a network may fail in any way
+        given = ", ".join(f"'{name}' of {array.dtype}, {list(array.shape)}" for name, array in inputs.items())
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = "give an example of the dtypes and sizes that `forward` takes, and fix sizes that are not free"
+        raise ArgumentError(f"the network fails on inputs {given}: {said}", remedy) from error
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelferry.api.example_inputs import resized
+from modelferry.comparison.eager import call_eagerly
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import NetworkError, one_line
-from modelferry.core.nested_outputs import named
-from modelferry.core.tensors import to_array, to_tensor
 from modelferry.core.tolerances import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
@@ -165,14 +164,6 @@ def _values(contract: Contract, sizes: Mapping[str, int]) -> int:
     return sum(int(np.prod(shape)) for shape in shapes)
 
 
-def _evaluate(network: torch.nn.Module, inputs: Arrays) -> Arrays:
-    import torch
-
-    with torch.no_grad():
-        result = network(*(to_tensor(array.copy()) for array in inputs.values()))
-    return {name: to_array(tensor) for name, tensor in named(result).items()}
-
-
 def _double(network: torch.nn.Module) -> torch.nn.Module | None:
     try:
         return copy.deepcopy(network).double()
@@ -184,15 +175,17 @@ def _evaluate_double(network: torch.nn.Module | None, inputs: Arrays) -> Arrays:
     """Return the outputs in float64; nothing where the network insists on its own type."""
     if network is None:
         return {}
-    kinds = {name: np.float64 if _floating(array) else array.dtype for name, array in inputs.items()}
+    import torch
+
     try:
-        return _evaluate(network, {name: array.astype(kinds[name]) for name, array in inputs.items()})
+        return _evaluate(network, inputs, torch.float64)
     except Exception:  # tensors that `forward` makes in float32, say
         return {}
 
 
-def _floating(array: np.ndarray) -> bool:
-    return array.dtype.name in ("float64", "float32", "bfloat16")
+def _evaluate(network: torch.nn.Module, inputs: Arrays, dtype: torch.dtype | None = None) -> Arrays:
+    """Return the outputs by the names that the network gives them; it may change its inputs in place."""
+    return call_eagerly(network, list(inputs), {name: array.copy() for name, array in inputs.items()}, dtype)
 
 
 def _misfit(wanted: Arrays, found: Arrays) -> str:

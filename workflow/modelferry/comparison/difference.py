@@ -63,7 +63,11 @@ class Difference:
 
 
 def by_event(values: np.ndarray) -> np.ndarray:
-    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row."""
+    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row.
+
+    What is bfloat16 becomes float32, which holds it exactly: NumPy has no such type of its own, and cannot save it.
+    """
+    values = values.astype(np.float32) if values.dtype.kind == "V" else values
     return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
