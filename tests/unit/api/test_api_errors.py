@@ -158,7 +158,7 @@ def test_trace_of_a_decision_by_a_free_size_is_not_written(tmp_path: Path) -> No
     def call() -> None:
         modelferry.export(BySize(), tmp_path / "m.pt", inputs=X, dynamic={0: "batch"})
 
-    assert "it is not the network: 'output' differs" in raised(ArtifactError, call)
+    assert "it is not the network: 'output': " in raised(ArtifactError, call)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,7 +278,7 @@ def test_broken_artifact_is_not_the_network(tmp_path: Path) -> None:
     found = modelferry.validate_torchscript_export(network, module, X, 1e-5, 1e-6)
     assert not found
     assert found.outputs[0].max_abs == pytest.approx(1e-3, rel=1e-2)
-    assert "differs by up to 0.001" in str(found)
+    assert "8 of 16 values differ from the reference by up to 0.001" in str(found)
     assert modelferry.validate_torchscript_export(network, module, X, rtol=0, atol=2e-3)
     artifact = modelferry.export(network, tmp_path / "a.onnx", inputs=X, dynamic={0: "batch"})
     with torch.no_grad():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelferry.api.example_inputs import resized
+from modelferry.comparison.difference import Outputs
 from modelferry.comparison.eager import call_eagerly
+from modelferry.comparison.judge import judge_values
+from modelferry.comparison.sizes import all_pairs, sizes_of
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import NetworkError, one_line
 from modelferry.core.tolerances import Tolerance, tolerance_of
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 MOST_VALUES = 2**20
 """Sizes at which the inputs would have more values are not tried."""
 SEED = 21
+Row = tuple[str, np.ndarray, np.ndarray, np.ndarray]
+"""An output in one call: the call's label, and the values of the network in float64, the network and the export."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def compare(
         A detached network; its outputs may be nested.
     """
     double = _double(network)
-    rows: dict[str, list[tuple[np.ndarray, ...]]] = {tensor.name: [] for tensor in contract.outputs}
+    rows: dict[str, list[Row]] = {tensor.name: [] for tensor in contract.outputs}
     calls, skipped = [], {}
     for label, inputs in _calls(contract, example):
         try:
@@ -129,7 +134,7 @@ def compare(
             return Comparison((), tuple(calls), skipped, f"{reason} at {label}")
         for name, values in wanted.items():
             exact = truth.get(name, np.full(values.shape, np.nan))
-            rows[name].append(tuple(_column(array) for array in (exact, values, found[name])))
+            rows[name].append((label, _column(exact), _column(values), _column(found[name])))
     if not calls:
         call, why = next(iter(skipped.items()))
         raise NetworkError(f"the network itself fails on {call}: {why}", "give an example that it accepts")
@@ -137,13 +142,11 @@ def compare(
         _difference(tensor.name, rows[tensor.name], tolerance, tolerance_of(format_name, tensor.dtype))
         for tensor in contract.outputs
     )
-    reason = "; ".join(f"'{output.name}' {output.reason}" for output in outputs if output.reason)
+    reason = "; ".join(f"'{output.name}': {output.reason}" for output in outputs if output.reason)
     return Comparison(outputs, tuple(calls), skipped, reason)
 
 
 def _calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
-    from modelferry.comparison.sizes import all_pairs, sizes_of
-
     rng = np.random.default_rng(SEED)
     yield "the example", example
     floating = [
@@ -201,35 +204,13 @@ def _column(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64).reshape(-1, 1)
 
 
-def _difference(
-    name: str, rows: list[tuple[np.ndarray, ...]], asked: Tolerance | None, usual: Tolerance
-) -> OutputDifference:
-    from modelferry.comparison.difference import Outputs, departs, difference, within
-
+def _difference(name: str, rows: Sequence[Row], asked: Tolerance | None, usual: Tolerance) -> OutputDifference:
+    """Judge one output on the rows of all calls."""
+    calls, float64, network, export = zip(*rows, strict=True)
+    labels = np.repeat(calls, [len(values) for values in network])
+    outputs = Outputs(*(np.concatenate(column) for column in (float64, network, export)))
     tolerance = asked or usual
-    exact, own, found = (np.concatenate(column) for column in zip(*rows, strict=True))
-    there = np.isfinite(own) & np.isfinite(found)
-    alike = there | (own == found) | (np.isnan(own) & np.isnan(found))
-    known = bool(np.isfinite(exact[there]).all())
-    outputs = Outputs(*(array[there].reshape(-1, 1) for array in (exact if known else own, own, found)))
-    apart = difference(outputs, tolerance)
-    reason = ""
-    if not alike.all():
-        reason = f"is finite in one and not in the other, in {int((~alike).sum())} values"
-    elif not within(outputs.artifact, outputs.float32, tolerance).all() and (
-        asked or not known or departs(outputs, tolerance, apart.reference_error)
-    ):
-        wanted = f"the smallest rtol that would pass is {apart.smallest_rtol:.2g}"
-        reason = f"differs by up to {apart.max_abs:.2g}; {wanted} (asked: {tolerance.rtol:.2g}, {tolerance.atol:.2g})"
-    return OutputDifference(
-        name=name,
-        tolerance=tolerance,
-        max_abs=apart.max_abs,
-        max_rel=apart.max_rel,
-        max_ulps=apart.max_ulps,
-        error=apart.error if known else float("nan"),
-        own_error=apart.reference_error if known else float("nan"),
-        smallest_rtol=apart.smallest_rtol,
-        smallest_atol=apart.smallest_atol,
-        reason=reason,
-    )
+    judgement = judge_values(outputs, labels, tolerance, by_float64=asked is None)
+    measured = dict(vars(judgement.regular))
+    own_error = measured.pop("reference_error")
+    return OutputDifference(name, tolerance, own_error=own_error, reason=judgement.verdict.reason, **measured)

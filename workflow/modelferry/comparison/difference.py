@@ -78,6 +78,13 @@ def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: f
     return np.all(np.abs(value - truth) <= allowed, axis=1)
 
 
+def same_where_not_finite(value: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return which rows have NaN and infinities in the same places as the reference, and nowhere else, (rows,)."""
+    finite = np.isfinite(value) & np.isfinite(truth)
+    same: np.ndarray = (finite | (value == truth) | (np.isnan(value) & np.isnan(truth))).all(axis=1)
+    return same
+
+
 def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
     """Return which events are ill-conditioned: their float32 reference departs from the float64 one, (events,)."""
     return ~within(outputs.float32, outputs.float64, tolerance, ILL_CONDITIONED)

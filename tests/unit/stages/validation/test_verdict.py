@@ -72,7 +72,9 @@ def test_output_that_is_not_finite_fails_even_in_a_near_tie(bad: float, event: i
     broken = outputs(ties=1)
     broken.artifact[event, 3] = bad
     verdict = judge(broken, LABELS, Tolerance(rtol=1e9, atol=1e9)).verdict
-    assert verdict == Verdict("failed", "1 events have outputs that are not finite")
+    assert verdict == Verdict(
+        "failed", "1 of 2000 events have NaN or infinities where the reference has none, or the reverse"
+    )
 
 
 def test_nothing_compared_is_not_passed() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from modelferry.checkpoints.reader import fit
 from modelferry.core.errors import ArtifactError, ConfigError, ContractError
 from modelferry.core.files import replacing
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import tolerance_of
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.families.transforms import resolve_transforms
@@ -160,9 +160,12 @@ class Truth:
         run = load_format(format_name).load(path, threads=1)
         rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
         largest = 0.0
-        for name, truth in self.float32.items():
-            outputs = Outputs(self.float64[name], truth, by_event(np.concatenate([row[name] for row in rows])))
-            judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
+        for tensor in contract.outputs:
+            name = tensor.name
+            artifact = by_event(np.concatenate([row[name] for row in rows]))
+            outputs = Outputs(self.float64[name], self.float32[name], artifact)
+            tolerance = tolerance_of(format_name, tensor.dtype)
+            judgement = judge(outputs, self.labels, tolerance, family.special(0))
             if not judgement.verdict.passed:
                 raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")
             largest = max(largest, judgement.regular.max_abs)
