@@ -75,7 +75,8 @@ def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: f
     """Return which events agree in all their values, (events,); NaN agrees with nothing."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
     allowed = factor * (tolerance.atol + tolerance.rtol * np.abs(truth))
-    return np.all(np.abs(value - truth) <= allowed, axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.all(np.abs(value - truth) <= allowed, axis=1)
 
 
 def same_where_not_finite(value: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ is said so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,20 +24,21 @@ from modelferry.core.files import write_arrays
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.transforms import APPROXIMATIONS
-from modelferry.families.weights import load_reference, trained_weights
-from modelferry.formats import Format, load_format
+from modelferry.families.weights import load_reference
+from modelferry.formats import load_format
 from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 from modelferry.formats.shared.weight_readback import altered, describe
 from modelferry.records.export import Manifest
 from modelferry.stages.validation.checks import awkward_groups, judge_outputs
 from modelferry.stages.validation.fault_matching import resembling
 from modelferry.stages.validation.layers import compare
+from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import allows, attempt
 
 if TYPE_CHECKING:
+    from modelferry.families import StateDict
     from modelferry.plan.models import PlannedModel
-    from modelferry.plan.templates import TemplateSpec
 
 EXACT, ROUNDED = 1e-9, 1e-5
 """By so much of its largest value a layer may differ: in float64, and where weights or values are of float32."""
@@ -56,13 +57,12 @@ class Worst:
 def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording: Recording) -> Iterator[str]:
     """Yield what was found, line by line, and save the inputs of the worst event beside the artifact."""
     torch.set_num_threads(1)
-    spec = planned.template(export)
-    family, target = planned.family, load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
-    path, contract = Path(manifest.artifact.path), manifest.contract
-    if path.is_file() and not manifest.artifact.intact:
-        yield f"{path} was altered after its export: its manifest describes other bytes"
-    tried = attempt(target.load(path, threads=1), family, contract, recording)
+    if Path(manifest.artifact.path).is_file() and not manifest.artifact.intact:
+        yield f"{manifest.artifact.path} was altered after its export: its manifest describes other bytes"
+    loaded = LoadedArtifact.of(planned, export, load_format(manifest.format), manifest)
+    family, contract = loaded.family, loaded.contract
+    tried = attempt(loaded.run, family, contract, recording)
     kept = tried.within & tried.finite_inputs
     numbers, compared_ones = tried.rows(kept), tried.part(kept)
     recording, artifact = compared_ones.recording, compared_ones.outputs
@@ -79,12 +79,12 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     events: Sequence[Arrays] = [probe.events[worst.place]]
     inputs, alone = family.collate(events, contract.layout), 0.0
     if allows(contract, inputs):
-        rows = {name: by_event(values)[0] for name, values in target.load(path, threads=1)(inputs).items()}
+        rows = {name: by_event(values)[0] for name, values in loaded.run(inputs).items()}
         alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
     if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
-    yield from compared(planned, spec, family, target, path, contract, events)
+    yield from compared(loaded, events)
 
 
 def worst_event(recording: Recording, artifact: Arrays, judgement: Judgement) -> Worst:
@@ -112,41 +112,29 @@ def save(path: Path, family: Family, contract: Contract, recording: Recording, a
     write_arrays(path, arrays)
 
 
-def compared(
-    planned: PlannedModel,
-    spec: TemplateSpec,
-    family: Family,
-    target: Format,
-    path: Path,
-    contract: Contract,
-    events: Sequence[Arrays],
-) -> Iterator[str]:
+def compared(artifact: LoadedArtifact, events: Sequence[Arrays]) -> Iterator[str]:
     """Yield what the comparisons of weights and layers found, from the reference to the artifact."""
-    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
-
-    def deployable(transforms: frozenset[str]) -> torch.nn.Module:
-        network = family.rewritten(spec.hyperparameters, spec.layout, transforms)
-        weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, transforms)
-        network.load_state_dict(dict(weights))
-        return network.eval()
-
+    planned, spec, family, contract = artifact.planned, artifact.spec, artifact.family, artifact.contract
+    approximations = spec.transforms & APPROXIMATIONS.keys()
     own, inputs = family.contract(planned.hyperparameters, family.reference_layout), family.collate(events, spec.layout)
-    plain, rewritten = deployable(spec.transforms & APPROXIMATIONS.keys()), deployable(spec.transforms)
-    yield _weights(target, path, rewritten.state_dict())
+    plain = artifact.deployable(artifact.weights(transforms=approximations), approximations).double()
+    weights = artifact.weights()
+    yield _weights(artifact, weights)
     reference = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     truth = outputs_of_modules(reference, own, torch.float64)(family.collate(events, own.layout))
-    as_trained = outputs_of_modules(plain.double(), contract, torch.float64)(inputs)
+    as_trained = outputs_of_modules(plain, contract, torch.float64)(inputs)
     yield f"reference and deployable, float64: {compare(truth, as_trained, EXACT)}"
     if exact := sorted(spec.transforms - APPROXIMATIONS.keys()):
         outermost = {place: value for place, value in as_trained.items() if "." not in place and INPUT not in place}
+        rewritten = artifact.deployable(weights).double()
         gone = {name for name, module in rewritten.named_modules() if isinstance(module, torch.nn.Identity)}
-        after = outputs_of_modules(deployable(spec.transforms).double(), contract, torch.float64)(inputs)
+        after = outputs_of_modules(rewritten, contract, torch.float64)(inputs)
         yield f"deployable before and after {', '.join(exact)}, float64: {compare(outermost, after, ROUNDED, gone)}"
-    layers = target.layers(path)
+    layers = artifact.target.layers(artifact.path)
     if layers is None:
-        yield f"deployable and artifact: format {target.name} shows no layers, only its output was compared"
+        yield f"deployable and artifact: format {artifact.target.name} shows no layers, only its output was compared"
         return
-    eager = outputs_of_modules(rewritten, contract)(inputs)
+    eager = outputs_of_modules(artifact.deployable(weights), contract)(inputs)
     yield f"deployable and artifact, float32: {compare(eager, layers(inputs), ROUNDED)}"
 
 
@@ -159,8 +147,9 @@ def _outcome(judgement: Judgement, tolerance: Tolerance) -> Iterator[str]:
     )
 
 
-def _weights(target: Format, path: Path, weights: Mapping[str, torch.Tensor]) -> str:
-    inside = target.read_weights(path) if target.exactness == "exact" else {}
+def _weights(artifact: LoadedArtifact, weights: StateDict) -> str:
+    target = artifact.target
+    inside = target.read_weights(artifact.path) if target.exactness == "exact" else {}
     if not inside:
         return f"weights: format {target.name} does not give them back as they were filled in"
     found = describe(altered(inside, weights))

@@ -144,10 +144,7 @@ def _bad_numbers(found: Attempt, tolerance: Tolerance | None) -> tuple[Any, str]
     for name, values in found.outputs.items():
         truth = found.recording.float32[name]
         sound, finite = np.isfinite(truth).all(axis=1), np.isfinite(values).all(axis=1)
-        same = sound
-        if tolerance is not None:
-            with np.errstate(invalid="ignore"):
-                same = within(values, truth, tolerance, ILL_CONDITIONED)
+        same = sound if tolerance is None else within(values, truth, tolerance, ILL_CONDITIONED)
         hidden = hidden | (bad & finite & ~same)
         spoiled = spoiled | (~bad & sound & ~same)
         shows = shows | (bad & ~finite)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from modelferry.checkpoints.reader import fit
 from modelferry.comparison.difference import by_event
 from modelferry.core import paths
 from modelferry.core.contract import Arrays, Contract
@@ -19,7 +18,6 @@ from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.probes import evaluate
-from modelferry.families.weights import trained_weights
 from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
@@ -27,15 +25,17 @@ from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
-from modelferry.stages.validation.checks import examine
+from modelferry.stages.validation.checks import Examination, examine
 from modelferry.stages.validation.controls import Whole, differ, run_controls
 from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording, ordinary
+from modelferry.stages.validation.run_probes import Attempt
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
 if TYPE_CHECKING:
+    from modelferry.families import StateDict
     from modelferry.plan.models import PlannedModel
-    from modelferry.plan.templates import TemplateSpec
 
 
 def validate_artifact(
@@ -60,65 +60,107 @@ def validate_artifact(
     """
     started = time.perf_counter()
     torch.set_num_threads(1)
-    model, spec = planned.model, planned.template(export)
-    family, target = planned.family, in_runtime(spec.format, runtime)
-    manifest = Manifest.read(paths.manifest(model.id, export))
-    path = Path(manifest.artifact.path)
-    _check_origin(path, manifest, recording)
-    contract, output = manifest.contract, manifest.contract.outputs[0].name
-    run = target.load(path, threads=1)
-    found = examine(run, family, contract, recording, tolerance, manifest.exactness, model.validation)
-    probed, artifact = found.compared.recording, found.compared.outputs
-    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
-    weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
-    deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms)
-    deployable.load_state_dict(weights)
-    eager = evaluate(deployable.eval(), family, contract, probed.probes)
-    apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
-    inside = target.read_weights(path) if target.exactness == "exact" else {}
-    findings = [weights_reason(altered(inside, weights)), unsteady(run, family, contract, probed, artifact)]
-    verdict = with_bitwise(found.verdict, target.is_bitwise(spec.options), apart)
-    verdict = with_findings(verdict, list(filter(None, findings)), resembling(probed, artifact, tolerance))
+    artifact = _load(planned, export, runtime, recording)
+    manifest, exact = artifact.manifest, artifact.manifest.exactness == "exact"
+    limits = planned.model.validation
+    found = examine(artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits)
+    weights = artifact.weights()
+    from_deployable = _difference_from_deployable(artifact, weights, found.compared)
+    inside = artifact.target.read_weights(artifact.path) if exact else {}
+    findings = [
+        weights_reason(altered(inside, weights)),
+        unsteady(artifact.run, artifact.family, artifact.contract, found.compared.recording, found.compared.outputs),
+    ]
+    verdict = with_bitwise(found.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
+    verdict = with_findings(
+        verdict, list(filter(None, findings)), resembling(found.compared.recording, found.compared.outputs, tolerance)
+    )
     controls: tuple[Control, ...] = ()
-    if manifest.exactness == "exact" and verdict.passed:  # a broken artifact may be mended by the mistake of a control
-        template = Path(Template.read(spec.record).file.path)
-        whole = Whole(family, target, contract, template, weights, run)
-        controls = run_controls(whole, probed, tolerance, another_fold(planned, spec, family, others, weights))
+    if exact and verdict.passed:  # the mistake of a control may repair a broken artifact
+        controls = _controls(artifact, weights, found.compared.recording, tolerance, others)
         verdict = with_controls(verdict, controls)
-    difference, regular = found.judgement.regular, ~found.judgement.near_tie
-    kept = artifact[output][regular].astype(np.float64) - probed.float32[output][regular]
     return Validation(
-        model=model.id,
-        format=spec.format,
-        layout=spec.layout,
+        model=planned.id,
+        format=artifact.spec.format,
+        layout=artifact.spec.layout,
         runtime=runtime,
         artifact_sha256=manifest.artifact.sha256,
         exactness=manifest.exactness,
         status=verdict.status,
         reason=verdict.reason,
         tolerance=tolerance,
-        events=len(np.unique(probed.distinct)),
-        max_abs_diff=difference.max_abs,
-        max_rel_diff=difference.max_rel,
-        max_ulps=difference.max_ulps,
-        error_float64=difference.error,
-        reference_error_float64=difference.reference_error,
-        error_ratio_float64=difference.error_ratio,
-        smallest_rtol=difference.smallest_rtol,
-        smallest_atol=difference.smallest_atol,
-        deployable_max_abs_diff=apart,
+        deployable_max_abs_diff=from_deployable,
         weights_compared=len(inside),
-        sketch=sketch(kept, found.numbers[regular], len(recording.labels)),
-        shapes=found.points,
-        outside=found.outside,
-        properties=found.properties,
-        **vars(found.decisions),
-        ill_conditioned=len(np.unique(probed.distinct[found.judgement.near_tie])),
-        ill_conditioned_events=found.near_ties(output),
+        **_facts(found, artifact.contract.outputs[0].name, len(recording.labels)),
         controls=controls,
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
     )
+
+
+def _load(planned: PlannedModel, export: str, runtime: str, recording: Recording) -> LoadedArtifact:
+    """Load an artifact; raise `ArtifactError` if it or its weights are not those that were exported and recorded."""
+    manifest = Manifest.read(paths.manifest(planned.id, export))
+    if not manifest.artifact.intact:
+        raise ArtifactError(f"{manifest.artifact.path} was altered after its export", "run `snakemake` again")
+    if manifest.checkpoint.sha256 != recording.checkpoint_sha256:
+        reason = f"{manifest.artifact.path} and the recorded reference have different weights"
+        raise ArtifactError(reason, "run `snakemake` again")
+    return LoadedArtifact.of(planned, export, in_runtime(manifest.format, runtime), manifest)
+
+
+def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, answers: Attempt) -> float:
+    """Return the largest difference of an artifact from its deployable in eager mode."""
+    eager = evaluate(artifact.deployable(weights), artifact.family, artifact.contract, answers.recording.probes)
+    return max(float(np.abs(answers.outputs[name] - eager[name]).max(initial=0)) for name in eager)
+
+
+def _controls(
+    artifact: LoadedArtifact, weights: StateDict, recording: Recording, tolerance: Tolerance, others: Sequence[str]
+) -> tuple[Control, ...]:
+    """Break an artifact that passed in every way, and return whether each was seen."""
+    template = Path(Template.read(artifact.spec.record).file.path)
+    whole = Whole(artifact.family, artifact.target, artifact.contract, template, weights, artifact.run)
+    return run_controls(whole, recording, tolerance, _another_fold(artifact, others, weights))
+
+
+def _another_fold(artifact: LoadedArtifact, others: Sequence[str], weights: StateDict) -> StateDict | None:
+    """Return the deployable's weights for the first checkpoint among `others` that fits it and is another."""
+    for path in others:
+        try:
+            candidate = artifact.weights(path)
+        except CheckpointError:
+            continue
+        if differ(candidate, weights):
+            return candidate
+    return None
+
+
+def _facts(found: Examination, output: str, recorded: int) -> dict[str, Any]:
+    """Return what a record says of the comparison: of one `output`, of decisions, sizes, properties, malformed inputs.
+
+    `recorded` is the number of events in the whole recording.
+    """
+    probed, difference, near_tie = found.compared.recording, found.judgement.regular, found.judgement.near_tie
+    residuals = found.compared.outputs[output][~near_tie].astype(np.float64) - probed.float32[output][~near_tie]
+    return {
+        "events": len(np.unique(probed.distinct)),
+        "max_abs_diff": difference.max_abs,
+        "max_rel_diff": difference.max_rel,
+        "max_ulps": difference.max_ulps,
+        "error_float64": difference.error,
+        "reference_error_float64": difference.reference_error,
+        "error_ratio_float64": difference.error_ratio,
+        "smallest_rtol": difference.smallest_rtol,
+        "smallest_atol": difference.smallest_atol,
+        "sketch": sketch(residuals, found.numbers[~near_tie], recorded),
+        "ill_conditioned": len(np.unique(probed.distinct[near_tie])),
+        "ill_conditioned_events": found.near_ties(output),
+        "shapes": found.points,
+        "outside": found.outside,
+        "properties": found.properties,
+        **vars(found.decisions),
+    }
 
 
 def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
@@ -132,30 +174,3 @@ def unsteady(run: Runner, family: Family, contract: Contract, recording: Recordi
         same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
         return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
     return ""
-
-
-def another_fold(
-    planned: PlannedModel,
-    spec: TemplateSpec,
-    family: Family,
-    others: Sequence[str],
-    weights: Mapping[str, torch.Tensor],
-) -> Mapping[str, torch.Tensor] | None:
-    """Return the deployable's weights for the first checkpoint among `others` that fits it and is another."""
-    trained = family.deployable(planned.hyperparameters, family.reference_layout)
-    for path in others:
-        try:
-            state = fit(family.load_weights(path, planned.hyperparameters), trained, path)
-        except CheckpointError:
-            continue
-        found = family.rewritten_weights(state, spec.hyperparameters, spec.layout, spec.transforms)
-        if differ(found, weights):
-            return found
-    return None
-
-
-def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
-    if not manifest.artifact.intact:
-        raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
-    if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
-        raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
