@@ -32,7 +32,7 @@ NEAR_TIE_SHARE = 1e-2
 
 
 SET_APART_SHARE = 1e-1
-"""The largest share of events that are set apart: ten times the shaking finds ten times as many ties."""
+"""The largest share of events that are set apart: a perturbation ten times as large finds ten times as many ties."""
 
 
 EVENTS, VALUES = "events", "values"
@@ -66,12 +66,12 @@ def judge(
     outputs: Outputs,
     labels: np.ndarray,
     tolerance: Tolerance,
-    awkward: Collection[str] = (),
+    special: Collection[str] = (),
     distinct: np.ndarray | None = None,
 ) -> Judgement:
     """Compare all events, (events,) labels naming the group of each.
 
-    Groups in `awkward` are near-ties by design: they are compared like all others, but do not count for the share. Rows
+    Groups in `special` are near-ties by design: they are compared like all others, but do not count for the share. Rows
     with the same number in `distinct` are the same event: if one is a near-tie, all are, and it counts once.
 
     Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
@@ -83,7 +83,7 @@ def judge(
     ill = np.isin(distinct, distinct[ill])
     near_tie = ill | np.isin(distinct, distinct[unstable(outputs, tolerance)])
     tied = ill | np.isin(distinct, distinct[decided_by_rounding(outputs, tolerance)])
-    counted = ~np.isin(labels, list(awkward))
+    counted = ~np.isin(labels, list(special))
     counts = [_count(distinct[counted & chosen]) for chosen in (np.True_, ill, tied, near_tie)]
     regular = outputs.take(~near_tie)
     measured = difference(regular, tolerance)

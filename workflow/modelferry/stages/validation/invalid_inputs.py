@@ -18,7 +18,7 @@ from modelferry.core.errors import one_line
 from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Runner
 from modelferry.records.validation import OutsideCase
-from modelferry.stages.validation.run_probes import Attempt
+from modelferry.stages.validation.run_probes import ProbeResults
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")
 
@@ -68,14 +68,14 @@ def _sizes(contract: Contract, inputs: Arrays) -> Iterator[Malformed]:
         wrong += [("none at all", 0)] if dimension.minimum > 0 else []
         wrong += [("below the smallest size", dimension.minimum - 1)] if dimension.minimum > 1 else []
         for kind, size in wrong if places else ():
-            spoiled = dict(inputs)
+            corrupted = dict(inputs)
             for name, axis in places:
-                spoiled[name] = _resized(spoiled[name], axis, size)
-            yield Malformed(kind, f"{dimension.name}={size}", spoiled)
+                corrupted[name] = _resized(corrupted[name], axis, size)
+            yield Malformed(kind, f"{dimension.name}={size}", corrupted)
         for name, axis in places if len(places) > 1 else ():
             size = actual[dimension.name] + (1 if actual[dimension.name] < dimension.maximum else -1)
-            spoiled = {**inputs, name: _resized(inputs[name], axis, size)}
-            yield Malformed("inputs that disagree in size", f"{dimension.name} of {name}", spoiled)
+            corrupted = {**inputs, name: _resized(inputs[name], axis, size)}
+            yield Malformed("inputs that disagree in size", f"{dimension.name} of {name}", corrupted)
 
 
 def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterator[np.ndarray]:
@@ -83,9 +83,9 @@ def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterato
     array = inputs[tensor.name]
     for wrong in (-1, limit, np.iinfo(array.dtype).max):
         if array.size and wrong is not None and np.iinfo(array.dtype).min <= wrong <= np.iinfo(array.dtype).max:
-            spoiled = array.copy()
-            spoiled.flat[array.size // 2] = wrong
-            yield spoiled
+            corrupted = array.copy()
+            corrupted.flat[array.size // 2] = wrong
+            yield corrupted
 
 
 def _resized(array: np.ndarray, axis: int, size: int) -> np.ndarray:
@@ -120,7 +120,7 @@ def reject_all(run: Runner, contract: Contract, inputs: Arrays) -> list[OutsideC
     return cases
 
 
-def not_finite(found: Attempt, tolerance: Tolerance | None) -> list[OutsideCase]:
+def not_finite(found: ProbeResults, tolerance: Tolerance | None) -> list[OutsideCase]:
     """Return what became of numbers that are not finite, by kind.
 
     They must be rejected, or come out as what is not finite wherever they do so in the network as trained. Their batch
@@ -135,22 +135,22 @@ def not_finite(found: Attempt, tolerance: Tolerance | None) -> list[OutsideCase]
     return cases
 
 
-def _bad_numbers(found: Attempt, tolerance: Tolerance | None) -> tuple[Any, str]:
+def _bad_numbers(found: ProbeResults, tolerance: Tolerance | None) -> tuple[Any, str]:
     if not found.answered.any():
         return "rejected", found.refusals[0]
     answered = np.repeat(found.answered, [len(probe.events) for probe in found.recording.probes])
     bad = np.array([_is_bad(event) for probe in found.recording.probes for event in probe.events])
-    hidden = spoiled = shows = np.zeros(len(bad), bool)
+    hidden = corrupted = shows = np.zeros(len(bad), bool)
     for name, values in found.outputs.items():
         truth = found.recording.float32[name]
         sound, finite = np.isfinite(truth).all(axis=1), np.isfinite(values).all(axis=1)
         same = sound if tolerance is None else within(values, truth, tolerance, ILL_CONDITIONED)
         hidden = hidden | (bad & finite & ~same)
-        spoiled = spoiled | (~bad & sound & ~same)
+        corrupted = corrupted | (~bad & sound & ~same)
         shows = shows | (bad & ~finite)
     if (hidden & answered).any():
         return "silently wrong", "an output is finite, and not that of the network as trained"
-    if (spoiled & answered).any():
+    if (corrupted & answered).any():
         return "silently wrong", "other events of the same call change"
     if (shows & answered).any():
         mates = "are as they were" if tolerance is not None else "may change"

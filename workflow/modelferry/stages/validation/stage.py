@@ -25,12 +25,12 @@ from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
 from modelferry.runtimes import in_runtime
-from modelferry.stages.validation.checks import Examination, examine
-from modelferry.stages.validation.controls import Whole, differ, run_controls
-from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.checks import CheckResults, check_artifact
+from modelferry.stages.validation.controls import SoundArtifact, differ, run_controls
+from modelferry.stages.validation.fault_matching import matching_faults
 from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording, ordinary
-from modelferry.stages.validation.run_probes import Attempt
+from modelferry.stages.validation.run_probes import ProbeResults
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
 if TYPE_CHECKING:
@@ -63,21 +63,22 @@ def validate_artifact(
     artifact = _load(planned, export, runtime, recording)
     manifest, exact = artifact.manifest, artifact.manifest.exactness == "exact"
     limits = planned.model.validation
-    found = examine(artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits)
-    weights = artifact.weights()
-    from_deployable = _difference_from_deployable(artifact, weights, found.compared)
+    results = check_artifact(
+        artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits
+    )
+    weights, compared = artifact.weights(), results.compared
+    probed, outputs = compared.recording, compared.outputs
+    from_deployable = _difference_from_deployable(artifact, weights, compared)
     inside = artifact.target.read_weights(artifact.path) if exact else {}
     findings = [
         weights_reason(altered(inside, weights)),
-        unsteady(artifact.run, artifact.family, artifact.contract, found.compared.recording, found.compared.outputs),
+        nondeterminism(artifact.run, artifact.family, artifact.contract, probed, outputs),
     ]
-    verdict = with_bitwise(found.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
-    verdict = with_findings(
-        verdict, list(filter(None, findings)), resembling(found.compared.recording, found.compared.outputs, tolerance)
-    )
+    verdict = with_bitwise(results.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
+    verdict = with_findings(verdict, list(filter(None, findings)), matching_faults(probed, outputs, tolerance))
     controls: tuple[Control, ...] = ()
     if exact and verdict.passed:  # the mistake of a control may repair a broken artifact
-        controls = _controls(artifact, weights, found.compared.recording, tolerance, others)
+        controls = _controls(artifact, weights, probed, tolerance, others)
         verdict = with_controls(verdict, controls)
     return Validation(
         model=planned.id,
@@ -91,7 +92,7 @@ def validate_artifact(
         tolerance=tolerance,
         deployable_max_abs_diff=from_deployable,
         weights_compared=len(inside),
-        **_facts(found, artifact.contract.outputs[0].name, len(recording.labels)),
+        **_facts(results, artifact.contract.outputs[0].name, len(recording.labels)),
         controls=controls,
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
@@ -109,7 +110,7 @@ def _load(planned: PlannedModel, export: str, runtime: str, recording: Recording
     return LoadedArtifact.of(planned, export, in_runtime(manifest.format, runtime), manifest)
 
 
-def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, answers: Attempt) -> float:
+def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, answers: ProbeResults) -> float:
     """Return the largest difference of an artifact from its deployable in eager mode."""
     eager = evaluate(artifact.deployable(weights), artifact.family, artifact.contract, answers.recording.probes)
     return max(float(np.abs(answers.outputs[name] - eager[name]).max(initial=0)) for name in eager)
@@ -118,10 +119,10 @@ def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, an
 def _controls(
     artifact: LoadedArtifact, weights: StateDict, recording: Recording, tolerance: Tolerance, others: Sequence[str]
 ) -> tuple[Control, ...]:
-    """Break an artifact that passed in every way, and return whether each was seen."""
+    """Introduce every fault into an artifact that passed, and return whether each is seen."""
     template = Path(Template.read(artifact.spec.record).file.path)
-    whole = Whole(artifact.family, artifact.target, artifact.contract, template, weights, artifact.run)
-    return run_controls(whole, recording, tolerance, _another_fold(artifact, others, weights))
+    sound = SoundArtifact(artifact.family, artifact.target, artifact.contract, template, weights, artifact.run)
+    return run_controls(sound, recording, tolerance, _another_fold(artifact, others, weights))
 
 
 def _another_fold(artifact: LoadedArtifact, others: Sequence[str], weights: StateDict) -> StateDict | None:
@@ -136,13 +137,13 @@ def _another_fold(artifact: LoadedArtifact, others: Sequence[str], weights: Stat
     return None
 
 
-def _facts(found: Examination, output: str, recorded: int) -> dict[str, Any]:
+def _facts(results: CheckResults, output: str, recorded: int) -> dict[str, Any]:
     """Return what a record says of the comparison: of one `output`, of decisions, sizes, properties, malformed inputs.
 
     `recorded` is the number of events in the whole recording.
     """
-    probed, difference, near_tie = found.compared.recording, found.judgement.regular, found.judgement.near_tie
-    residuals = found.compared.outputs[output][~near_tie].astype(np.float64) - probed.float32[output][~near_tie]
+    probed, difference, near_tie = results.compared.recording, results.judgement.regular, results.judgement.near_tie
+    residuals = results.compared.outputs[output][~near_tie].astype(np.float64) - probed.float32[output][~near_tie]
     return {
         "events": len(np.unique(probed.distinct)),
         "max_abs_diff": difference.max_abs,
@@ -153,24 +154,24 @@ def _facts(found: Examination, output: str, recorded: int) -> dict[str, Any]:
         "error_ratio_float64": difference.error_ratio,
         "smallest_rtol": difference.smallest_rtol,
         "smallest_atol": difference.smallest_atol,
-        "sketch": sketch(residuals, found.numbers[~near_tie], recorded),
+        "sketch": sketch(residuals, results.numbers[~near_tie], recorded),
         "ill_conditioned": len(np.unique(probed.distinct[near_tie])),
-        "ill_conditioned_events": found.near_ties(output),
-        "shapes": found.points,
-        "outside": found.outside,
-        "properties": found.properties,
-        **vars(found.decisions),
+        "ill_conditioned_events": results.near_ties(output),
+        "shapes": results.points,
+        "outside": results.outside,
+        "properties": results.properties,
+        **vars(results.decisions),
     }
 
 
-def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
+def nondeterminism(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
     """Return that an artifact gives other outputs for the same inputs, if it does."""
     starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
-    for place in ordinary(recording.probes):
-        rows = {name: values[starts[place] : starts[place + 1]] for name, values in artifact.items()}
-        if len(recording.probes[place].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
+    for index in ordinary(recording.probes):
+        rows = {name: values[starts[index] : starts[index + 1]] for name, values in artifact.items()}
+        if len(recording.probes[index].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
             continue
-        again = run(family.collate(recording.probes[place].events, contract.layout))
+        again = run(family.collate(recording.probes[index].events, contract.layout))
         same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
         return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
     return ""
