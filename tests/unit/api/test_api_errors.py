@@ -203,7 +203,7 @@ def test_strict_trace_of_a_dict_or_dataclass_says_what_to_call(tmp_path: Path) -
         ((X, X), None, "2 example inputs"),
         ((), None, "no example of 'input'"),
         ([[1.0]], None, "is a list"),
-        (X, {"y": {0: "batch"}}, "'y', which is no input"),
+        (X, {"y": {0: "batch"}}, "'y', which is not an input"),
         (X, {"input": {2: "batch"}}, "axes \\[2\\] for 'input'"),
         (X, {0: "n", 1: "n"}, "'n' = 4 and 5"),
         (X.half(), None, "is float16"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelferry.api.example_inputs import at_least_two
-from modelferry.api.verify import Comparison, compare
+from modelferry.api.verify import Comparison, compare_export
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import temporary_name
@@ -79,7 +79,7 @@ def written(
     """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
     from modelferry.formats.shared.weight_readback import altered, describe
 
-    _check_place(out)
+    _check_path(out)
     temporary = temporary_name(out).with_suffix(f".{target.extension}")
     weights = network.state_dict()
     try:
@@ -89,17 +89,17 @@ def written(
         if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
             raise ArtifactError(f"{out} was not written: {reason}", "report this network")
         run = target.load(temporary, _threads()) if contract.inputs else None
-        found = compare(plain, run, contract, example, target.name) if run else None
-        if exact and found is not None and not found:
-            raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
+        comparison = compare_export(plain, run, contract, example, target.name) if run else None
+        if exact and comparison is not None and not comparison:
+            raise ArtifactError(f"{out} was not written: it is not the network: {comparison.reason}", _REMEDY)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    return Artifact(out, target.name, contract, run or _uncallable, found)
+    return Artifact(out, target.name, contract, run or _uncallable, comparison)
 
 
-def _check_place(out: Path) -> None:
-    """Make the folder of a file to be; raise `ArgumentError` if the file cannot lie there."""
+def _check_path(out: Path) -> None:
+    """Make the folder of a file; raise `ArgumentError` if the file cannot be written there."""
     if out.is_dir():
         raise ArgumentError(f"{out} is a directory", "name a file in it")
     try:

@@ -69,7 +69,7 @@ class Comparison:
     calls
         What was compared, by the sizes of the call.
     skipped
-        Calls that the network itself refuses, with its error: nothing can be said of them.
+        Calls that the network itself rejects, with its error: they cannot be compared.
     reason
         Why the result is false; empty if it is true.
     """
@@ -93,11 +93,13 @@ class Comparison:
                 f"(rtol {output.tolerance.rtol:.3g}, atol {output.tolerance.atol:.3g}), "
                 f"error against float64 {output.error:.3g}, the network's own {output.own_error:.3g}"
             )
-        lines += [f"  not compared, for the network itself fails: {call}: {why}" for call, why in self.skipped.items()]
+        lines += [
+            f"  not compared, since the network itself fails: {call}: {why}" for call, why in self.skipped.items()
+        ]
         return "\n".join(lines)
 
 
-def compare(
+def compare_export(
     network: torch.nn.Module,
     run: Runner,
     contract: Contract,
@@ -113,7 +115,7 @@ def compare(
     Parameters
     ----------
     network
-        A detached network; its outputs may be nested.
+        A copy of a network, on the CPU; its outputs may be nested.
     """
     double = _double(network)
     rows: dict[str, list[Row]] = {tensor.name: [] for tensor in contract.outputs}
@@ -126,15 +128,15 @@ def compare(
             continue
         calls.append(label)
         try:
-            found = run(inputs)
+            returned = run(inputs)
         except Exception as error:  # each runtime has kinds of its own
             return Comparison((), tuple(calls), skipped, f"it refuses {label}: {one_line(error)}")
         truth = _evaluate_double(double, inputs)
-        if reason := _misfit(wanted, found):
+        if reason := _misfit(wanted, returned):
             return Comparison((), tuple(calls), skipped, f"{reason} at {label}")
         for name, values in wanted.items():
             exact = truth.get(name, np.full(values.shape, np.nan))
-            rows[name].append((label, _column(exact), _column(values), _column(found[name])))
+            rows[name].append((label, _column(exact), _column(values), _column(returned[name])))
     if not calls:
         call, why = next(iter(skipped.items()))
         raise NetworkError(f"the network itself fails on {call}: {why}", "give an example that it accepts")
@@ -191,12 +193,12 @@ def _evaluate(network: torch.nn.Module, inputs: Arrays, dtype: torch.dtype | Non
     return call_eagerly(network, list(inputs), {name: array.copy() for name, array in inputs.items()}, dtype)
 
 
-def _misfit(wanted: Arrays, found: Arrays) -> str:
-    if list(wanted) != list(found):
-        return f"its outputs are {list(found)} instead of {list(wanted)}"
+def _misfit(wanted: Arrays, returned: Arrays) -> str:
+    if list(wanted) != list(returned):
+        return f"its outputs are {list(returned)} instead of {list(wanted)}"
     for name, values in wanted.items():
-        if found[name].shape != values.shape:
-            return f"'{name}' has shape {found[name].shape} instead of {values.shape}"
+        if returned[name].shape != values.shape:
+            return f"'{name}' has shape {returned[name].shape} instead of {values.shape}"
     return ""
 
 

@@ -34,12 +34,12 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
     import torch
 
     def run(inputs: Arrays) -> Arrays:
-        found: Arrays = {}
+        outputs: Arrays = {}
 
-        def keep(place: str, values: object) -> None:
+        def keep(name: str, values: object) -> None:
             value = values[0] if isinstance(values, tuple) and values else values
             if isinstance(value, torch.Tensor):
-                found.setdefault(place, to_array(value))
+                outputs.setdefault(name, to_array(value))
 
         def before(name: str, _: torch.nn.Module, given: object) -> None:
             keep(f"{name}{INPUT}", given)
@@ -57,7 +57,7 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return outputs
 
     return run
 
