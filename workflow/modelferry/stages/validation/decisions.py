@@ -46,8 +46,8 @@ def flips(contract: Contract, outputs: Outputs) -> np.ndarray:
 
 def score_shift(contract: Contract, outputs: Outputs) -> np.ndarray:
     """Return by how much the score of each event shifts, at most, (events,); infinite where it is not finite."""
-    apart = np.abs(scores_of(contract, outputs.artifact) - scores_of(contract, outputs.float32))
-    return np.nan_to_num(apart, nan=np.inf).max(axis=1, initial=0)
+    shift = np.abs(scores_of(contract, outputs.artifact) - scores_of(contract, outputs.float32))
+    return np.nan_to_num(shift, nan=np.inf).max(axis=1, initial=0)
 
 
 def class_pairs(contract: Contract, outputs: Outputs, classes: np.ndarray) -> tuple[ClassPair, ...]:

@@ -125,7 +125,7 @@ def compare_inside(artifact: LoadedArtifact, events: Sequence[Arrays]) -> Iterat
     as_trained = outputs_of_modules(plain, contract, torch.float64)(inputs)
     yield f"reference and deployable, float64: {compare_layers(truth, as_trained, EXACT)}"
     if exact := sorted(spec.transforms - APPROXIMATIONS.keys()):
-        outermost = {place: value for place, value in as_trained.items() if "." not in place and INPUT not in place}
+        outermost = {name: value for name, value in as_trained.items() if "." not in name and INPUT not in name}
         rewritten = artifact.deployable(weights).double()
         gone = {name for name, module in rewritten.named_modules() if isinstance(module, torch.nn.Identity)}
         after = outputs_of_modules(rewritten, contract, torch.float64)(inputs)

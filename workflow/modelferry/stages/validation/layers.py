@@ -48,10 +48,10 @@ class LayerComparison:
         return f"{text}: the first to depart is {_in_words(self.first)}, by {size}{after}"
 
 
-def _in_words(place: str) -> str:
-    """Return a place in words."""
-    name = place.removesuffix(INPUT)
-    return f"the {'input' if place != name else 'output'} of '{name}'"
+def _in_words(value: str) -> str:
+    """Return in words what goes into or comes out of a module."""
+    name = value.removesuffix(INPUT)
+    return f"the {'input' if value != name else 'output'} of '{name}'"
 
 
 def compare_layers(truth: Arrays, values: Arrays, rtol: float, without: Collection[str] = ()) -> LayerComparison:
@@ -60,18 +60,18 @@ def compare_layers(truth: Arrays, values: Arrays, rtol: float, without: Collecti
     A place departs if it differs by more than `rtol` of its largest value. Rows may come in another order (edges have
     none), so each column is sorted first: that never makes a difference larger.
     """
-    shared = [place for place in truth if place in values and place.removesuffix(INPUT) not in without]
-    same = [place for place in shared if _rows(truth[place]).shape == _rows(values[place]).shape]
-    skipped = tuple(place for place in shared if place not in same)
-    for number, place in enumerate(same):
-        wanted, given = _rows(truth[place]), _rows(values[place])
+    shared = [name for name in truth if name in values and name.removesuffix(INPUT) not in without]
+    same = [name for name in shared if _rows(truth[name]).shape == _rows(values[name]).shape]
+    skipped = tuple(name for name in shared if name not in same)
+    for number, name in enumerate(same):
+        wanted, given = _rows(truth[name]), _rows(values[name])
         if not wanted.size:
             continue
         difference = float(np.nan_to_num(np.abs(wanted - given), nan=np.inf).max())
         size = float(np.abs(wanted).max())
         if difference > rtol * max(size, rtol):
             before = same[number - 1] if number else ""
-            return LayerComparison(tuple(same), place, before, difference, size, skipped)
+            return LayerComparison(tuple(same), name, before, difference, size, skipped)
     return LayerComparison(tuple(same), "", "", 0.0, 0.0, skipped)
 
 

@@ -45,14 +45,14 @@ def evaluate_perturbed(
     """
     sound = [event for probe in probes if probe.source != NOT_FINITE for event in probe.events]
     once = list({id(event): event for event in sound}.values())
-    places = {id(event): place for place, event in enumerate(once)}
-    rows = np.array([places.get(id(event), -1) for probe in probes for event in probe.events])
+    indices = {id(event): index for index, event in enumerate(once)}
+    rows = np.array([indices.get(id(event), -1) for probe in probes for event in probe.events])
     typical = contract.dimension(family.batch).typical
     calls = [once[start : start + typical] for start in range(0, len(once), typical)]
     perturbed: tuple[Arrays, Arrays] = ({}, {})
-    for into, found in zip(perturbed, zip(*jumps(network, family, contract, calls), strict=True), strict=True):
+    for into, moves in zip(perturbed, zip(*jumps(network, family, contract, calls), strict=True), strict=True):
         for name, outputs in float32.items():
-            change = np.stack([jump[name] for jump in found])[:, rows]
+            change = np.stack([jump[name] for jump in moves])[:, rows]
             change[:, rows < 0] = np.nan
             into[name] = outputs + change
     return perturbed
@@ -66,19 +66,19 @@ def jumps(
     outputs = [run_eagerly(network, contract, [inputs], torch.float64) for inputs in still]
     for seed in range(1, REPETITIONS + 1):
         rng = np.random.default_rng(seed)
-        found = []
+        results = []
         for events, before, truth in zip(calls, still, outputs, strict=True):
             after = _collated(family, contract, [_perturbed(event, rng, family) for event in events])
             changes = _changes(network, contract, before, after, truth)
             whole = next(changes)
             if not any(np.any(np.abs(change) > _limit(truth[name])) for name, change in whole.items()):
-                found.append((whole, whole))
+                results.append((whole, whole))
                 continue
             short, shorter = next(changes), next(changes)
             far = {name: _jump(change, short[name]) for name, change in whole.items()}
             near = {name: _jump(change, shorter[name]) for name, change in short.items()}
-            found.append((far, near if _same_integers(before, after) else far))
-        fars, nears = zip(*found, strict=True)
+            results.append((far, near if _same_integers(before, after) else far))
+        fars, nears = zip(*results, strict=True)
         yield _joined(fars), _joined(nears)
 
 
