@@ -14,7 +14,7 @@ Corruption = Callable[[Arrays, Contract], Arrays]
 
 SWAPPED = "two input features swapped"
 CANDIDATES = 8
-"""So many pairs of features are tried: a network may not care for one."""
+"""At most this many pairs of features are tried: a network may ignore one."""
 
 
 def corruptions_of(family: Family, contract: Contract) -> dict[str, list[Corruption]]:

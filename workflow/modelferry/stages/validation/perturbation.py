@@ -24,7 +24,7 @@ from modelferry.families import Family
 from modelferry.families.probes import NOT_FINITE, Probe
 
 REPETITIONS = 4
-"""So many directions are tried."""
+"""The number of directions that are tried."""
 WHOLE = 1e-6
 """Relative size of a move: some units in the last place, as much as another order of sums makes."""
 SHORT = 0.1
