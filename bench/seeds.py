@@ -17,7 +17,7 @@ from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
-from modelferry.stages.validation.checks import examine
+from modelferry.stages.validation.checks import check_artifact
 from modelferry.stages.validation.reference import record_reference
 
 SEEDS = 50
@@ -46,7 +46,7 @@ def failures(planned: PlannedModel, seeds: range) -> int:
             contract = family.contract(planned.hyperparameters, family.layout(export.layout))
             exactness = load_format(export.format).exactness
             tolerance = planned.tolerance(export.name)
-            found = examine(runners[export.name], family, contract, recording, tolerance, exactness, settings)
+            found = check_artifact(runners[export.name], family, contract, recording, tolerance, exactness, settings)
             passed[export.name] += found.verdict.passed
             worst[export.name] = max(worst[export.name], found.judgement.regular.error_ratio)
             if not found.verdict.passed:

@@ -16,8 +16,8 @@ from modelferry.families.charged_higgs_particlenet.family import ChargedHiggsPar
 from modelferry.families.probes import make_probes
 from modelferry.formats import Runner
 from modelferry.formats.shared.runner import on_tensors
-from modelferry.stages.validation.checks import Examination, examine
-from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.checks import CheckResults, check_artifact
+from modelferry.stages.validation.perturbation import evaluate_perturbed
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.reference import evaluate
 
@@ -60,12 +60,12 @@ def record(network: torch.nn.Module, seed: int = 1, count: int = 100, family: Sm
     flat, dense = (family.contract(HIDDEN, layout) for layout in ("flat", "dense"))
     probes = tuple(make_probes(family, flat, count, seed, [], "", [dense]))
     float32 = evaluate(network, family, flat, probes)
-    shaken, less = evaluate_shaken(network.double(), family, flat, probes, float32)
+    perturbed, less = evaluate_perturbed(network.double(), family, flat, probes, float32)
     float64 = evaluate(network, family, flat, probes, torch.float64)
     network.float()
     events = len(float32["logits"])
     classes = np.random.default_rng(seed).integers(-1, 4, events)
-    return Recording(probes, float32, float64, shaken, classes, np.ones(events), "", shaken_less=less)
+    return Recording(probes, float32, float64, perturbed, classes, np.ones(events), "", perturbed_less=less)
 
 
 def deployable(layout: str) -> torch.nn.Module:
@@ -89,5 +89,5 @@ def unchecked(network: torch.nn.Module, contract: Contract) -> Runner:
     return run
 
 
-def examined(run: Runner, contract: Contract, recording: Recording, exactness: Any = "exact") -> Examination:
-    return examine(run, FAMILY, contract, recording, Tolerance(), exactness, Validation())
+def checked(run: Runner, contract: Contract, recording: Recording, exactness: Any = "exact") -> CheckResults:
+    return check_artifact(run, FAMILY, contract, recording, Tolerance(), exactness, Validation())

@@ -158,7 +158,7 @@ def test_trace_of_a_decision_by_a_free_size_is_not_written(tmp_path: Path) -> No
     def call() -> None:
         modelferry.export(BySize(), tmp_path / "m.pt", inputs=X, dynamic={0: "batch"})
 
-    assert "it is not the network: 'output' differs" in raised(ArtifactError, call)
+    assert "it is not the network: 'output': " in raised(ArtifactError, call)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,7 +203,7 @@ def test_strict_trace_of_a_dict_or_dataclass_says_what_to_call(tmp_path: Path) -
         ((X, X), None, "2 example inputs"),
         ((), None, "no example of 'input'"),
         ([[1.0]], None, "is a list"),
-        (X, {"y": {0: "batch"}}, "'y', which is no input"),
+        (X, {"y": {0: "batch"}}, "'y', which is not an input"),
         (X, {"input": {2: "batch"}}, "axes \\[2\\] for 'input'"),
         (X, {0: "n", 1: "n"}, "'n' = 4 and 5"),
         (X.half(), None, "is float16"),
@@ -278,7 +278,7 @@ def test_broken_artifact_is_not_the_network(tmp_path: Path) -> None:
     found = modelferry.validate_torchscript_export(network, module, X, 1e-5, 1e-6)
     assert not found
     assert found.outputs[0].max_abs == pytest.approx(1e-3, rel=1e-2)
-    assert "differs by up to 0.001" in str(found)
+    assert "8 of 16 values differ from the reference by up to 0.001" in str(found)
     assert modelferry.validate_torchscript_export(network, module, X, rtol=0, atol=2e-3)
     artifact = modelferry.export(network, tmp_path / "a.onnx", inputs=X, dynamic={0: "batch"})
     with torch.no_grad():

@@ -24,7 +24,7 @@ import modelferry
 from api_samples import SAMPLES, Shared
 from modelferry import export_to_torchscript
 from modelferry.core.errors import ControlFlowError, ModelferryError, NetworkError
-from modelferry.core.network_copy import detached
+from modelferry.core.network_copy import network_copy
 
 X = torch.randn(4, 5)
 FAST = ("torchscript", "torch_export", "onnx")
@@ -143,7 +143,7 @@ def test_wrappers_are_left_behind() -> None:
 
 def test_each_name_has_a_weight_of_its_own() -> None:
     network = Shared(3)
-    copy = detached(network)
+    copy = network_copy(network)
     places = [tensor.data_ptr() for tensor in copy.state_dict().values()]
     assert len(set(places)) == len(places) == len(network.state_dict())
     assert network.again is network.first

@@ -52,7 +52,7 @@ def test_names_are_paths_in_the_order_of_the_network(value: Any, names: list[str
     ("value", "said"),
     [
         ({"a": T[0], "n": 3}, "returns a int as 'n'"),
-        ("text", "returns a str, which is no tensor"),
+        ("text", "returns a str, which is not a tensor"),
         (Found, "returns a type"),
         ({}, "returns no tensor"),
         (None, "returns no tensor"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelferry.api.example_inputs import at_least_two
-from modelferry.api.verify import Comparison, compare
+from modelferry.api.verify import Comparison, compare_export
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import replacing, sha256_of_files
@@ -87,7 +87,7 @@ def written(
     """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
     from modelferry.formats.shared.weight_readback import altered, describe
 
-    _check_place(out)
+    _check_path(out)
     weights, ending = network.state_dict(), f".{target.extension}"
     suffix = "" if out.name.endswith(ending) else ending
     if suffix and target.companions:
@@ -99,15 +99,15 @@ def written(
         if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
             raise ArtifactError(f"{out} was not written: {reason}", "report this network")
         run = target.load(temporary, _threads()) if contract.inputs else None
-        found = compare(plain, run, contract, example, target.name) if run else None
-        if exact and found is not None and not found:
-            raise ArtifactError(f"{out} was not written: it is not the network: {found.reason}", _REMEDY)
+        comparison = compare_export(plain, run, contract, example, target.name) if run else None
+        if exact and comparison is not None and not comparison:
+            raise ArtifactError(f"{out} was not written: it is not the network: {comparison.reason}", _REMEDY)
     run = run or CheckedRunner(contract, _uncallable)
-    return Artifact(out, target.name, contract, run, found, tuple(target.files(out)))
+    return Artifact(out, target.name, contract, run, comparison, tuple(target.files(out)))
 
 
-def _check_place(out: Path) -> None:
-    """Make the folder of a file to be; raise `ArgumentError` if the file cannot lie there."""
+def _check_path(out: Path) -> None:
+    """Make the folder of a file; raise `ArgumentError` if the file cannot be written there."""
     if out.is_dir():
         raise ArgumentError(f"{out} is a directory", "name a file in it")
     try:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from modelferry.comparison.eager import call_eagerly
 from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
-from modelferry.core.nested_outputs import named
-from modelferry.core.tensors import to_array, to_tensor
+from modelferry.core.tensors import to_array
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def contract_of(
     ArgumentError
         If the example does not fit ``forward`` or `dynamic`, or the network is in training mode.
     NetworkError
-        If an output is no tensor, or a call changes what the next one gives.
+        If an output is not a tensor, or a call changes what the next one gives.
     """
     if network.training:
         raise ArgumentError("the network is in training mode", "call its `eval()` first")
@@ -111,7 +111,7 @@ def named_inputs(network: torch.nn.Module, inputs: Inputs) -> Arrays:
             raise ArgumentError(f"the example inputs are a {type(inputs).__name__}", "give a tensor, or several")
         values = [inputs] if isinstance(inputs, torch.Tensor | np.ndarray) else list(inputs)
         if many:
-            names += [f"input_{place}" for place in range(len(names), len(values))]
+            names += [f"input_{index}" for index in range(len(names), len(values))]
         if len(values) > len(names):
             raise ArgumentError(f"{len(values)} example inputs for `forward` of {called}", f"it takes {len(names)}")
         given = dict(zip(names, values, strict=False))
@@ -140,20 +140,20 @@ def resized(example: Arrays, contract: Contract, sizes: Mapping[str, int]) -> Ar
 
     Repeated floating numbers are each a little larger than before, so that no two rows are equal.
     """
-    found = {}
+    resized_inputs = {}
     for tensor in contract.inputs:
         array = example[tensor.name]
         for axis, name in enumerate(tensor.shape):
             if isinstance(name, str) and sizes[name] != (size := array.shape[axis]):
-                places = np.arange(sizes[name])
-                array = np.take(array, places % max(size, 1), axis=axis)
+                indices = np.arange(sizes[name])
+                array = np.take(array, indices % max(size, 1), axis=axis)
                 if tensor.dtype in ("float32", "float64", "bfloat16"):
-                    grown = 1 + 2.0**-6 * (places // max(size, 1))
+                    grown = 1 + 2.0**-6 * (indices // max(size, 1))
                     array = (array * np.expand_dims(grown, [a for a in range(array.ndim) if a != axis])).astype(
                         example[tensor.name].dtype
                     )
-        found[tensor.name] = np.ascontiguousarray(array).reshape(array.shape)
-    return found
+        resized_inputs[tensor.name] = np.ascontiguousarray(array).reshape(array.shape)
+    return resized_inputs
 
 
 def _free_axes(example: Arrays, dynamic: Dynamic) -> dict[str, dict[int, str | Dimension]]:
@@ -167,31 +167,31 @@ def _free_axes(example: Arrays, dynamic: Dynamic) -> dict[str, dict[int, str | D
         wanted, shared = {name: {} for name in example} | {str(key): value for key, value in dynamic.items()}, False
     for name, axes in wanted.items():
         if name not in example:
-            raise ArgumentError(f"`dynamic` names '{name}', which is no input", did_you_mean(name, example))
+            raise ArgumentError(f"`dynamic` names '{name}', which is not an input", did_you_mean(name, example))
         if not isinstance(axes, Mapping) or not all(isinstance(axis, int) for axis in axes):
             raise ArgumentError(f"`dynamic` has {axes!r} for '{name}'", AS_DYNAMIC)
         for size in axes.values():
             if not isinstance(size, str | Dimension) or size == "":
                 raise ArgumentError(f"`dynamic` calls a size of '{name}' {size!r}", AS_DYNAMIC)
-    found: dict[str, dict[int, str | Dimension]] = {}
+    axes_of: dict[str, dict[int, str | Dimension]] = {}
     for name, axes in wanted.items():
         ndim = example[name].ndim
-        found[name] = {axis % ndim: size for axis, size in axes.items() if ndim and -ndim <= axis < ndim}
-        if not shared and len(found[name]) != len(axes):
+        axes_of[name] = {axis % ndim: size for axis, size in axes.items() if ndim and -ndim <= axis < ndim}
+        if not shared and len(axes_of[name]) != len(axes):
             raise ArgumentError(f"`dynamic` has axes {list(axes)} for '{name}'", f"it has {ndim}, counted from 0")
-    return found
+    return axes_of
 
 
 def _dimensions(example: Arrays, axes: Mapping[str, Mapping[int, str | Dimension]]) -> tuple[Dimension, ...]:
-    found: dict[str, Dimension] = {}
+    dimensions: dict[str, Dimension] = {}
     sizes: dict[str, int] = {}
     for name, free in axes.items():
         for axis, given in free.items():
             size = example[name].shape[axis]
-            dimension = given if isinstance(given, Dimension) else found.get(given)
+            dimension = given if isinstance(given, Dimension) else dimensions.get(given)
             if dimension is None:
                 dimension = Dimension(name=_name(given), minimum=1, typical=size, maximum=max(LARGEST, size))
-            if found.setdefault(dimension.name, dimension) != dimension:
+            if dimensions.setdefault(dimension.name, dimension) != dimension:
                 raise ArgumentError(f"`dynamic` gives two ranges for '{dimension.name}'", "give one, or two names")
             if not dimension.minimum <= size <= dimension.maximum:
                 allowed = f"allowed: {dimension.minimum} to {dimension.maximum}"
@@ -199,7 +199,7 @@ def _dimensions(example: Arrays, axes: Mapping[str, Mapping[int, str | Dimension
             if sizes.setdefault(dimension.name, size) != size:
                 both = f"{sizes[dimension.name]} and {size}"
                 raise ArgumentError(f"the example has '{dimension.name}' = {both}", "call different sizes differently")
-    return tuple(found.values())
+    return tuple(dimensions.values())
 
 
 def _outputs_of(
@@ -214,7 +214,7 @@ def _outputs_of(
     for output, array in first.items():
         shape: list[int | str] = list(array.shape)
         for axis, size in enumerate(array.shape):
-            changed = {name: found[output].shape[axis] for name, found in results.items() if name}
+            changed = {name: result[output].shape[axis] for name, result in results.items() if name}
             moving = [name for name, other in changed.items() if other != size]
             if not moving:
                 continue
@@ -230,19 +230,15 @@ def _outputs_of(
 
 
 def _outputs(network: torch.nn.Module, inputs: Arrays) -> Arrays:
-    import torch
-
-    with torch.no_grad():
-        try:
-            result = network(*map(to_tensor, inputs.values()))
-        except ModelferryError:
-            raise
-        except Exception as error:  # a network may fail in any way
-            given = ", ".join(f"'{name}' of {array.dtype}, {list(array.shape)}" for name, array in inputs.items())
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            remedy = "give an example of the dtypes and sizes that `forward` takes, and fix sizes that are not free"
-            raise ArgumentError(f"the network fails on inputs {given}: {said}", remedy) from error
-        return {name: to_array(t) for name, t in named(result).items()}
+    try:
+        return call_eagerly(network, list(inputs), inputs)
+    except ModelferryError:
+        raise
+    except Exception as error:  # a network may fail in any way
+        given = ", ".join(f"'{name}' of {array.dtype}, {list(array.shape)}" for name, array in inputs.items())
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = "give an example of the dtypes and sizes that `forward` takes, and fix sizes that are not free"
+        raise ArgumentError(f"the network fails on inputs {given}: {said}", remedy) from error
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -261,5 +257,5 @@ def _dtype(name: str, array: np.ndarray) -> DType:
         raise ArgumentError(
             f"'{name}' is {array.dtype.name}, which contracts do not know", f"known: {', '.join(known)}"
         )
-    found: DType = array.dtype.name
-    return found
+    dtype: DType = array.dtype.name
+    return dtype

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
-from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
-from modelferry.api.verify import Comparison, compare
+from modelferry.api.isolation import ONE_AT_A_TIME, isolated
+from modelferry.api.verify import Comparison, compare_export
 from modelferry.core.errors import ArgumentError
 from modelferry.core.nested_outputs import return_tuple
-from modelferry.core.network_copy import detached
+from modelferry.core.network_copy import network_copy
 from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Format, format_names, load_format
 
@@ -60,7 +60,7 @@ def export(
     Raises
     ------
     ArgumentError
-        If the example, `dynamic` or the format is none.
+        If the example, `dynamic` or the format is not valid.
     NetworkError
         If the network cannot be exported as it is written: `ControlFlowError`, `ScriptingError` and
         `UnsupportedOperatorError` say where, and what to change.
@@ -69,9 +69,9 @@ def export(
     """
     out = Path(path)
     target = _format_of(format, out)
-    with undisturbed():
+    with isolated():
         chosen = target.resolve_options(options or {})
-        network = plain = prepared(model)
+        network = plain = checked_copy(model)
         contract = contract_of(network, inputs, dynamic)
         example = named_inputs(network, inputs)
         if chosen.get("method") != "script":  # scripts know no such hooks
@@ -123,15 +123,17 @@ def validate(
         itself passes too.
     """
     artifact = exported if isinstance(exported, Artifact) else load(exported)
-    with undisturbed():
-        network = prepared(original)
+    with isolated():
+        network = checked_copy(original)
         example = named_inputs(network, inputs)
         names = [tensor.name for tensor in artifact.contract.inputs]
         if len(names) != len(example):
             raise ArgumentError(f"{len(example)} example inputs", f"{artifact.path} takes {', '.join(names)}")
         example = dict(zip(names, example.values(), strict=True))
         artifact.contract.check(example)
-        return compare(network, artifact.run, artifact.contract, example, artifact.format, tolerance_given(rtol, atol))
+        return compare_export(
+            network, artifact.run, artifact.contract, example, artifact.format, tolerance_given(rtol, atol)
+        )
 
 
 def export_checkpoint(
@@ -154,7 +156,7 @@ def export_checkpoint(
     CheckpointError
         If the file is missing, not this network's, or reading it would run code: it is then never opened so.
     """
-    with undisturbed():
+    with isolated():
         model = from_checkpoint(checkpoint_path, model_class, arguments)
     return export(model, path, inputs=inputs, format=format, dynamic=dynamic, options=options)
 
@@ -178,15 +180,15 @@ def from_checkpoint(
     return network
 
 
-def prepared(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a detached copy of a network; raise `ArgumentError` for anything else."""
+def checked_copy(model: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy of a network that is ready for export; raise `ArgumentError` for anything else."""
     import torch
 
     if not isinstance(model, torch.nn.Module):
-        raise ArgumentError(f"{type(model).__name__} is no network", "give a torch.nn.Module")
+        raise ArgumentError(f"{type(model).__name__} is not a network", "give a torch.nn.Module")
     if isinstance(model, torch.jit.ScriptModule):
         raise ArgumentError(f"{type(model).__name__} is TorchScript already", "give the network that it was made from")
-    return detached(model)
+    return network_copy(model)
 
 
 def tolerance_given(rtol: float | None, atol: float | None) -> Tolerance | None:

@@ -14,7 +14,7 @@ ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """Leave the states of all generators of random numbers as they are; one thread at a time."""
     import torch
 

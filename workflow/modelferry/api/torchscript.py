@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelferry.api.artifact import written
 from modelferry.api.example_inputs import contract_of, named_inputs
-from modelferry.api.export import from_checkpoint, prepared, tolerance_given
-from modelferry.api.isolation import ONE_AT_A_TIME, undisturbed
-from modelferry.api.verify import Comparison, compare
+from modelferry.api.export import checked_copy, from_checkpoint, tolerance_given
+from modelferry.api.isolation import ONE_AT_A_TIME, isolated
+from modelferry.api.verify import Comparison, compare_export
 from modelferry.core.contract import Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, did_you_mean
 from modelferry.core.network_copy import unwrapped
@@ -71,8 +71,8 @@ def export_to_torchscript(
     target = load_format("torchscript")
     if method not in target.options["method"]:
         raise ArgumentError(f"there is no method '{method}'", did_you_mean(str(method), target.options["method"]))
-    with undisturbed():
-        network = prepared(model)
+    with isolated():
+        network = checked_copy(model)
         inputs = getattr(unwrapped(model), "example_input_array", None) if example_input is None else example_input
         if inputs is None and method == "trace":
             raise ArgumentError("tracing needs an example input", 'give example_input=…, or say method="script"')
@@ -91,7 +91,7 @@ def load_torchscript(path: Path | str, device: torch.device | str = "cpu") -> to
     Raises
     ------
     ArtifactError
-        If the file is missing, or no TorchScript.
+        If the file is missing, or not TorchScript.
     ArgumentError
         If there is no such device here.
     """
@@ -121,7 +121,7 @@ def export_checkpoint_to_torchscript(
     """
     own = inspect.signature(export_to_torchscript).parameters
     how = {name: value for name, value in kwargs.items() if name in own}
-    with undisturbed():
+    with isolated():
         model = from_checkpoint(checkpoint_path, model_class, {n: v for n, v in kwargs.items() if n not in how})
     return export_to_torchscript(model, save_path, example_input, **how)
 
@@ -142,20 +142,20 @@ def validate_torchscript_export(
     from modelferry.formats.shared.runner import on_tensors
 
     module = exported if isinstance(exported, torch.jit.ScriptModule) else load_torchscript(exported)
-    with undisturbed():
-        network = prepared(original)
+    with isolated():
+        network = checked_copy(original)
         contract = contract_of(network, example_input)
         example = named_inputs(network, example_input)
         run = on_tensors(lambda tensors: module(*tensors), contract)
-        return compare(network, run, contract, example, "torchscript", tolerance_given(rtol, atol))
+        return compare_export(network, run, contract, example, "torchscript", tolerance_given(rtol, atol))
 
 
 def _loaded(path: Path, device: torch.device | str) -> torch.jit.ScriptModule:
     import torch
 
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
+        target = torch.device(device)
+        torch.empty(0, device=target)
     except (RuntimeError, AssertionError) as error:
         raise ArgumentError(f"there is no device '{device}' here", 'give "cpu"') from error
     if not path.is_file():
@@ -163,8 +163,8 @@ def _loaded(path: Path, device: torch.device | str) -> torch.jit.ScriptModule:
     with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         try:
-            module: torch.jit.ScriptModule = torch.jit.load(BytesIO(path.read_bytes()), map_location=place)
+            module: torch.jit.ScriptModule = torch.jit.load(BytesIO(path.read_bytes()), map_location=target)
         except (RuntimeError, ValueError) as error:
-            reason = f"{path} is no TorchScript archive: {str(error).splitlines()[0]}"
+            reason = f"{path} is not a TorchScript archive: {str(error).splitlines()[0]}"
             raise ArtifactError(reason, "export it again") from error
     return module.eval()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelferry.api.example_inputs import resized
+from modelferry.comparison.difference import Outputs
+from modelferry.comparison.eager import call_eagerly
+from modelferry.comparison.judge import judge_values
+from modelferry.comparison.sizes import all_pairs, sizes_of
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import NetworkError, one_line
-from modelferry.core.nested_outputs import named
-from modelferry.core.tensors import to_array, to_tensor
 from modelferry.core.tolerances import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 MOST_VALUES = 2**20
 """Sizes at which the inputs would have more values are not tried."""
 SEED = 21
+Row = tuple[str, np.ndarray, np.ndarray, np.ndarray]
+"""An output in one call: the call's label, and the values of the network in float64, the network and the export."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Comparison:
     calls
         What was compared, by the sizes of the call.
     skipped
-        Calls that the network itself refuses, with its error: nothing can be said of them.
+        Calls that the network itself rejects, with its error: they cannot be compared.
     reason
         Why the result is false; empty if it is true.
     """
@@ -89,11 +93,13 @@ class Comparison:
                 f"(rtol {output.tolerance.rtol:.3g}, atol {output.tolerance.atol:.3g}), "
                 f"error against float64 {output.error:.3g}, the network's own {output.own_error:.3g}"
             )
-        lines += [f"  not compared, for the network itself fails: {call}: {why}" for call, why in self.skipped.items()]
+        lines += [
+            f"  not compared, since the network itself fails: {call}: {why}" for call, why in self.skipped.items()
+        ]
         return "\n".join(lines)
 
 
-def compare(
+def compare_export(
     network: torch.nn.Module,
     run: Runner,
     contract: Contract,
@@ -109,10 +115,10 @@ def compare(
     Parameters
     ----------
     network
-        A detached network; its outputs may be nested.
+        A copy of a network, on the CPU; its outputs may be nested.
     """
     double = _double(network)
-    rows: dict[str, list[tuple[np.ndarray, ...]]] = {tensor.name: [] for tensor in contract.outputs}
+    rows: dict[str, list[Row]] = {tensor.name: [] for tensor in contract.outputs}
     calls, skipped = [], {}
     for label, inputs in _calls(contract, example):
         try:
@@ -122,15 +128,15 @@ def compare(
             continue
         calls.append(label)
         try:
-            found = run(inputs)
+            returned = run(inputs)
         except Exception as error:  # each runtime has kinds of its own
             return Comparison((), tuple(calls), skipped, f"it refuses {label}: {one_line(error)}")
         truth = _evaluate_double(double, inputs)
-        if reason := _misfit(wanted, found):
+        if reason := _misfit(wanted, returned):
             return Comparison((), tuple(calls), skipped, f"{reason} at {label}")
         for name, values in wanted.items():
             exact = truth.get(name, np.full(values.shape, np.nan))
-            rows[name].append(tuple(_column(array) for array in (exact, values, found[name])))
+            rows[name].append((label, _column(exact), _column(values), _column(returned[name])))
     if not calls:
         call, why = next(iter(skipped.items()))
         raise NetworkError(f"the network itself fails on {call}: {why}", "give an example that it accepts")
@@ -138,13 +144,11 @@ def compare(
         _difference(tensor.name, rows[tensor.name], tolerance, tolerance_of(format_name, tensor.dtype))
         for tensor in contract.outputs
     )
-    reason = "; ".join(f"'{output.name}' {output.reason}" for output in outputs if output.reason)
+    reason = "; ".join(f"'{output.name}': {output.reason}" for output in outputs if output.reason)
     return Comparison(outputs, tuple(calls), skipped, reason)
 
 
 def _calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
-    from modelferry.comparison.sizes import all_pairs, sizes_of
-
     rng = np.random.default_rng(SEED)
     yield "the example", example
     floating = [
@@ -165,14 +169,6 @@ def _values(contract: Contract, sizes: Mapping[str, int]) -> int:
     return sum(int(np.prod(shape)) for shape in shapes)
 
 
-def _evaluate(network: torch.nn.Module, inputs: Arrays) -> Arrays:
-    import torch
-
-    with torch.no_grad():
-        result = network(*(to_tensor(array.copy()) for array in inputs.values()))
-    return {name: to_array(tensor) for name, tensor in named(result).items()}
-
-
 def _double(network: torch.nn.Module) -> torch.nn.Module | None:
     try:
         return copy.deepcopy(network).double()
@@ -184,23 +180,25 @@ def _evaluate_double(network: torch.nn.Module | None, inputs: Arrays) -> Arrays:
     """Return the outputs in float64; nothing where the network insists on its own type."""
     if network is None:
         return {}
-    kinds = {name: np.float64 if _floating(array) else array.dtype for name, array in inputs.items()}
+    import torch
+
     try:
-        return _evaluate(network, {name: array.astype(kinds[name]) for name, array in inputs.items()})
+        return _evaluate(network, inputs, torch.float64)
     except Exception:  # tensors that `forward` makes in float32, say
         return {}
 
 
-def _floating(array: np.ndarray) -> bool:
-    return array.dtype.name in ("float64", "float32", "bfloat16")
+def _evaluate(network: torch.nn.Module, inputs: Arrays, dtype: torch.dtype | None = None) -> Arrays:
+    """Return the outputs by the names that the network gives them; it may change its inputs in place."""
+    return call_eagerly(network, list(inputs), {name: array.copy() for name, array in inputs.items()}, dtype)
 
 
-def _misfit(wanted: Arrays, found: Arrays) -> str:
-    if list(wanted) != list(found):
-        return f"its outputs are {list(found)} instead of {list(wanted)}"
+def _misfit(wanted: Arrays, returned: Arrays) -> str:
+    if list(wanted) != list(returned):
+        return f"its outputs are {list(returned)} instead of {list(wanted)}"
     for name, values in wanted.items():
-        if found[name].shape != values.shape:
-            return f"'{name}' has shape {found[name].shape} instead of {values.shape}"
+        if returned[name].shape != values.shape:
+            return f"'{name}' has shape {returned[name].shape} instead of {values.shape}"
     return ""
 
 
@@ -208,35 +206,13 @@ def _column(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64).reshape(-1, 1)
 
 
-def _difference(
-    name: str, rows: list[tuple[np.ndarray, ...]], asked: Tolerance | None, usual: Tolerance
-) -> OutputDifference:
-    from modelferry.comparison.difference import Outputs, departs, difference, within
-
+def _difference(name: str, rows: Sequence[Row], asked: Tolerance | None, usual: Tolerance) -> OutputDifference:
+    """Judge one output on the rows of all calls."""
+    calls, float64, network, export = zip(*rows, strict=True)
+    labels = np.repeat(calls, [len(values) for values in network])
+    outputs = Outputs(*(np.concatenate(column) for column in (float64, network, export)))
     tolerance = asked or usual
-    exact, own, found = (np.concatenate(column) for column in zip(*rows, strict=True))
-    there = np.isfinite(own) & np.isfinite(found)
-    alike = there | (own == found) | (np.isnan(own) & np.isnan(found))
-    known = bool(np.isfinite(exact[there]).all())
-    outputs = Outputs(*(array[there].reshape(-1, 1) for array in (exact if known else own, own, found)))
-    apart = difference(outputs, tolerance)
-    reason = ""
-    if not alike.all():
-        reason = f"is finite in one and not in the other, in {int((~alike).sum())} values"
-    elif not within(outputs.artifact, outputs.float32, tolerance).all() and (
-        asked or not known or departs(outputs, tolerance, apart.reference_error)
-    ):
-        wanted = f"the smallest rtol that would pass is {apart.smallest_rtol:.2g}"
-        reason = f"differs by up to {apart.max_abs:.2g}; {wanted} (asked: {tolerance.rtol:.2g}, {tolerance.atol:.2g})"
-    return OutputDifference(
-        name=name,
-        tolerance=tolerance,
-        max_abs=apart.max_abs,
-        max_rel=apart.max_rel,
-        max_ulps=apart.max_ulps,
-        error=apart.error if known else float("nan"),
-        own_error=apart.reference_error if known else float("nan"),
-        smallest_rtol=apart.smallest_rtol,
-        smallest_atol=apart.smallest_atol,
-        reason=reason,
-    )
+    judgement = judge_values(outputs, labels, tolerance, by_float64=asked is None)
+    measured = dict(vars(judgement.regular))
+    own_error = measured.pop("reference_error")
+    return OutputDifference(name, tolerance, own_error=own_error, reason=judgement.verdict.reason, **measured)

@@ -79,7 +79,7 @@ def event(options: argparse.Namespace) -> int:
         recording = Recording.read(paths.reference(planned.id))
         if not 0 <= options.number < len(recording.labels):
             raise ConfigError(f"{planned.id} has no event {options.number}", f"0 to {len(recording.labels) - 1}")
-        print(json.dumps({"model": planned.id, **recording.describe(options.number)}, indent=1))
+        print(json.dumps({"model": planned.id, **recording.event_facts(options.number)}, indent=1))
     return 0
 
 

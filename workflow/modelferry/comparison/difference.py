@@ -18,18 +18,18 @@ ILL_CONDITIONED = 10.0
 class Outputs:
     """One output of reference (float64 and float32) and artifact, (events, values) each.
 
-    `shaken` is `float32` as it jumps when inputs change in their last places, (repetitions, events, values);
-    `shaken_less` as it jumps when they change by a tenth of that, if that was measured.
+    `perturbed` is `float32` as it jumps when inputs change in their last places, (repetitions, events, values);
+    `perturbed_less` as it jumps when they change by a tenth of that, if that was measured.
     """
 
     float64: np.ndarray
     float32: np.ndarray
     artifact: np.ndarray
-    shaken: np.ndarray | None = None
-    shaken_less: np.ndarray | None = None
+    perturbed: np.ndarray | None = None
+    perturbed_less: np.ndarray | None = None
 
     def take(self, chosen: np.ndarray) -> Outputs:
-        """Return the outputs of some events, without the shaken ones."""
+        """Return the outputs of some events, without the perturbed ones."""
         return Outputs(self.float64[chosen], self.float32[chosen], self.artifact[chosen])
 
 
@@ -63,6 +63,13 @@ class Difference:
         return self.error / self.reference_error
 
 
+def same_where_not_finite(value: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return which rows have NaN and infinities in the same places as the reference, and nowhere else, (rows,)."""
+    finite = np.isfinite(value) & np.isfinite(truth)
+    same: np.ndarray = (finite | (value == truth) | (np.isnan(value) & np.isnan(truth))).all(axis=1)
+    return same
+
+
 def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
     """Return which events are ill-conditioned: their float32 reference departs from the float64 one, (events,)."""
     return ~within(outputs.float32, outputs.float64, tolerance, ILL_CONDITIONED)
@@ -73,37 +80,36 @@ def unstable(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
 
     Where a neighbour or a maximum is decided by rounding, another order of sums decides otherwise and is not wrong.
     """
-    return _departs(outputs.shaken, outputs, tolerance)
+    return _jumps(outputs.perturbed, outputs, tolerance)
 
 
 def decided_by_rounding(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events are unstable with a tenth of the shaking as well: their jumps do not shrink, (events,)."""
-    shaken = outputs.shaken if outputs.shaken_less is None else outputs.shaken_less
-    return _departs(shaken, outputs, tolerance)
+    """Return which events are unstable with a tenth of the perturbation too: their jumps do not shrink, (events,)."""
+    perturbed = outputs.perturbed if outputs.perturbed_less is None else outputs.perturbed_less
+    return _jumps(perturbed, outputs, tolerance)
 
 
-def _departs(shaken: np.ndarray | None, outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    departs = [
-        ~within(values, outputs.float64, tolerance, ILL_CONDITIONED) for values in (() if shaken is None else shaken)
-    ]
-    return np.any(departs, axis=0) if departs else np.zeros(len(outputs.float32), dtype=bool)
+def _jumps(perturbed: np.ndarray | None, outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    if perturbed is None or not len(perturbed):
+        return np.zeros(len(outputs.float32), dtype=bool)
+    return ~np.all([within(jump, outputs.float64, tolerance, ILL_CONDITIONED) for jump in perturbed], axis=0)
 
 
 def difference(outputs: Outputs, tolerance: Tolerance) -> Difference:
     """Return the largest differences over all events."""
-    apart = np.abs(outputs.artifact.astype(np.float64) - outputs.float32)
+    distance = np.abs(outputs.artifact.astype(np.float64) - outputs.float32)
     size = np.abs(outputs.float32.astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(apart == 0, 0.0, apart / size)
-        needed_rtol = np.where(apart <= tolerance.atol, 0.0, (apart - tolerance.atol) / size)
+        relative = np.where(distance == 0, 0.0, distance / size)
+        needed_rtol = np.where(distance <= tolerance.atol, 0.0, (distance - tolerance.atol) / size)
     return Difference(
-        max_abs=_largest(apart),
+        max_abs=_largest(distance),
         max_rel=_largest(relative),
         max_ulps=ulps(outputs.artifact, outputs.float32),
         error=_largest(np.abs(outputs.artifact - outputs.float64)),
         reference_error=_largest(np.abs(outputs.float32 - outputs.float64)),
         smallest_rtol=_largest(needed_rtol),
-        smallest_atol=_largest(apart - tolerance.rtol * size),
+        smallest_atol=_largest(distance - tolerance.rtol * size),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from modelferry.comparison.difference import (
     departs,
     difference,
     ill_conditioned,
+    same_where_not_finite,
     unstable,
     within,
 )
@@ -31,7 +32,11 @@ NEAR_TIE_SHARE = 1e-2
 
 
 SET_APART_SHARE = 1e-1
-"""The largest share of events that are set apart: ten times the shaking finds ten times as many ties."""
+"""The largest share of events that are set apart: a perturbation ten times as large finds ten times as many ties."""
+
+
+EVENTS, VALUES = "events", "values"
+"""What is counted: rows of outputs whose first axis is that of events, or single numbers."""
 
 
 @dataclass(frozen=True)
@@ -61,56 +66,59 @@ def judge(
     outputs: Outputs,
     labels: np.ndarray,
     tolerance: Tolerance,
-    awkward: Collection[str] = (),
+    special: Collection[str] = (),
     distinct: np.ndarray | None = None,
 ) -> Judgement:
     """Compare all events, (events,) labels naming the group of each.
 
-    Groups in `awkward` are near-ties by design: they are compared like all others, but do not count for the share. Rows
+    Groups in `special` are near-ties by design: they are compared like all others, but do not count for the share. Rows
     with the same number in `distinct` are the same event: if one is a near-tie, all are, and it counts once.
 
     Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
-    against float64 is at most twice the float32 reference's own; and if no more than 0.1 % of the events are
-    ill-conditioned, 1 % decided by rounding, 10 % set apart.
+    against float64 is at most twice the float32 reference's own; if what is not finite is so in both, and the same; and
+    if no more than 0.1 % of the events are ill-conditioned, 1 % decided by rounding, 10 % set apart.
     """
     distinct = np.arange(len(labels)) if distinct is None else distinct
     ill = ill_conditioned(outputs, tolerance)
     ill = np.isin(distinct, distinct[ill])
     near_tie = ill | np.isin(distinct, distinct[unstable(outputs, tolerance)])
+    tied = ill | np.isin(distinct, distinct[decided_by_rounding(outputs, tolerance)])
+    counted = ~np.isin(labels, list(special))
+    counts = [_count(distinct[counted & chosen]) for chosen in (np.True_, ill, tied, near_tie)]
     regular = outputs.take(~near_tie)
-    found = difference(regular, tolerance)
-    if not np.isfinite(outputs.artifact).all():
-        count = int((~np.isfinite(outputs.artifact)).any(axis=1).sum())
-        return Judgement(Verdict("failed", f"{count} events have outputs that are not finite"), found, near_tie)
-    if len(labels) == 0:
-        return Judgement(Verdict("failed", "no events were compared"), found, near_tie)
-    ordinary = ~np.isin(labels, list(awkward))
-    decided = ill | np.isin(distinct, distinct[decided_by_rounding(outputs, tolerance)])
-    kinds = (np.True_, ill, decided, near_tie)
-    many, ill_ones, ties, apart = (_count(distinct[ordinary & chosen]) for chosen in kinds)
-    if ill_ones > ILL_CONDITIONED_SHARE * many:
-        share = f"{ill_ones} of {many} events are ill-conditioned"
-        reason = f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
-        return Judgement(Verdict("failed", reason), found, near_tie)
-    if ties > NEAR_TIE_SHARE * many:
-        share = f"{ties} of {many} events are decided by rounding"
-        reason = f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
-        return Judgement(Verdict("failed", reason), found, near_tie)
-    if apart > SET_APART_SHARE * many:
-        reason = f"{apart} of {many} events are too near a tie to be compared (at most 10 % may)"
-        return Judgement(Verdict("failed", reason), found, near_tie)
-    if not departs(regular, tolerance, found.reference_error):
-        return Judgement(Verdict("passed", ""), found, near_tie)
-    agree = within(regular.artifact, regular.float32, tolerance)
-    return Judgement(Verdict("failed", _describe(agree, labels[~near_tie], found, tolerance)), found, near_tie)
+    measured = difference(regular, tolerance)
+    reason = (
+        _not_finite(outputs, EVENTS)
+        or ("" if len(labels) else "no events were compared")
+        or _too_many(*counts)
+        or _disagreement(regular, labels[~near_tie], tolerance, measured, EVENTS)
+    )
+    return Judgement(_verdict(reason), measured, near_tie)
+
+
+def judge_values(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, by_float64: bool = True) -> Judgement:
+    """Compare outputs value by value, (values, 1), where no axis counts events; (values,) labels name their calls.
+
+    The rule is that of `judge`, but no near-ties are set apart. Without `by_float64` the tolerance alone decides, and
+    so it does where NaN stands for a float64 reference that does not run: both errors are NaN then.
+    """
+    sound = np.isfinite(outputs.artifact).all(axis=1) & np.isfinite(outputs.float32).all(axis=1)
+    regular = outputs.take(sound)
+    measured = difference(regular, tolerance)
+    if not np.isfinite(regular.float64).all():
+        measured, by_float64 = replace(measured, error=np.nan, reference_error=np.nan), False
+    reason = _not_finite(outputs, VALUES) or _disagreement(
+        regular, labels[sound], tolerance, measured, VALUES, by_float64
+    )
+    return Judgement(_verdict(reason), measured, np.zeros(len(labels), bool))
 
 
 def judge_damage(
     outputs: Outputs, score_shift: float, delta_auc: float | None, max_score_shift: float, max_delta_auc: float
 ) -> Verdict:
     """Judge an approximation by what it does to scores: it is not the trained function, and tolerances don't apply."""
-    if not np.isfinite(outputs.artifact).all():
-        return Verdict("failed", "an output is not finite")
+    if reason := _not_finite(outputs, EVENTS):
+        return Verdict("failed", reason)
     if score_shift > max_score_shift:
         return Verdict("failed", f"a score shifts by {score_shift:.2g} (max_score_shift: {max_score_shift:g})")
     if delta_auc is not None and delta_auc > max_delta_auc:
@@ -118,13 +126,43 @@ def judge_damage(
     return Verdict("passed", "")
 
 
-def _describe(agree: np.ndarray, labels: np.ndarray, found: Difference, tolerance: Tolerance) -> str:
-    groups = sorted(set(labels[~agree].tolist()))
+def _verdict(reason: str) -> Verdict:
+    return Verdict("failed" if reason else "passed", reason)
+
+
+def _not_finite(outputs: Outputs, unit: str) -> str:
+    """Return how many rows are not finite in one of the two only, or differently; empty if none is."""
+    wrong = int((~same_where_not_finite(outputs.artifact, outputs.float32)).sum())
+    share = f"{wrong} of {len(outputs.artifact)} {unit}"
+    return f"{share} have NaN or infinities where the reference has none, or the reverse" if wrong else ""
+
+
+def _too_many(events: int, ill: int, tied: int, near_tie: int) -> str:
+    """Return which share of events that are set apart is too large."""
+    if ill > ILL_CONDITIONED_SHARE * events:
+        share = f"{ill} of {events} events are ill-conditioned"
+        return f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
+    if tied > NEAR_TIE_SHARE * events:
+        share = f"{tied} of {events} events are decided by rounding"
+        return f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
+    if near_tie > SET_APART_SHARE * events:
+        return f"{near_tie} of {events} events are too near a tie to be compared (at most 10 % may)"
+    return ""
+
+
+def _disagreement(
+    outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, measured: Difference, unit: str, by_float64: bool = True
+) -> str:
+    """Return by how much an artifact is another function; empty if it is the trained one."""
+    agree = within(outputs.artifact, outputs.float32, tolerance)
+    if agree.all() or (by_float64 and not departs(outputs, tolerance, measured.reference_error)):
+        return ""
+    ratio = f"{measured.error_ratio:.2g} times the reference's own (at most {ERROR_RATIO:g})"
     return (
-        f"{(~agree).sum()} of {len(agree)} events differ from the reference by up to {found.max_abs:.2g} "
-        f"({first_few(groups)}); the smallest rtol that would pass is {found.smallest_rtol:.2g} "
-        f"(asked: {tolerance.rtol:.2g}, atol {tolerance.atol:.2g}), "
-        f"the error against float64 is {found.error_ratio:.2g} times the reference's own (at most {ERROR_RATIO:g})"
+        f"{(~agree).sum()} of {len(agree)} {unit} differ from the reference by up to {measured.max_abs:.2g} "
+        f"({first_few(sorted(set(labels[~agree].tolist())))}); the smallest rtol that would pass is "
+        f"{measured.smallest_rtol:.2g} (asked: {tolerance.rtol:.2g}, atol {tolerance.atol:.2g})"
+        f"{f', the error against float64 is {ratio}' if by_float64 else ''}"
     )
 
 

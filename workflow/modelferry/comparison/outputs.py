@@ -10,7 +10,11 @@ from modelferry.core.tolerances import Tolerance
 
 
 def by_event(values: np.ndarray) -> np.ndarray:
-    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row."""
+    """Return an output as one row an event, (events, values): maps and boxes are laid out flat, a number is a row.
+
+    What is bfloat16 becomes float32, which holds it exactly: NumPy has no such type of its own, and cannot save it.
+    """
+    values = values.astype(np.float32) if values.dtype.kind == "V" else values
     return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
@@ -18,4 +22,5 @@ def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: f
     """Return which events agree in all their values, (events,); NaN agrees with nothing."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
     allowed = factor * (tolerance.atol + tolerance.rtol * np.abs(truth))
-    return np.all(np.abs(value - truth) <= allowed, axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.all(np.abs(value - truth) <= allowed, axis=1)

@@ -19,8 +19,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
     """Return the area under the ROC curve of two sets of scores: the share of pairs in the right order, ties half.
 
-    As scikit-learn's ``roc_auc_score``, whose import would take longer than the rest of a validation.
+    As scikit-learn's ``roc_auc_score``, whose import would take longer than the rest of a validation. A pair with a
+    score that is NaN is in the wrong order.
     """
+    positive, negative = (np.where(np.isnan(s), w, s) for s, w in ((positive, -np.inf), (negative, np.inf)))
     ordered = np.sort(negative)
     below, up_to = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
     return float((below + up_to).mean() / (2 * len(negative)))

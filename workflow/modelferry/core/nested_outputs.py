@@ -27,15 +27,15 @@ def named(value: Any) -> dict[str, torch.Tensor]:
     NetworkError
         If there is anything else in it, no tensor at all, or two tensors would have the same name.
     """
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for path, tensor in _leaves(value, ()):
         name = "_".join(path) if path and not path[0].isdigit() else "_".join((ONLY, *path))
-        if name in found:
+        if name in tensors:
             raise NetworkError(f"two outputs of the network would be called '{name}'", "rename one of them")
-        found[name] = tensor
-    if not found:
+        tensors[name] = tensor
+    if not tensors:
         raise NetworkError("the network returns no tensor", "return what is to be computed from `forward`")
-    return found
+    return tensors
 
 
 def flat(value: Any) -> tuple[torch.Tensor, ...]:
@@ -52,7 +52,7 @@ def flat(value: Any) -> tuple[torch.Tensor, ...]:
 def return_tuple(network: torch.nn.Module) -> torch.nn.Module:
     """Let `network` itself return the flat tuple of its outputs, by a hook, and return it.
 
-    The names of its weights stay; a network that returns one tensor, or a tuple of tensors, is changed by nothing.
+    The names of its weights stay; a network that returns one tensor, or a tuple of tensors, stays as it is.
     Tracing and ``torch.export`` follow the hook, ``torch.jit.script`` does not.
     """
     network.register_forward_hook(_flatten)
@@ -85,6 +85,6 @@ def _entries(value: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     else:
-        place = f" as '{'_'.join(path)}'" if path else ""
+        where = f" as '{'_'.join(path)}'" if path else ""
         remedy = "return tensors, or tuples, lists, dicts or dataclasses of tensors"
-        raise NetworkError(f"the network returns a {type(value).__name__}{place}, which is no tensor", remedy)
+        raise NetworkError(f"the network returns a {type(value).__name__}{where}, which is not a tensor", remedy)

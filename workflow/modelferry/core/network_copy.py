@@ -21,7 +21,7 @@ COMPILED, PARALLEL = "_orig_mod", "module"
 """Where ``torch.compile`` and DataParallel keep the network that they wrap."""
 
 
-def detached(network: torch.nn.Module) -> torch.nn.Module:
+def network_copy(network: torch.nn.Module) -> torch.nn.Module:
     """Return a copy on the CPU, in evaluation mode, without gradients, trainers and wrappers, each weight its own.
 
     A weight with several names, or a layer in several places, becomes several. Names are those of the network without
@@ -80,14 +80,14 @@ def _results(module: torch.nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _not_copied(network: torch.nn.Module, memo: dict[int, Any], error: Exception) -> tuple[str, str]:
-    for place, module in network.named_modules():
+    for path, module in network.named_modules():
         for name, value in vars(module).items():
             if name == "_modules":
                 continue
             try:
                 copy.deepcopy(value, dict(memo))
-            except Exception as reason:  # the culprit
-                named = f"'{place}.{name}'".replace("'.", "'")
+            except Exception as reason:  # this is what cannot be copied
+                named = f"'{path}.{name}'".replace("'.", "'")
                 return f"{named} of the network cannot be copied: {reason}", "keep it outside of the network"
     return f"the network cannot be copied: {error}", "make it copyable with copy.deepcopy"
 

@@ -15,7 +15,7 @@ import tagger_samples
 from modelferry.checkpoints.reader import fit
 from modelferry.config.file import parse_config
 from modelferry.core.errors import CheckpointError, ConfigError, EventFileError, NetworkError
-from modelferry.core.network_copy import detached
+from modelferry.core.network_copy import network_copy
 from modelferry.families import load_family
 from modelferry.plan import Plan, code_digest, reruns
 from tagger_samples import Tagger, UsesTrainer
@@ -153,7 +153,7 @@ def test_place_without_weights_is_refused_with_those_that_are_there(tmp_path: Pa
 def test_properties_that_raise_outside_training_hinder_no_export_and_no_other_module() -> None:
     network, other = Tagger().eval(), Tagger()
     x = torch.randn(5, 3)
-    free = detached(network)
+    free = network_copy(network)
     assert isinstance(free, Tagger)
     for module in (torch.jit.trace(free, x), torch.jit.script(free)):
         assert torch.equal(module(x), network(x))

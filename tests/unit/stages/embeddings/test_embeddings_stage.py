@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedding_samples import CLASSES, WIDTH, Stub, jet_plan, tagger, write_manifest
+from modelferry.comparison.scores import softmax
 from modelferry.core import paths
 from modelferry.core.contract import Arrays
 from modelferry.core.cutflow import NO_OUTPUT, NOT_FINITE, NOT_SELECTED
@@ -23,7 +24,7 @@ from modelferry.families.jets import Card, Jagged, prepare
 from modelferry.families.jets.jetclass import mass, read_chunks
 from modelferry.plan.embeddings import parts
 from modelferry.stages.embeddings import stage
-from modelferry.stages.embeddings.inference import Embedder, scores_of
+from modelferry.stages.embeddings.inference import Embedder
 from modelferry.stages.embeddings.stage import embed_file, label_name
 
 N = 150
@@ -71,7 +72,7 @@ def test_each_jet_has_its_own_scores_and_embedding(toys: dict) -> None:
     outputs = tagger()({name: values[:, :, ::1] for name, values in prepared.inputs.items()})
     np.testing.assert_allclose(embeddings(), outputs["embedding"], atol=1e-6)
     scores = np.stack([column(f"score_{name}") for name in jet_toys.CLASSES], axis=1)
-    np.testing.assert_allclose(scores, scores_of(outputs["logits"], "softmax"), atol=1e-6)
+    np.testing.assert_allclose(scores, softmax(outputs["logits"]), atol=1e-6)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     assert len(np.unique(embeddings(), axis=0)) == N
 
@@ -262,13 +263,6 @@ def test_parts_are_named_by_their_files_and_never_twice() -> None:
 
 def test_names_of_labels() -> None:
     assert [label_name(label, ("QCD", "Hbb")) for label in (-1, 0, 1, 2)] == ["unlabelled", "QCD", "Hbb", "label-2"]
-
-
-def test_scores() -> None:
-    logits = np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32)
-    assert scores_of(logits, "softmax").tolist() == [[1, 0], [0.5, 0.5]]
-    assert scores_of(np.zeros((1, 1)), "sigmoid").tolist() == [[0.5]]
-    assert scores_of(logits, "nothing").tolist() == logits.tolist()
 
 
 def test_no_jets_are_no_rows(toys: dict, stub: Stub) -> None:

@@ -15,6 +15,7 @@ import torch
 from checkpoint_samples import formula_state
 from family_samples import HYPERPARAMETERS
 from modelferry.cli.main import main
+from modelferry.core import tolerances
 from modelferry.families import load_family
 from modelferry.formats.python import Python
 
@@ -113,6 +114,14 @@ def test_module_that_is_another_function_is_not_left_behind(
     monkeypatch.setattr(Python, "body", lambda *call: body(*call).replace('pooling="mean_max"', 'pooling="max"'))
     assert fails("my-model.pth").startswith("error: my_model_weights.py is not the network as trained: ")
     assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "logs"}
+
+
+def test_file_is_held_against_the_tolerance_of_its_format(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = Python.body
+    monkeypatch.setattr(Python, "body", lambda *call: body(*call).replace('pooling="mean_max"', 'pooling="max"'))
+    loose = {**tolerances.TABLE, ("python", "float32"): tolerances.Tolerance(rtol=0, atol=1e3)}
+    monkeypatch.setattr(tolerances, "TABLE", loose)
+    assert main(["export", "my-model.pth", "--format", "python"]) == 0
 
 
 def test_network_that_tells_nothing_apart_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

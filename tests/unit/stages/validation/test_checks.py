@@ -1,4 +1,4 @@
-"""Whole examinations: a correct artifact passes whatever the seed, and each way of being wrong is told apart."""
+"""All checks: a correct artifact passes whatever the seed, and each way of being wrong is told apart."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from small_family import (
     FLAT,
     HIDDEN,
     Tiny,
+    checked,
     deployable,
-    examined,
     record,
     reference,
     runner,
@@ -62,13 +62,13 @@ def test_correct_artifact_passes_fifty_seeds_in_a_row() -> None:
     for seed in range(1, 51):
         recording = record(network, seed, 12, family)
         for run, contract in runs:
-            found = examined(run, contract, recording)
+            found = checked(run, contract, recording)
             assert found.verdict.passed, (seed, contract.layout, found.verdict.reason)
 
 
 def test_every_pair_of_sizes_is_a_point_and_ends_as_the_contract_says(case, recording) -> None:
     run, contract = case
-    found = {point.label: point for point in examined(run, contract, recording).points}
+    found = {point.label: point for point in checked(run, contract, recording).points}
     sizes = [point.sizes for point in found.values() if len(point.sizes) == 2]
     assert {(1, 1), (2, 7), (3, 12), (8, 12), (8, 1)} <= {(s["events"], s["particles"]) for s in sizes}
     assert len(sizes) >= 40
@@ -87,7 +87,7 @@ def test_artifact_that_is_wrong_at_one_point_only_fails_and_the_point_is_named(c
     inputs = FAMILY.collate(FAMILY.sample(size, 0), contract.layout)
     shapes = {name: array.shape for name, array in inputs.items()}
     broken = where(run, lambda given: {name: array.shape for name, array in given.items()} == shapes, outcome)
-    found = examined(broken, contract, recording)
+    found = checked(broken, contract, recording)
     label = f"events={size['events']}, particles={size['particles']}"
     assert {point.label: point.outcome for point in found.points}[label] == outcome
     assert found.verdict.status == "failed"
@@ -101,7 +101,7 @@ def test_artifact_that_answers_beyond_the_contract_fails(case, recording) -> Non
     loose = contract.model_copy(
         update={"dimensions": tuple(d.model_copy(update={"maximum": 10_000}) for d in contract.dimensions)}
     )
-    found = examined(runner(deployable(contract.layout), loose), contract, recording)
+    found = checked(runner(deployable(contract.layout), loose), contract, recording)
     points = {point.label: point for point in found.points}
     assert points["events=9, particles=1"].outcome == "silently wrong"
     assert "answers beyond the contract" in found.verdict.reason
@@ -109,25 +109,25 @@ def test_artifact_that_answers_beyond_the_contract_fails(case, recording) -> Non
 
 def test_artifact_without_any_checks_fails(recording) -> None:
     """A bare network takes float64 for float32, and integers that count from the end."""
-    found = examined(unchecked(deployable("flat"), FLAT), FLAT, recording)
+    found = checked(unchecked(deployable("flat"), FLAT), FLAT, recording)
     assert found.verdict.status == "failed"
     assert {case.kind for case in found.outside if case.outcome == "silently wrong"} >= {"an input too many"}
 
 
 def test_near_ties_are_listed_once_with_the_number_of_their_event(case, recording) -> None:
     run, contract = case
-    shaken = {"logits": recording.shaken["logits"].copy()}
+    perturbed = {"logits": recording.perturbed["logits"].copy()}
     chosen = int(np.flatnonzero(recording.labels == "events=8, particles=3")[-1])
-    shaken["logits"][0, chosen] += 1
-    changed = Recording(**{**vars(recording), "shaken": shaken, "shaken_less": {}})
-    found = examined(run, contract, changed)
+    perturbed["logits"][0, chosen] += 1
+    changed = Recording(**{**vars(recording), "perturbed": perturbed, "perturbed_less": {}})
+    found = checked(run, contract, changed)
     (tie,) = [tie for tie in found.near_ties("logits") if "particles=3" in tie.source]
     same = recording.distinct[tie.event] == recording.distinct[chosen]
     assert same
     repeated = recording.distinct[found.numbers] == recording.distinct[chosen]
     assert repeated.sum() > 1
     assert found.judgement.near_tie[repeated].all()
-    event = recording.describe(tie.event)
+    event = recording.event_facts(tie.event)
     assert np.shape(event["inputs"]["x"]) == (3, 9)
     assert np.allclose(event["outputs of the network as trained"]["logits in float32"], tie.reference_float32)
 
@@ -135,7 +135,7 @@ def test_near_ties_are_listed_once_with_the_number_of_their_event(case, recordin
 def test_examination_is_quick(case, recording) -> None:
     run, contract = case
     started = time.process_time()
-    examined(run, contract, recording)
+    checked(run, contract, recording)
     assert time.process_time() - started < 5
 
 
@@ -145,10 +145,10 @@ def test_decisions_are_counted_on_labelled_events_too(case, recording) -> None:
     def swapped(inputs: Arrays) -> Arrays:
         return {"logits": np.ascontiguousarray(run(inputs)["logits"][:, [1, 0, 2, 3]])}
 
-    sound, broken = (examined(r, contract, recording).decisions for r in (run, swapped))
+    sound, broken = (checked(r, contract, recording).decisions for r in (run, swapped))
     assert (sound.argmax_flips, sound.labelled_argmax_flips) == (0, 0)
     assert sound.labelled_max_score_shift <= sound.max_score_shift < 1e-5
-    assert sound.labelled_events == int((recording.classes[examined(run, contract, recording).numbers] != -1).sum())
+    assert sound.labelled_events == int((recording.classes[checked(run, contract, recording).numbers] != -1).sum())
     assert broken.argmax_flips > broken.labelled_argmax_flips / 20 > 0
     assert broken.labelled_max_score_shift > 0.01
     assert [pair.classes for pair in sound.class_pairs][:2] == [("signal", "nonprompt"), ("signal", "diboson")]
@@ -172,6 +172,6 @@ def test_static_edges_keep_the_small_points_and_fail_the_others(recording) -> No
             pooled = mean_by(torch.cat([first, second, third], dim=1), batch, graph_input.size(0))
             return network.logits(pooled, graph_input)
 
-    points = {p.label: p.outcome for p in examined(runner(Static(), FLAT), FLAT, recording).points}
+    points = {p.label: p.outcome for p in checked(runner(Static(), FLAT), FLAT, recording).points}
     assert {points[f"events=8, particles={n}"] for n in (1, 2, 3, 4, 5)} == {"correct"}
     assert {points[f"events=2, particles={n}"] for n in (7, 9, 12)} == {"silently wrong"}

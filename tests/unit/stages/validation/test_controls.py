@@ -22,11 +22,11 @@ from modelferry.families.probes import NOT_FINITE, Probe, evaluate, make_probes
 from modelferry.formats import Format, load_format
 from modelferry.formats.shared.runner import on_tensors
 from modelferry.stages.validation import controls, input_corruptions
-from modelferry.stages.validation.controls import Whole, run_controls
-from modelferry.stages.validation.faulty_networks import TRAINING, record_broken
+from modelferry.stages.validation.controls import SoundArtifact, run_controls
+from modelferry.stages.validation.faulty_networks import TRAINING, record_faulty_networks
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.run_probes import allows, attempt
-from modelferry.stages.validation.stage import unsteady
+from modelferry.stages.validation.run_probes import allows, run_probes
+from modelferry.stages.validation.stage import nondeterminism
 from modelferry.stages.validation.verdict import with_controls
 
 
@@ -45,7 +45,7 @@ class Bench:
             path = Path(folder) / "whole.pt"
             self.target.fill(self.template, weights, {}, path)
             whole = self.target.load(path, threads=1)
-            tried = Whole(self.family, self.target, contract, self.template, weights, whole)
+            tried = SoundArtifact(self.family, self.target, contract, self.template, weights, whole)
             return run_controls(tried, self.recording, Tolerance(), changes.get("another"))
 
 
@@ -61,10 +61,10 @@ def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     network.load_state_dict(state)
     float32 = evaluate(network, family, contract, probes)
     float64 = evaluate(network.double(), family, contract, probes, torch.float64)
-    shaken = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
+    perturbed = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
     count = sum(len(probe.events) for probe in probes)
-    broken = record_broken(family, {"hidden": 16}, contract, state, probes)
-    recording = Recording(tuple(probes), float32, float64, shaken, np.full(count, -1), np.ones(count), "", broken)
+    broken = record_faulty_networks(family, {"hidden": 16}, contract, state, probes)
+    recording = Recording(tuple(probes), float32, float64, perturbed, np.full(count, -1), np.ones(count), "", broken)
     example = family.collate(family.sample({"events": 4, "particles": 9}, 1), "flat")
     template = folder / "template.pt"
     deployable = family.deployable({"hidden": 16}, "flat").eval()
@@ -91,7 +91,7 @@ def test_whole_artifact_is_not_seen_as_broken(bench: Bench, tmp_path: Path) -> N
     contract = bench.family.contract({"hidden": 16}, "flat")
     bench.target.fill(bench.template, bench.weights, {}, tmp_path / "whole.pt")
     run = bench.target.load(tmp_path / "whole.pt", 1)
-    tried = attempt(run, bench.family, contract, bench.recording)
+    tried = run_probes(run, bench.family, contract, bench.recording)
     found = tried.part(tried.within & tried.finite_inputs)
     truth = found.recording
     outputs = Outputs(truth.float64["logits"], truth.float32["logits"], found.outputs["logits"])
@@ -128,9 +128,9 @@ def test_artifact_that_gives_other_outputs_for_the_same_inputs_is_found(bench: B
     for training in (False, True):
         network.train(training)
         run = on_tensors(lambda inputs: network(*inputs), contract)
-        tried = attempt(run, bench.family, contract, bench.recording)
+        tried = run_probes(run, bench.family, contract, bench.recording)
         found = tried.part(tried.within & tried.finite_inputs)
-        reason = unsteady(run, bench.family, contract, found.recording, found.outputs)
+        reason = nondeterminism(run, bench.family, contract, found.recording, found.outputs)
         assert ("as a network in training mode does" in reason) == training
 
 
@@ -150,9 +150,9 @@ def test_unbroken_network_under_the_name_of_a_control_fails_the_run(bench: Bench
         dataclasses.replace(one, outputs={"logits": recording.float32["logits"][one.events]})
         if one.name == "k changed by one"
         else one
-        for one in recording.broken
+        for one in recording.faulty
     ]
-    found = dataclasses.replace(bench, recording=dataclasses.replace(recording, broken=tuple(whole))).run()
+    found = dataclasses.replace(bench, recording=dataclasses.replace(recording, faulty=tuple(whole))).run()
     assert [control.name for control in found if not control.detected] == ["k changed by one"]
 
 
@@ -164,8 +164,8 @@ def test_weights_that_are_no_other_fold_fail_the_run(bench: Bench) -> None:
 
 def test_events_decided_by_rounding_do_not_detect_anything(bench: Bench) -> None:
     """A recording of near-ties alone shows nothing: what is broken must be seen in the other events."""
-    shaken = np.stack([bench.recording.float32["logits"] + 1])
-    blind = dataclasses.replace(bench.recording, shaken={"logits": shaken})
+    perturbed = np.stack([bench.recording.float32["logits"] + 1])
+    blind = dataclasses.replace(bench.recording, perturbed={"logits": perturbed})
     assert not any(control.detected for control in dataclasses.replace(bench, recording=blind).run())
 
 
@@ -245,14 +245,16 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     probes = make_probes(family, contract, 100, 1, [], "")
     weights = network.state_dict()
     outputs = [evaluate(network.to(dtype), family, contract, probes, dtype) for dtype in (torch.float64, torch.float32)]
-    shaken = {"logits": outputs[1]["logits"][None]}
+    perturbed = {"logits": outputs[1]["logits"][None]}
     count = len(outputs[0]["logits"])
-    broken = record_broken(family, {}, contract, weights, probes)
-    recording = Recording(tuple(probes), outputs[1], outputs[0], shaken, np.full(count, -1), np.ones(count), "", broken)
+    broken = record_faulty_networks(family, {}, contract, weights, probes)
+    recording = Recording(
+        tuple(probes), outputs[1], outputs[0], perturbed, np.full(count, -1), np.ones(count), "", broken
+    )
     example, options = family.collate(probes[-1].events, ""), target.resolve_options({})
     target.build_template(network, contract, example, options, tmp_path / "t")
     target.fill(tmp_path / "t", weights, {}, tmp_path / "m")
-    whole = Whole(family, target, contract, tmp_path / "t", weights, target.load(tmp_path / "m", 1))
+    whole = SoundArtifact(family, target, contract, tmp_path / "t", weights, target.load(tmp_path / "m", 1))
     found = run_controls(whole, recording, Tolerance())
     expected = {controls.WEIGHT, controls.BIAS, controls.OTHER_FOLD}
     expected |= {TRAINING} if dropout else set()
@@ -269,8 +271,8 @@ def test_broken_inputs_change_what_is_fed_and_leave_the_original_alone(name: str
     inputs = family.collate([*family.sample(sizes, 4), *family.sample(shorter, 5)], contract.layout)
     before: Arrays = {key: value.copy() for key, value in inputs.items()}
     assert family.broken_inputs()
-    for spoil in family.broken_inputs().values():
-        spoiled = spoil(inputs, contract)
-        assert any(not np.array_equal(spoiled[key], before[key]) for key in before)
+    for corrupt in family.broken_inputs().values():
+        corrupted = corrupt(inputs, contract)
+        assert any(not np.array_equal(corrupted[key], before[key]) for key in before)
         assert all(np.array_equal(inputs[key], before[key]) for key in before)
-        contract.check(spoiled)
+        contract.check(corrupted)

@@ -12,7 +12,7 @@ from modelferry.stages.validation.checks import typical_inputs
 from modelferry.stages.validation.invalid_inputs import malformed, reject_all
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.run_probes import allows
-from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
+from small_family import DENSE, FLAT, checked, deployable, record, reference, runner
 
 CONTRACTS = [
     (name, layout, family.contract(family.hyperparameters, layout))
@@ -69,7 +69,7 @@ def test_one_that_is_answered_is_silently_wrong_and_named() -> None:
 
 
 def outcomes(run, contract: Contract, recording: Recording) -> dict[str, str]:
-    found = examined(run, contract, recording)
+    found = checked(run, contract, recording)
     return {case.kind: case.outcome for case in found.outside} | {"verdict": found.verdict.status}
 
 

@@ -11,7 +11,7 @@ from modelferry.core.contract import Arrays
 from modelferry.families.probes import ALONE, REORDERED, TOGETHER, make_probes
 from modelferry.records.validation import PropertyResult
 from modelferry.stages.validation.recording import Recording
-from small_family import DENSE, FLAT, deployable, examined, record, reference, runner
+from small_family import DENSE, FLAT, checked, deployable, record, reference, runner
 
 MATES, ORDER = "independent of batch mates", "independent of the order of particles"
 
@@ -43,7 +43,7 @@ def results(found) -> dict[str, PropertyResult]:
 
 @pytest.mark.parametrize("contract", [FLAT, DENSE], ids=["flat", "dense"])
 def test_sound_network_has_both_and_so_has_its_artifact(contract, recording) -> None:
-    found = results(examined(runner(deployable(contract.layout), contract), contract, recording))
+    found = results(checked(runner(deployable(contract.layout), contract), contract, recording))
     assert {name: result.outcome for name, result in found.items()} == {MATES: "holds", ORDER: "holds"}
     assert all(result.trained_change < 1e-12 for result in found.values())
     assert all(result.artifact_change < 1e-5 for result in found.values())
@@ -51,7 +51,7 @@ def test_sound_network_has_both_and_so_has_its_artifact(contract, recording) -> 
 
 def test_what_the_trained_network_violates_is_its_own_and_the_artifact_passes() -> None:
     """Being faithful means keeping it: the report says so, and the artifact is not to blame."""
-    found = examined(
+    found = checked(
         runner(normalised_over_batch(deployable("flat")), FLAT), FLAT, record(normalised_over_batch(reference()))
     )
     mates = results(found)[MATES]
@@ -63,7 +63,7 @@ def test_what_the_trained_network_violates_is_its_own_and_the_artifact_passes() 
 
 
 def test_what_only_the_artifact_violates_fails_it(recording) -> None:
-    found = examined(runner(normalised_over_batch(deployable("flat")), FLAT), FLAT, recording)
+    found = checked(runner(normalised_over_batch(deployable("flat")), FLAT), FLAT, recording)
     assert results(found)[MATES].outcome == "violated by the artifact"
     assert found.verdict.status == "failed"
 
@@ -74,7 +74,7 @@ def test_artifact_that_looks_at_the_place_of_a_particle_is_seen_by_the_order(rec
     def first_counts_more(inputs: Arrays) -> Arrays:
         return {"logits": network(inputs)["logits"] + np.float32(1e-4) * inputs["x"][:, 0, :4]}
 
-    found = results(examined(first_counts_more, DENSE, recording))
+    found = results(checked(first_counts_more, DENSE, recording))
     assert found[ORDER].outcome == "violated by the artifact"
     assert found[MATES].outcome == "holds"
 

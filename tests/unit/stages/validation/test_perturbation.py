@@ -15,7 +15,7 @@ from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.probes import Probe
-from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.perturbation import evaluate_perturbed
 
 EVENTS = 40
 STEEP = 1e4
@@ -83,8 +83,8 @@ def outputs(network: torch.nn.Module, apart: float) -> Outputs:
     probes = [Probe("", "", tuple({"x": row} for row in x.astype(np.float32)))]
     inputs = [family.collate(probes[0].events, "only")]
     float32, float64 = (run_eagerly(network, contract, inputs, dtype) for dtype in (torch.float32, torch.float64))
-    shaken, less = evaluate_shaken(network, family, contract, probes, float32)
-    return Outputs(float64["y"], float32["y"], float32["y"], shaken["y"], less["y"])
+    perturbed, less = evaluate_perturbed(network, family, contract, probes, float32)
+    return Outputs(float64["y"], float32["y"], float32["y"], perturbed["y"], less["y"])
 
 
 def listed(network: torch.nn.Module, apart: float) -> np.ndarray:
@@ -143,5 +143,5 @@ def test_a_change_of_shape_counts_as_it_is() -> None:
     x = np.repeat(np.random.default_rng(0).uniform(0.5, 2, (EVENTS, 1)), 2, axis=1).astype(np.float32)
     probes = [Probe("", "", tuple({"x": row} for row in x))]
     still = {"y": np.zeros((EVENTS, 1), np.float32)}
-    shaken, _ = evaluate_shaken(Marked(), family, contract, probes, still)
-    assert (np.abs(shaken["y"]).max(axis=0) > 0.009).mean() > 0.8
+    perturbed, _ = evaluate_perturbed(Marked(), family, contract, probes, still)
+    assert (np.abs(perturbed["y"]).max(axis=0) > 0.009).mean() > 0.8

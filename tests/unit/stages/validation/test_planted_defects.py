@@ -59,9 +59,8 @@ class Ground:
             build_template(spec)
         manifest = export_model(self.planned, name)
         family, target = load_family(FAMILY), load_format(name)
-        weights = family.rewritten_weights(
-            trained_weights(self.planned, family), spec.hyperparameters, spec.layout, spec.transforms
-        )
+        trained = trained_weights(family, self.planned.hyperparameters, self.planned.model.checkpoint)
+        weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
         path = Path(manifest.artifact.path)
         target.fill(Path(spec.file), change(dict(weights)), {}, path)
         facts = manifest.artifact.model_copy(update={"sha256": sha256_of_file(path)})

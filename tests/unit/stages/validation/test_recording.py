@@ -35,11 +35,11 @@ def recording(sizes: list[int], seed: int = 0) -> Recording:
         probes=tuple(probes),
         float32={"logits": rng.normal(size=(len(sizes), 4)).astype(np.float32)},
         float64={"logits": rng.normal(size=(len(sizes), 4))},
-        shaken={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
+        perturbed={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
         classes=rng.integers(-1, 4, len(sizes)),
         weights=rng.random(len(sizes)),
         checkpoint_sha256="ab" * 32,
-        shaken_less={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
+        perturbed_less={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
     )
 
 
@@ -61,7 +61,7 @@ def test_recording_survives_its_file(sizes: list[int], seed: int, tmp_path: Path
         for event, read in zip(one.events, other.events, strict=True):
             assert event.keys() == read.keys()
             assert all(same(event[name], read[name]) for name in event)
-    for name in ("float32", "float64", "shaken", "shaken_less"):
+    for name in ("float32", "float64", "perturbed", "perturbed_less"):
         assert all(same(getattr(before, name)[key], getattr(after, name)[key]) for key in ("logits",))
     assert same(before.classes, after.classes)
     assert same(before.weights, after.weights)

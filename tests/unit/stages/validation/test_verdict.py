@@ -72,7 +72,9 @@ def test_output_that_is_not_finite_fails_even_in_a_near_tie(bad: float, event: i
     broken = outputs(ties=1)
     broken.artifact[event, 3] = bad
     verdict = judge(broken, LABELS, Tolerance(rtol=1e9, atol=1e9)).verdict
-    assert verdict == Verdict("failed", "1 events have outputs that are not finite")
+    assert verdict == Verdict(
+        "failed", "1 of 2000 events have NaN or infinities where the reference has none, or the reverse"
+    )
 
 
 def test_nothing_compared_is_not_passed() -> None:
@@ -96,12 +98,12 @@ def test_difference_from_the_deployable_fails_where_bitwise_equality_is_promised
 
 
 def unstable_outputs(events: int, artifact_error: float) -> Outputs:
-    """The reference itself gives another output for the last `events` when its inputs are shaken."""
-    artifact, shaken = TRUTH.copy(), np.stack([TRUTH, TRUTH])
+    """The reference itself gives another output for the last `events` when its inputs are perturbed."""
+    artifact, perturbed = TRUTH.copy(), np.stack([TRUTH, TRUTH])
     if events:
-        shaken[1, -events:, 2] += 0.1
+        perturbed[1, -events:, 2] += 0.1
     artifact[-3:, 2] += artifact_error
-    return Outputs(TRUTH, TRUTH, artifact, shaken)
+    return Outputs(TRUTH, TRUTH, artifact, perturbed)
 
 
 def test_artifact_may_decide_otherwise_where_rounding_decides_and_nowhere_else() -> None:
@@ -118,7 +120,7 @@ def test_more_than_one_percent_of_events_decided_by_rounding_fails() -> None:
 
 @pytest.mark.parametrize(("near", "status"), [(N // 10, "passed"), (N // 10 + 1, "failed")])
 def test_ties_that_only_the_whole_shaking_finds_are_set_apart_up_to_ten_percent(near: int, status: str) -> None:
-    shaky = dataclasses.replace(unstable_outputs(near, 0.1), shaken_less=np.stack([TRUTH]))
+    shaky = dataclasses.replace(unstable_outputs(near, 0.1), perturbed_less=np.stack([TRUTH]))
     judgement = judge(shaky, LABELS, STRICT)
     assert judgement.verdict.status == status
     assert judgement.near_tie.sum() == near

@@ -114,11 +114,11 @@ class Lightning(Family):
 
         One that returns a tensor needs no hook for the order of its outputs, and can be scripted.
         """
-        from modelferry.core.network_copy import detached
+        from modelferry.core.network_copy import network_copy
         from modelferry.families.lightning.module import returning
 
         network, single = _called(hyperparameters)
-        return detached(network if single else returning(network, list(declaration(hyperparameters).outputs)))
+        return network_copy(network if single else returning(network, list(declaration(hyperparameters).outputs)))
 
     def sample(self, dims: Mapping[str, int], seed: int) -> list[Arrays]:
         """Return events with values as declared."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelferry.comparison.eager import call_eagerly
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.nested_outputs import flat
 from modelferry.core.tensors import to_array, to_tensor
@@ -33,12 +34,12 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
     import torch
 
     def run(inputs: Arrays) -> Arrays:
-        found: Arrays = {}
+        outputs: Arrays = {}
 
-        def keep(place: str, values: object) -> None:
+        def keep(name: str, values: object) -> None:
             value = values[0] if isinstance(values, tuple) and values else values
             if isinstance(value, torch.Tensor):
-                found.setdefault(place, value.numpy())
+                outputs.setdefault(name, to_array(value))
 
         def before(name: str, _: torch.nn.Module, given: object) -> None:
             keep(f"{name}{INPUT}", given)
@@ -51,14 +52,12 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
             if name:
                 hooks.append(module.register_forward_pre_hook(partial(before, name)))
             hooks.append(module.register_forward_hook(partial(after, name or NETWORK)))
-        tensors = [to_tensor(inputs[tensor.name]) for tensor in contract.inputs]
         try:
-            with torch.inference_mode():
-                network(*(t.to(dtype) if dtype is not None and t.is_floating_point() else t for t in tensors))
+            call_eagerly(network, [tensor.name for tensor in contract.inputs], inputs, dtype)
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
+        return outputs
 
     return run
 

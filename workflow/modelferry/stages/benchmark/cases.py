@@ -66,16 +66,16 @@ def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
 def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:
     import torch
 
+    from modelferry.comparison.eager import call_eagerly
     from modelferry.families.weights import load_reference
 
     torch.set_num_threads(threads)
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     contract = family.contract(planned.hyperparameters, family.reference_layout)
+    names, outputs = ([tensor.name for tensor in tensors] for tensors in (contract.inputs, contract.outputs))
 
     def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
-            result = network(*(torch.from_numpy(inputs[tensor.name]) for tensor in contract.inputs))
-        values = result if isinstance(result, tuple) else (result,)
-        return {tensor.name: value.numpy() for tensor, value in zip(contract.outputs, values, strict=True)}
+            return call_eagerly(network, names, inputs, outputs=outputs)
 
     return CheckedRunner(contract, run)

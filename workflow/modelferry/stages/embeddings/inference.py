@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modelferry.comparison.scores import scores_of
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError
 from modelferry.core.events import JetChunk
@@ -67,7 +68,8 @@ class Embedder:
     def _call(self, jets: JetChunk, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = self.run(self._inputs(jets, rows))
         first = self.contract.outputs[0].name
-        return scores_of(outputs[first], self.contract.scores), np.asarray(outputs[EMBEDDING], np.float32)
+        scores = scores_of(self.contract, outputs[first]).astype(np.float32)
+        return scores, np.asarray(outputs[EMBEDDING], np.float32)
 
     def _inputs(self, jets: JetChunk, rows: np.ndarray) -> Arrays:
         """Return the inputs of a call: padding beyond the longest jet is cut off, within the contract."""
@@ -82,14 +84,3 @@ class Embedder:
             ragged = size is not None and size in tensor.shape
             inputs[tensor.name] = np.ascontiguousarray(values[..., :longest] if ragged else values)
         return inputs
-
-
-def scores_of(outputs: np.ndarray, kind: str) -> np.ndarray:
-    """Return scores, float32, of a network's outputs (jets, classes): softmax or sigmoid in float64, or as they are."""
-    values = np.asarray(outputs, np.float64)
-    if kind == "softmax":
-        exponents = np.exp(values - values.max(axis=1, keepdims=True))
-        values = exponents / exponents.sum(axis=1, keepdims=True)
-    elif kind == "sigmoid":
-        values = 1 / (1 + np.exp(-values))
-    return values.astype(np.float32)

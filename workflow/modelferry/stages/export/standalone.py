@@ -12,7 +12,7 @@ import numpy as np
 from modelferry.checkpoints.reader import fit
 from modelferry.core.errors import ArtifactError, ConfigError, ContractError
 from modelferry.core.files import replacing
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import tolerance_of
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.families.transforms import resolve_transforms
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CHECKED = 64
 """Events that a written file is tried on, at least."""
 UNDECIDED = 1e-2
-"""Scores that differ by less over all these events tell nothing apart."""
+"""Scores that differ by less over all these events separate nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,26 @@ class Written:
 
 
 @dataclass(frozen=True)
-class BareModel:
+class StandaloneModel:
     """A checkpoint as a network: what it is called, and its weights under the reference's names."""
 
     path: Path
     family: Family
     hyperparameters: Mapping[str, Any]
     assumed: tuple[str, ...]
-    """Hyperparameters that nothing tells, and that have their defaults."""
+    """Hyperparameters that neither the file nor the caller gives, and that have their defaults."""
     facts: Mapping[str, str]
     """Name, version and accuracy, as far as they are known."""
     weights: Mapping[str, torch.Tensor]
 
 
-def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Mapping[str, str]) -> BareModel:
+def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Mapping[str, str]) -> StandaloneModel:
     """Return the network of a checkpoint; `given` are hyperparameters, and `facts` come before those of the file.
 
     Raises
     ------
     CheckpointError
-        If the file is no checkpoint of this family; for a byte CNN with the table of what was found and what is needed.
+        If the file is not a checkpoint of this family; a byte CNN shows what is there and what is needed.
     ConfigError
         If a hyperparameter is unknown, or is another in the file.
     """
@@ -73,7 +73,7 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
     family = family.configured(hyperparameters)
     trained = family.deployable(hyperparameters, family.reference_layout)
     known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
-    return BareModel(
+    return StandaloneModel(
         path=path,
         family=family,
         hyperparameters=hyperparameters,
@@ -83,7 +83,7 @@ def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Ma
     )
 
 
-def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: Path) -> Iterator[Written]:
+def export_file(model: StandaloneModel, truth: Truth, formats: Sequence[str], folder: Path) -> Iterator[Written]:
     """Write the model to each format, compare it with `truth`, and yield what was written.
 
     Raises
@@ -106,22 +106,22 @@ def export_file(model: BareModel, truth: Truth, formats: Sequence[str], folder: 
             example = family.collate(truth.probes[0].events, layout)
             options = target.resolve_options({})
             target.export(deployable, contract, example, options, weights, model.facts, temporary)
-            apart = truth.difference(temporary, name, out)
-        yield Written(out, sum(file.stat().st_size for file in target.files(out)), apart, len(truth.labels))
+            difference = truth.difference(temporary, name, out)
+        yield Written(out, sum(file.stat().st_size for file in target.files(out)), difference, len(truth.labels))
 
 
 @dataclass(frozen=True)
 class Truth:
     """What the network as trained gives on some probes, (events, values)."""
 
-    model: BareModel
+    model: StandaloneModel
     probes: tuple[Probe, ...]
     labels: np.ndarray
     float32: Arrays
     float64: Arrays
 
     @classmethod
-    def of(cls, model: BareModel) -> Truth:
+    def of(cls, model: StandaloneModel) -> Truth:
         """Evaluate the reference on events of all sizes."""
         import torch
 
@@ -157,16 +157,19 @@ class Truth:
         run = load_format(format_name).load(path, threads=1)
         rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
         largest = 0.0
-        for name, truth in self.float32.items():
-            outputs = Outputs(self.float64[name], truth, by_event(np.concatenate([row[name] for row in rows])))
-            judgement = judge(outputs, self.labels, Tolerance(), family.special(0))
+        for tensor in contract.outputs:
+            name = tensor.name
+            artifact = by_event(np.concatenate([row[name] for row in rows]))
+            outputs = Outputs(self.float64[name], self.float32[name], artifact)
+            tolerance = tolerance_of(format_name, tensor.dtype)
+            judgement = judge(outputs, self.labels, tolerance, family.special(0))
             if not judgement.verdict.passed:
                 raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")
             largest = max(largest, judgement.regular.max_abs)
         return largest
 
 
-def _allowed(probe: Probe, model: BareModel) -> bool:
+def _allowed(probe: Probe, model: StandaloneModel) -> bool:
     """Return whether a probe is within the contract and finite; all else is for the workflow's validation."""
     contract = model.family.contract(model.hyperparameters, model.family.layouts[0])
     try:
@@ -181,13 +184,13 @@ def parse_hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
     """Return the values of ``name=value``, read as YAML."""
     import yaml
 
-    found = {}
+    hyperparameters = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"'{text}' sets nothing", "write --set NAME=VALUE, for instance max_len=256")
         try:
-            found[name] = yaml.safe_load(value)
+            hyperparameters[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"'{value}' is no value", "write --set NAME=VALUE, for instance max_len=256") from None
-    return found
+            raise ConfigError(f"'{value}' is not a value", "write --set NAME=VALUE, for instance max_len=256") from None
+    return hyperparameters

@@ -1,4 +1,4 @@
-"""An examination: all that a loaded artifact is tried on, short of what needs its weights, and the verdict on it."""
+"""The checks of a loaded artifact that need none of its weights, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modelferry.stages.validation.decisions import decide, score_shift
 from modelferry.stages.validation.invalid_inputs import not_finite, reject_all
 from modelferry.stages.validation.invariances import measure
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.run_probes import Attempt, attempt
+from modelferry.stages.validation.run_probes import ProbeResults, run_probes
 from modelferry.stages.validation.verdict import with_outside, with_points, with_properties
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ LISTED = 20
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What came out.
+class CheckResults:
+    """What the checks found.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Examination:
         The numbers of their events in the whole recording, (events,).
     """
 
-    compared: Attempt
+    compared: ProbeResults
     numbers: np.ndarray
     judgement: Judgement
     decisions: Decisions
@@ -68,7 +68,7 @@ class Examination:
         )
 
 
-def examine(
+def check_artifact(
     run: Runner,
     family: Family,
     contract: Contract,
@@ -76,17 +76,17 @@ def examine(
     tolerance: Tolerance,
     exactness: Exactness,
     limits: Settings,
-) -> Examination:
+) -> CheckResults:
     """Feed an artifact all probes and malformed inputs, and judge what it does.
 
     `limits` hold what an approximation may do to scores; an exact artifact is held against the tolerance.
     """
     exact = exactness == "exact"
-    found = attempt(run, family, contract, recording)
-    kept = found.within & found.finite_inputs
-    compared = found.part(kept)
+    answers = run_probes(run, family, contract, recording)
+    kept = answers.within & answers.finite_inputs
+    compared = answers.part(kept)
     probed, artifact = compared.recording, compared.outputs
-    judgement = judge_outputs(probed, artifact, tolerance, contract, awkward_groups(family))
+    judgement = judge_outputs(probed, artifact, tolerance, contract, special_groups(family))
     output = contract.outputs[0].name
     outputs = Outputs(probed.float64[output], probed.float32[output], artifact[output])
     decisions = decide(contract, outputs, probed.classes, probed.distinct)
@@ -94,34 +94,34 @@ def examine(
         agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie | judgement.verdict.passed
     else:
         agree = score_shift(contract, outputs) <= limits.max_score_shift
-    points = shape_points(found, compared, agree, judgement.near_tie)
+    points = shape_points(answers, compared, agree, judgement.near_tie)
     malformed = reject_all(run, contract, typical_inputs(family, contract))
-    outside = (*malformed, *not_finite(found, tolerance if exact else None))
+    outside = (*malformed, *not_finite(answers, tolerance if exact else None))
     properties = measure(probed, artifact, judgement.near_tie, tolerance)
     if exact:
         verdict = with_properties(judgement.verdict, properties)
     else:
         shift, limit = decisions.max_score_shift, limits.max_score_shift
         verdict = judge_damage(outputs, shift, decisions.delta_auc, limit, limits.max_delta_auc)
-    verdict = with_outside(with_points(verdict, points, found.reasons), outside)
-    numbers = found.rows(kept)
-    return Examination(compared, numbers, judgement, decisions, points, outside, properties, verdict)
+    verdict = with_outside(with_points(verdict, points, answers.reasons), outside)
+    numbers = answers.rows(kept)
+    return CheckResults(compared, numbers, judgement, decisions, points, outside, properties, verdict)
 
 
 def judge_outputs(
-    recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract, awkward: Collection[str] = ()
+    recording: Recording, artifact: Arrays, tolerance: Tolerance, contract: Contract, special: Collection[str] = ()
 ) -> Judgement:
     """Judge all outputs, and return the judgement of the first that fails, or else of the first output."""
     judgements = []
     for tensor in contract.outputs:
         name = tensor.name
-        shaken, less = recording.shaken[name], recording.shaken_less.get(name)
-        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], shaken, less)
-        judgements.append(judge(outputs, recording.labels, tolerance, awkward, recording.distinct))
+        perturbed, less = recording.perturbed[name], recording.perturbed_less.get(name)
+        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], perturbed, less)
+        judgements.append(judge(outputs, recording.labels, tolerance, special, recording.distinct))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
 
 
-def awkward_groups(family: Family) -> frozenset[str]:
+def special_groups(family: Family) -> frozenset[str]:
     """Return the labels of events that are made to be near a tie, or stand outside the contract."""
     return frozenset([*family.special(0), *family.documented(0)])
 
@@ -131,27 +131,29 @@ def typical_inputs(family: Family, contract: Contract) -> Arrays:
     return family.collate(family.sample(family.call_sizes(contract, 2), seed=0), contract.layout)
 
 
-def shape_points(found: Attempt, compared: Attempt, agree: np.ndarray, near_tie: np.ndarray) -> tuple[ShapePoint, ...]:
+def shape_points(
+    answers: ProbeResults, compared: ProbeResults, agree: np.ndarray, near_tie: np.ndarray
+) -> tuple[ShapePoint, ...]:
     """Return the result of each group of probes.
 
     Parameters
     ----------
-    found, compared
+    answers, compared
         All probes, and those that were compared: within the contract, and finite.
     agree, near_tie
         Which events were answered correctly, and which of them are near-ties, (events compared,).
     """
     probed, points = compared.recording, []
-    apart = np.zeros(len(near_tie))
+    largest = np.zeros(len(near_tie))
     for name, values in compared.outputs.items():
-        largest = np.abs(values - probed.float32[name]).max(axis=1, initial=0)
-        apart = np.maximum(apart, np.where(near_tie, 0, np.nan_to_num(largest, nan=np.inf)))
-    probes = zip(found.recording.probes, found.within, found.answered, found.finite_inputs, strict=True)
+        changes = np.abs(values - probed.float32[name]).max(axis=1, initial=0)
+        largest = np.maximum(largest, np.where(near_tie, 0, np.nan_to_num(changes, nan=np.inf)))
+    probes = zip(answers.recording.probes, answers.within, answers.answered, answers.finite_inputs, strict=True)
     for label, group in groupby((entry for entry in probes if entry[3]), lambda entry: entry[0].label):
         members = list(group)
-        here, refused = probed.labels == label, not all(answered for _, _, answered, _ in members)
+        chosen, refused = probed.labels == label, not all(answered for _, _, answered, _ in members)
         expected = all(allowed for _, allowed, _, _ in members)
-        right = expected and bool(agree[here].all())
+        right = expected and bool(agree[chosen].all())
         points.append(
             ShapePoint(
                 label=label,
@@ -159,7 +161,7 @@ def shape_points(found: Attempt, compared: Attempt, agree: np.ndarray, near_tie:
                 events=sum(len(probe.events) for probe, *_ in members),
                 expected="correct" if expected else "rejected",
                 outcome="rejected" if refused else "correct" if right else "silently wrong",
-                max_abs_diff=0.0 if refused else float(apart[here].max(initial=0)),
+                max_abs_diff=0.0 if refused else float(largest[chosen].max(initial=0)),
             )
         )
     return tuple(points)

@@ -1,6 +1,6 @@
 """Controls: deliberately broken artifacts. A validator that passes one of them is broken itself.
 
-What is broken in the weights or the inputs goes through the artifact's own format and runtime. What needs another
+A mistake in the weights or the inputs goes through the artifact's own format and runtime. A mistake that needs another
 network was recorded with the reference (`faulty_networks`) and goes through the same judgement.
 """
 
@@ -23,7 +23,7 @@ from modelferry.families import Family
 from modelferry.formats import Format, Runner
 from modelferry.records.validation import Control
 from modelferry.runtimes import Runtime
-from modelferry.stages.validation.input_corruptions import Spoil, spoils
+from modelferry.stages.validation.input_corruptions import Corruption, corruptions_of
 from modelferry.stages.validation.recording import Recording, ordinary
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ OTHER_FOLD = "weights of another fold"
 STEP = 0.1
 """Relative size of a change."""
 CANDIDATES = 8
-"""So many places are tried, one at a time: one may belong to a unit that never fires."""
+"""At most this many weights are tried, one at a time: one may belong to a unit that never fires."""
 PROBES = 16
-"""So many calls with ordinary events, at most, until a defect shows."""
+"""At most this many calls with ordinary events, until a defect shows."""
 
 
 @dataclass(frozen=True)
-class Whole:
+class SoundArtifact:
     """A sound artifact, and what it was made from: `weights` are the deployable's, `run` is the artifact loaded."""
 
     family: Family
@@ -57,30 +57,31 @@ class Whole:
 
 
 def run_controls(
-    whole: Whole, recording: Recording, tolerance: Tolerance, another: Weights | None = None
+    sound: SoundArtifact, recording: Recording, tolerance: Tolerance, another: Weights | None = None
 ) -> tuple[Control, ...]:
-    """Break an artifact in every way, and tell of each whether the validator sees it.
+    """Introduce every fault into an artifact, and return for each whether the validator sees it.
 
     Parameters
     ----------
     another
         The deployable's weights of another model, if there is one.
     """
-    judge = Judge(recording, tolerance)
-    recorded = {broken.name: judge.recorded(broken.events, broken.outputs) for broken in recording.broken}
+    detector = DefectDetector(recording, tolerance)
+    recorded = {faulty.name: detector.compare_outputs(faulty.events, faulty.outputs) for faulty in recording.faulty}
     with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
-        tried = {name: judge.run(whole, runners) for name, runners in _broken_artifacts(whole, another, Path(folder))}
-    found = {**recorded, **tried}
-    return tuple(Control(name=name, detected=seen, max_abs_diff=apart) for name, (seen, apart) in found.items())
+        artifacts = _faulty_artifacts(sound, another, Path(folder))
+        computed = {name: detector.compare_artifacts(sound, runners) for name, runners in artifacts}
+    results = {**recorded, **computed}
+    return tuple(Control(name=name, detected=seen, max_abs_diff=largest) for name, (seen, largest) in results.items())
 
 
-class Judge:
-    """The verdict's own rule on parts of a recording: events that were not computed count as right."""
+class DefectDetector:
+    """The verdict's own rule, applied to parts of a recording; near-ties are left out."""
 
     def __init__(self, recording: Recording, tolerance: Tolerance) -> None:
         self.recording, self.tolerance = recording, tolerance
         self.outputs = {
-            name: Outputs(recording.float64[name], float32, float32, recording.shaken[name])
+            name: Outputs(recording.float64[name], float32, float32, recording.perturbed[name])
             for name, float32 in recording.float32.items()
         }
         self.regular = {name: ~(ill(of, tolerance) | unstable(of, tolerance)) for name, of in self.outputs.items()}
@@ -89,26 +90,26 @@ class Judge:
             for name, of in self.outputs.items()
         }
 
-    def recorded(self, events: np.ndarray, rows: Arrays) -> tuple[bool, float]:
-        """Return whether outputs of `events` are seen to be wrong, and how far they are from the reference."""
-        seen, apart = False, 0.0
+    def compare_outputs(self, events: np.ndarray, rows: Arrays) -> tuple[bool, float]:
+        """Return whether the outputs of `events` are seen to be wrong, and their largest difference."""
+        seen, largest = False, 0.0
         for name, values in rows.items():
             of, regular = self.outputs[name], self.regular[name][events]
             part = Outputs(of.float64[events][regular], of.float32[events][regular], by_event(values)[regular])
             seen = seen or departs(part, self.tolerance, self.own_error[name])
-            apart = max(apart, difference(part, self.tolerance).max_abs)
-        return seen, apart
+            largest = max(largest, difference(part, self.tolerance).max_abs)
+        return seen, largest
 
-    def run(self, whole: Whole, runners: Iterable[Runner]) -> tuple[bool, float]:
-        """Feed one call after the other to one broken artifact after the other, until one is seen."""
+    def compare_artifacts(self, sound: SoundArtifact, runners: Iterable[Runner]) -> tuple[bool, float]:
+        """Feed one call after the other to one faulty artifact after the other, until a fault is seen."""
         probes, furthest = self.recording.probes, 0.0
         ends = np.cumsum([len(probe.events) for probe in probes])
         for run in runners:
-            for place in islice(ordinary(probes), PROBES):
-                rows = run(whole.family.collate(probes[place].events, whole.contract.layout))
-                events = np.arange(ends[place] - len(probes[place].events), ends[place])
-                seen, apart = self.recorded(events, rows)
-                furthest = max(furthest, apart)
+            for index in islice(ordinary(probes), PROBES):
+                rows = run(sound.family.collate(probes[index].events, sound.contract.layout))
+                events = np.arange(ends[index] - len(probes[index].events), ends[index])
+                seen, largest = self.compare_outputs(events, rows)
+                furthest = max(furthest, largest)
                 if seen:
                     return True, furthest
         return False, furthest
@@ -153,29 +154,31 @@ def differ(first: Weights, second: Weights) -> bool:
     return shapes[0] == shapes[1] and any(not torch.equal(first[name], second[name]) for name in first)
 
 
-def _broken_artifacts(whole: Whole, another: Weights | None, folder: Path) -> Iterator[tuple[str, Iterator[Runner]]]:
-    """Yield broken artifacts by what is broken; one of each kind must be seen."""
+def _faulty_artifacts(
+    sound: SoundArtifact, another: Weights | None, folder: Path
+) -> Iterator[tuple[str, Iterator[Runner]]]:
+    """Yield faulty artifacts by their fault; one of each kind must be seen."""
 
     def filled(candidates: Iterable[Weights]) -> Iterator[Runner]:
         for number, weights in enumerate(candidates):
-            path = folder / f"broken-{number}.{whole.target.extension}"
-            whole.target.fill(whole.template, weights, {}, path)
-            yield whole.runtime.load(whole.target, path, threads=1)
+            path = folder / f"faulty-{number}.{sound.target.extension}"
+            sound.target.fill(sound.template, weights, {}, path)
+            yield sound.runtime.load(sound.target, path, threads=1)
 
-    def spoiled(candidates: Sequence[Spoil]) -> Iterator[Runner]:
-        for spoil in candidates:
-            yield lambda inputs, spoil=spoil: whole.run(spoil(inputs, whole.contract))  # type: ignore[misc]
+    def corrupted(candidates: Sequence[Corruption]) -> Iterator[Runner]:
+        for corrupt in candidates:
+            yield lambda inputs, corrupt=corrupt: sound.run(corrupt(inputs, sound.contract))  # type: ignore[misc]
 
-    yield WEIGHT, filled(with_changed_weight(whole.weights, rank) for rank in range(CANDIDATES))
-    yield BIAS, filled(with_changed_bias(whole.weights, rank) for rank in range(CANDIDATES))
-    yield OTHER_FOLD, filled([another if another is not None else retrained(whole.weights)])
-    for name, candidates in spoils(whole.family, whole.contract).items():
-        yield name, spoiled(candidates)
+    yield WEIGHT, filled(with_changed_weight(sound.weights, rank) for rank in range(CANDIDATES))
+    yield BIAS, filled(with_changed_bias(sound.weights, rank) for rank in range(CANDIDATES))
+    yield OTHER_FOLD, filled([another if another is not None else retrained(sound.weights)])
+    for name, candidates in corruptions_of(sound.family, sound.contract).items():
+        yield name, corrupted(candidates)
 
 
 def _changed(weights: Weights, name: str, rank: int) -> dict[str, torch.Tensor]:
     changed = weights[name].clone()
     flat = changed.view(-1)
-    place = flat.abs().argsort(descending=True)[rank % len(flat)]
-    flat[place] = flat[place] * (1 + STEP) if flat[place] != 0 else STEP
+    index = flat.abs().argsort(descending=True)[rank % len(flat)]
+    flat[index] = flat[index] * (1 + STEP) if flat[index] != 0 else STEP
     return {**weights, name: changed}

@@ -46,8 +46,8 @@ def flips(contract: Contract, outputs: Outputs) -> np.ndarray:
 
 def score_shift(contract: Contract, outputs: Outputs) -> np.ndarray:
     """Return by how much the score of each event shifts, at most, (events,); infinite where it is not finite."""
-    apart = np.abs(scores_of(contract, outputs.artifact) - scores_of(contract, outputs.float32))
-    return np.nan_to_num(apart, nan=np.inf).max(axis=1, initial=0)
+    shift = np.abs(scores_of(contract, outputs.artifact) - scores_of(contract, outputs.float32))
+    return np.nan_to_num(shift, nan=np.inf).max(axis=1, initial=0)
 
 
 def class_pairs(contract: Contract, outputs: Outputs, classes: np.ndarray) -> tuple[ClassPair, ...]:
@@ -72,11 +72,15 @@ def class_pairs(contract: Contract, outputs: Outputs, classes: np.ndarray) -> tu
 
 
 def _auc(scores: np.ndarray, classes: np.ndarray, first: int, second: int) -> float:
-    """Return how well the share of the first class, among the two, separates them; a single score is the second's."""
+    """Return how well the share of the first class, among the two, separates them; a single score is the second's.
+
+    An event with neither score is undecided: its share is one half.
+    """
     chosen = np.isin(classes, (first, second))
     mine = classes[chosen] == first
     if scores.shape[1] == 1:
         share = 1 - scores[chosen, 0]
     else:
-        share = scores[chosen, first] / (scores[chosen, first] + scores[chosen, second])
+        one, other = scores[chosen, first], scores[chosen, second]
+        share = np.divide(one, one + other, out=np.full(len(one), 0.5), where=(one != 0) | (other != 0))
     return area_under_curve(share[mine], share[~mine])

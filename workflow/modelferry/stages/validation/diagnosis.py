@@ -8,7 +8,7 @@ is said so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,20 +24,20 @@ from modelferry.core.files import write_arrays
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.transforms import APPROXIMATIONS
-from modelferry.families.weights import load_reference, trained_weights
-from modelferry.formats import Format, load_format
+from modelferry.families.weights import load_reference
 from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 from modelferry.formats.shared.weight_readback import altered, describe
 from modelferry.records.export import Manifest
-from modelferry.stages.validation.checks import awkward_groups, judge_outputs
-from modelferry.stages.validation.fault_matching import resembling
-from modelferry.stages.validation.layers import compare
+from modelferry.stages.validation.checks import judge_outputs, special_groups
+from modelferry.stages.validation.fault_matching import matching_faults
+from modelferry.stages.validation.layers import compare_layers
+from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.run_probes import allows, attempt
+from modelferry.stages.validation.run_probes import allows, run_probes
 
 if TYPE_CHECKING:
+    from modelferry.families import StateDict
     from modelferry.plan.models import PlannedModel
-    from modelferry.plan.templates import TemplateSpec
 
 EXACT, ROUNDED = 1e-9, 1e-5
 """By so much of its largest value a layer may differ: in float64, and where weights or values are of float32."""
@@ -45,66 +45,65 @@ EXACT, ROUNDED = 1e-9, 1e-5
 
 @dataclass(frozen=True)
 class Worst:
-    """The event that departs most: its number, its place in its call, and that call's number."""
+    """The event that departs most: its number, its position in its call, and that call's number."""
 
     event: int
-    place: int
+    position: int
     probe: int
-    apart: float
+    difference: float
 
 
 def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording: Recording) -> Iterator[str]:
     """Yield what was found, line by line, and save the inputs of the worst event beside the artifact."""
     torch.set_num_threads(1)
-    spec = planned.template(export)
-    family, target = planned.family, load_format(spec.format)
     manifest = Manifest.read(paths.manifest(planned.id, export))
-    path, contract = Path(manifest.artifact.path), manifest.contract
     if manifest.artifact.present and not manifest.artifact.intact:
-        yield f"{path} was altered after its export: its manifest describes other bytes"
-    tried = attempt(target.load(path, threads=1), family, contract, recording)
-    kept = tried.within & tried.finite_inputs
-    numbers, compared_ones = tried.rows(kept), tried.part(kept)
-    recording, artifact = compared_ones.recording, compared_ones.outputs
-    judgement = judge_outputs(recording, artifact, tolerance, contract, awkward_groups(family))
+        yield f"{manifest.artifact.path} was altered after its export: its manifest describes other bytes"
+    loaded = LoadedArtifact.of(planned, export, manifest)
+    family, contract = loaded.family, loaded.contract
+    answers = run_probes(loaded.run, family, contract, recording)
+    kept = answers.within & answers.finite_inputs
+    numbers, compared = answers.rows(kept), answers.part(kept)
+    recording, artifact = compared.recording, compared.outputs
+    judgement = judge_outputs(recording, artifact, tolerance, contract, special_groups(family))
     yield from _outcome(judgement, tolerance)
-    for name in resembling(recording, artifact, tolerance):
+    for name in matching_faults(recording, artifact, tolerance):
         yield f"its outputs are those of the network with this mistake: {name}"
     worst = worst_event(recording, artifact, judgement)
     probe = recording.probes[worst.probe]
     saved = Path(paths.diagnosis(planned.id, export))
     save(saved, family, contract, recording, artifact, worst)
-    place = f"{probe.source}, {probe.label}; number {worst.place} of {len(probe.events)} in its call"
-    yield f"worst event: {numbers[worst.event]} ({place}), by {worst.apart:.2g}; saved in {saved}"
-    events: Sequence[Arrays] = [probe.events[worst.place]]
+    position = f"{probe.source}, {probe.label}; number {worst.position} of {len(probe.events)} in its call"
+    yield f"worst event: {numbers[worst.event]} ({position}), by {worst.difference:.2g}; saved in {saved}"
+    events: Sequence[Arrays] = [probe.events[worst.position]]
     inputs, alone = family.collate(events, contract.layout), 0.0
     if allows(contract, inputs):
-        rows = {name: by_event(values)[0] for name, values in target.load(path, threads=1)(inputs).items()}
+        rows = {name: by_event(values)[0] for name, values in loaded.run(inputs).items()}
         alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
-    if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.apart / 2):
+    if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.difference / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
-    yield from compared(planned, spec, family, target, path, contract, events)
+    yield from compare_inside(loaded, events)
 
 
 def worst_event(recording: Recording, artifact: Arrays, judgement: Judgement) -> Worst:
     """Return the event with the largest difference from the float32 reference, a near-tie only if all are."""
-    apart = np.zeros(len(recording.labels))
+    largest = np.zeros(len(recording.labels))
     for name, values in artifact.items():
         difference = np.abs(values.astype(np.float64) - recording.float32[name])
-        apart = np.maximum(apart, np.nan_to_num(difference, nan=np.inf).reshape(len(apart), -1).max(axis=1))
+        largest = np.maximum(largest, np.nan_to_num(difference, nan=np.inf).reshape(len(largest), -1).max(axis=1))
     regular = ~judgement.near_tie
-    event = int(np.argmax(np.where(regular, apart, -1) if regular.any() else apart))
+    event = int(np.argmax(np.where(regular, largest, -1) if regular.any() else largest))
     starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
     probe = int(np.searchsorted(starts, event, side="right")) - 1
-    return Worst(event, event - int(starts[probe]), probe, float(apart[event]))
+    return Worst(event, event - int(starts[probe]), probe, float(largest[event]))
 
 
 def save(path: Path, family: Family, contract: Contract, recording: Recording, artifact: Arrays, worst: Worst) -> None:
     """Save the inputs of the worst event's call, the event's place in it, and all outputs of the event."""
     inputs = family.collate(recording.probes[worst.probe].events, contract.layout)
     arrays = {f"input.{name}": value for name, value in inputs.items()}
-    arrays["place"] = np.array(worst.place)
+    arrays["place"] = np.array(worst.position)
     for name, values in artifact.items():
         arrays[f"artifact.{name}"] = values[worst.event]
         arrays[f"reference.float32.{name}"] = recording.float32[name][worst.event]
@@ -112,56 +111,46 @@ def save(path: Path, family: Family, contract: Contract, recording: Recording, a
     write_arrays(path, arrays)
 
 
-def compared(
-    planned: PlannedModel,
-    spec: TemplateSpec,
-    family: Family,
-    target: Format,
-    path: Path,
-    contract: Contract,
-    events: Sequence[Arrays],
-) -> Iterator[str]:
+def compare_inside(artifact: LoadedArtifact, events: Sequence[Arrays]) -> Iterator[str]:
     """Yield what the comparisons of weights and layers found, from the reference to the artifact."""
-    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
-
-    def deployable(transforms: frozenset[str]) -> torch.nn.Module:
-        network = family.rewritten(spec.hyperparameters, spec.layout, transforms)
-        weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, transforms)
-        network.load_state_dict(dict(weights))
-        return network.eval()
-
+    planned, spec, family, contract = artifact.planned, artifact.spec, artifact.family, artifact.contract
+    approximations = spec.transforms & APPROXIMATIONS.keys()
     own, inputs = family.contract(planned.hyperparameters, family.reference_layout), family.collate(events, spec.layout)
-    plain, rewritten = deployable(spec.transforms & APPROXIMATIONS.keys()), deployable(spec.transforms)
-    yield _weights(target, path, rewritten.state_dict())
+    plain = artifact.deployable(artifact.weights(transforms=approximations), approximations).double()
+    weights = artifact.weights()
+    yield _weights(artifact, weights)
     reference = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     truth = outputs_of_modules(reference, own, torch.float64)(family.collate(events, own.layout))
-    as_trained = outputs_of_modules(plain.double(), contract, torch.float64)(inputs)
-    yield f"reference and deployable, float64: {compare(truth, as_trained, EXACT)}"
+    as_trained = outputs_of_modules(plain, contract, torch.float64)(inputs)
+    yield f"reference and deployable, float64: {compare_layers(truth, as_trained, EXACT)}"
     if exact := sorted(spec.transforms - APPROXIMATIONS.keys()):
-        outermost = {place: value for place, value in as_trained.items() if "." not in place and INPUT not in place}
+        outermost = {name: value for name, value in as_trained.items() if "." not in name and INPUT not in name}
+        rewritten = artifact.deployable(weights).double()
         gone = {name for name, module in rewritten.named_modules() if isinstance(module, torch.nn.Identity)}
-        after = outputs_of_modules(deployable(spec.transforms).double(), contract, torch.float64)(inputs)
-        yield f"deployable before and after {', '.join(exact)}, float64: {compare(outermost, after, ROUNDED, gone)}"
-    layers = target.layers(path)
+        after = outputs_of_modules(rewritten, contract, torch.float64)(inputs)
+        compared = compare_layers(outermost, after, ROUNDED, gone)
+        yield f"deployable before and after {', '.join(exact)}, float64: {compared}"
+    layers = artifact.target.layers(artifact.path)
     if layers is None:
-        yield f"deployable and artifact: format {target.name} shows no layers, only its output was compared"
+        yield f"deployable and artifact: format {artifact.target.name} shows no layers, only its output was compared"
         return
-    eager = outputs_of_modules(rewritten, contract)(inputs)
-    yield f"deployable and artifact, float32: {compare(eager, layers(inputs), ROUNDED)}"
+    eager = outputs_of_modules(artifact.deployable(weights), contract)(inputs)
+    yield f"deployable and artifact, float32: {compare_layers(eager, layers(inputs), ROUNDED)}"
 
 
 def _outcome(judgement: Judgement, tolerance: Tolerance) -> Iterator[str]:
-    found = judgement.regular
+    regular = judgement.regular
     yield f"outputs: {judgement.verdict.status}{': ' if judgement.verdict.reason else ''}{judgement.verdict.reason}"
     yield (
-        f"smallest tolerance that would pass: rtol {found.smallest_rtol:.2g} with atol {tolerance.atol:g}, "
-        f"or atol {found.smallest_atol:.2g} with rtol {tolerance.rtol:g}"
+        f"smallest tolerance that would pass: rtol {regular.smallest_rtol:.2g} with atol {tolerance.atol:g}, "
+        f"or atol {regular.smallest_atol:.2g} with rtol {tolerance.rtol:g}"
     )
 
 
-def _weights(target: Format, path: Path, weights: Mapping[str, torch.Tensor]) -> str:
-    inside = target.read_weights(path) if target.exactness == "exact" else {}
+def _weights(artifact: LoadedArtifact, weights: StateDict) -> str:
+    target = artifact.target
+    inside = target.read_weights(artifact.path) if target.exactness == "exact" else {}
     if not inside:
         return f"weights: format {target.name} does not give them back as they were filled in"
-    found = describe(altered(inside, weights))
-    return f"weights: {len(inside)} tensors read back, {found or 'all equal to the checkpoint bit by bit'}"
+    changes = describe(altered(inside, weights))
+    return f"weights: {len(inside)} tensors read back, {changes or 'all equal to the checkpoint bit by bit'}"

@@ -1,7 +1,7 @@
-"""Broken networks: what the network as trained gives with one mistake in it, recorded once for all artifacts.
+"""Faulty networks: what the network as trained gives with one mistake in it, recorded once for all artifacts.
 
 The controls of each validation judge these outputs: a validator that passes one is broken itself. And an artifact that
-falls short is compared with them: if it gives the same, its mistake has a name.
+fails is compared with them: if it gives the same outputs, its mistake is named.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from torch import nn
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.families.probes import MIXED, REAL, Prepare, Probe, evaluate
-from modelferry.stages.validation.input_corruptions import Spoil, spoils
-from modelferry.stages.validation.recording import Broken, ordinary
+from modelferry.stages.validation.input_corruptions import Corruption, corruptions_of
+from modelferry.stages.validation.recording import FaultyOutputs, ordinary
 
 if TYPE_CHECKING:
     from modelferry.families import StateDict
 
 PROBES = 8
-"""So many calls with ordinary events show what is broken."""
+"""This many calls with ordinary events show a mistake."""
 TRAINING = "evaluation mode forgotten"
 SEED = 3
 """Of dropout in training mode."""
 DEPENDS_ON_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
-def record_broken(
+def record_faulty_networks(
     family: Family, hyperparameters: Mapping[str, Any], contract: Contract, weights: StateDict, probes: Sequence[Probe]
-) -> tuple[Broken, ...]:
-    """Return the outputs of each broken network on some calls with several events.
+) -> tuple[FaultyOutputs, ...]:
+    """Return the outputs of each faulty network on some calls with several events.
 
     Mistakes in preparing inputs count as well; where a family declares candidates, the first stands for all.
     """
-    places = _telling(probes, contract.dimension(family.batch).typical)
+    indices = _telling_calls(probes, contract.dimension(family.batch).typical)
     ends = np.cumsum([len(probe.events) for probe in probes])
-    events = np.concatenate([np.empty(0, int), *(np.arange(ends[i] - len(probes[i].events), ends[i]) for i in places)])
-    chosen = [probes[place] for place in places]
+    events = np.concatenate([np.empty(0, int), *(np.arange(ends[i] - len(probes[i].events), ends[i]) for i in indices)])
+    chosen = [probes[index] for index in indices]
 
     def trained() -> nn.Module:
         network = family.reference(hyperparameters)
@@ -53,21 +53,21 @@ def record_broken(
         return evaluate(network, family, contract, chosen, prepare=prepare)
 
     return tuple(
-        Broken(name, events, outputs(spoil(trained()), prepare))
-        for name, spoil, prepare in _mistakes(family, contract, trained())
+        FaultyOutputs(name, events, outputs(make_faulty(trained()), prepare))
+        for name, make_faulty, prepare in _mistakes(family, contract, trained())
         if chosen
     )
 
 
-def _telling(probes: Sequence[Probe], typical: int) -> list[int]:
-    """Return the places of calls with several events: ordinary ones of typical size, then the fullest of the others."""
+def _telling_calls(probes: Sequence[Probe], typical: int) -> list[int]:
+    """Return the indices of calls with several events: ordinary ones of typical size, then the fullest others."""
 
-    def order(place: int) -> tuple[bool, int]:
-        events = probes[place].events
-        whole = probes[place].label in (MIXED, REAL) and len(events) == typical
+    def order(index: int) -> tuple[bool, int]:
+        events = probes[index].events
+        whole = probes[index].label in (MIXED, REAL) and len(events) == typical
         return (not whole, 0 if whole else -sum(array.size for event in events for array in event.values()))
 
-    several = [place for place in ordinary(probes) if 1 < len(probes[place].events) <= typical]
+    several = [index for index in ordinary(probes) if 1 < len(probes[index].events) <= typical]
     return sorted(sorted(several, key=order)[:PROBES])
 
 
@@ -80,18 +80,18 @@ def _mistakes(
     family: Family, contract: Contract, network: nn.Module
 ) -> Iterator[tuple[str, Callable[[nn.Module], nn.Module], Prepare]]:
     networks = family.broken_networks()
-    for name, spoil in networks.items():
-        yield name, spoil, _as_is
+    for name, make_faulty in networks.items():
+        yield name, make_faulty, _as_is
     if depends_on_mode(network):
         yield TRAINING, nn.Module.train, _as_is
-    for name, candidates in spoils(family, contract).items():
+    for name, candidates in corruptions_of(family, contract).items():
         if name in networks:
             continue
-        yield name, _as_is, partial(_spoilt, candidates[0], contract)
+        yield name, _as_is, partial(_corrupted, candidates[0], contract)
 
 
-def _spoilt(spoil: Spoil, contract: Contract, inputs: Arrays) -> Arrays:
-    return spoil(inputs, contract)
+def _corrupted(corrupt: Corruption, contract: Contract, inputs: Arrays) -> Arrays:
+    return corrupt(inputs, contract)
 
 
 def _as_is(value: Any) -> Any:

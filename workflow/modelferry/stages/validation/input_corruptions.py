@@ -10,21 +10,21 @@ import numpy as np
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 
-Spoil = Callable[[Arrays, Contract], Arrays]
+Corruption = Callable[[Arrays, Contract], Arrays]
 
 SWAPPED = "two input features swapped"
 CANDIDATES = 8
-"""So many pairs of features are tried: a network may not care for one."""
+"""At most this many pairs of features are tried: a network may ignore one."""
 
 
-def spoils(family: Family, contract: Contract) -> dict[str, list[Spoil]]:
+def corruptions_of(family: Family, contract: Contract) -> dict[str, list[Corruption]]:
     """Return mistakes in preparing the inputs, each with candidates of which one must be seen.
 
     Those that the family declares; if it declares none, two features of an input are swapped.
     """
     declared = family.broken_inputs(contract.layout)
     if declared:
-        return {name: [spoil] for name, spoil in declared.items()}
+        return {name: [corrupt] for name, corrupt in declared.items()}
     for tensor in contract.inputs:
         if len(tensor.features) > 1:
             pairs = islice(combinations(range(len(tensor.features)), 2), CANDIDATES)
@@ -32,10 +32,10 @@ def spoils(family: Family, contract: Contract) -> dict[str, list[Spoil]]:
     return {}
 
 
-def _swap(name: str, first: int, second: int) -> Spoil:
-    def spoil(inputs: Arrays, contract: Contract) -> Arrays:
+def _swap(name: str, first: int, second: int) -> Corruption:
+    def corrupt(inputs: Arrays, contract: Contract) -> Arrays:
         order = np.arange(inputs[name].shape[-1])
         order[[first, second]] = second, first
         return {**inputs, name: np.ascontiguousarray(inputs[name][..., order])}
 
-    return spoil
+    return corrupt

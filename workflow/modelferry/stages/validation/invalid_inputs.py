@@ -18,7 +18,7 @@ from modelferry.core.errors import one_line
 from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Runner
 from modelferry.records.validation import OutsideCase
-from modelferry.stages.validation.run_probes import Attempt
+from modelferry.stages.validation.run_probes import ProbeResults
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")
 
@@ -61,21 +61,19 @@ def _sizes(contract: Contract, inputs: Arrays) -> Iterator[Malformed]:
     """Yield sizes beyond their range, and inputs of which one has another size than the others."""
     actual = contract.sizes(inputs)
     for dimension in contract.dimensions:
-        places = [
-            (t.name, axis) for t in contract.inputs for axis, size in enumerate(t.shape) if size == dimension.name
-        ]
+        axes = [(t.name, axis) for t in contract.inputs for axis, size in enumerate(t.shape) if size == dimension.name]
         wrong = [("beyond the largest size", dimension.maximum + 1)]
         wrong += [("none at all", 0)] if dimension.minimum > 0 else []
         wrong += [("below the smallest size", dimension.minimum - 1)] if dimension.minimum > 1 else []
-        for kind, size in wrong if places else ():
-            spoiled = dict(inputs)
-            for name, axis in places:
-                spoiled[name] = _resized(spoiled[name], axis, size)
-            yield Malformed(kind, f"{dimension.name}={size}", spoiled)
-        for name, axis in places if len(places) > 1 else ():
+        for kind, size in wrong if axes else ():
+            corrupted = dict(inputs)
+            for name, axis in axes:
+                corrupted[name] = _resized(corrupted[name], axis, size)
+            yield Malformed(kind, f"{dimension.name}={size}", corrupted)
+        for name, axis in axes if len(axes) > 1 else ():
             size = actual[dimension.name] + (1 if actual[dimension.name] < dimension.maximum else -1)
-            spoiled = {**inputs, name: _resized(inputs[name], axis, size)}
-            yield Malformed("inputs that disagree in size", f"{dimension.name} of {name}", spoiled)
+            corrupted = {**inputs, name: _resized(inputs[name], axis, size)}
+            yield Malformed("inputs that disagree in size", f"{dimension.name} of {name}", corrupted)
 
 
 def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterator[np.ndarray]:
@@ -83,9 +81,9 @@ def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterato
     array = inputs[tensor.name]
     for wrong in (-1, limit, np.iinfo(array.dtype).max):
         if array.size and wrong is not None and np.iinfo(array.dtype).min <= wrong <= np.iinfo(array.dtype).max:
-            spoiled = array.copy()
-            spoiled.flat[array.size // 2] = wrong
-            yield spoiled
+            corrupted = array.copy()
+            corrupted.flat[array.size // 2] = wrong
+            yield corrupted
 
 
 def _resized(array: np.ndarray, axis: int, size: int) -> np.ndarray:
@@ -98,35 +96,35 @@ def _resized(array: np.ndarray, axis: int, size: int) -> np.ndarray:
 
 def reject_all(run: Runner, contract: Contract, inputs: Arrays) -> list[OutsideCase]:
     """Feed malformed inputs to an artifact, and return what became of each kind."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    results: dict[str, list[tuple[str, str]]] = {}
     for case in malformed(contract, inputs):
         try:
             run(dict(case.inputs))
             refusal = ""
         except Exception as error:  # each runtime has kinds of its own; any of them is loud
             refusal = one_line(error) or type(error).__name__
-        found.setdefault(case.kind, []).append((case.where, refusal))
+        results.setdefault(case.kind, []).append((case.where, refusal))
     cases = []
-    for kind, results in found.items():
-        answered = [where for where, refusal in results if not refusal]
+    for kind, outcomes in results.items():
+        answered = [where for where, refusal in outcomes if not refusal]
         cases.append(
             OutsideCase(
                 kind=kind,
-                cases=len(results),
+                cases=len(outcomes),
                 outcome="silently wrong" if answered else "rejected",
-                detail=", ".join(answered) if answered else results[0][1],
+                detail=", ".join(answered) if answered else outcomes[0][1],
             )
         )
     return cases
 
 
-def not_finite(found: Attempt, tolerance: Tolerance | None) -> list[OutsideCase]:
+def not_finite(answers: ProbeResults, tolerance: Tolerance | None) -> list[OutsideCase]:
     """Return what became of numbers that are not finite, by kind.
 
     They must be rejected, or come out as what is not finite wherever they do so in the network as trained. Their batch
     mates must be left as they are there; those of an approximation, for which there is no tolerance, are not judged.
     """
-    part = found.part(~found.finite_inputs)
+    part = answers.part(~answers.finite_inputs)
     cases = []
     for label in dict.fromkeys(probe.label for probe in part.recording.probes):
         chosen = part.part(np.array([probe.label == label for probe in part.recording.probes]))
@@ -135,25 +133,22 @@ def not_finite(found: Attempt, tolerance: Tolerance | None) -> list[OutsideCase]
     return cases
 
 
-def _bad_numbers(found: Attempt, tolerance: Tolerance | None) -> tuple[Any, str]:
-    if not found.answered.any():
-        return "rejected", found.refusals[0]
-    answered = np.repeat(found.answered, [len(probe.events) for probe in found.recording.probes])
-    bad = np.array([_is_bad(event) for probe in found.recording.probes for event in probe.events])
-    hidden = spoiled = shows = np.zeros(len(bad), bool)
-    for name, values in found.outputs.items():
-        truth = found.recording.float32[name]
+def _bad_numbers(answers: ProbeResults, tolerance: Tolerance | None) -> tuple[Any, str]:
+    if not answers.answered.any():
+        return "rejected", answers.refusals[0]
+    answered = np.repeat(answers.answered, [len(probe.events) for probe in answers.recording.probes])
+    bad = np.array([_is_bad(event) for probe in answers.recording.probes for event in probe.events])
+    hidden = corrupted = shows = np.zeros(len(bad), bool)
+    for name, values in answers.outputs.items():
+        truth = answers.recording.float32[name]
         sound, finite = np.isfinite(truth).all(axis=1), np.isfinite(values).all(axis=1)
-        same = sound
-        if tolerance is not None:
-            with np.errstate(invalid="ignore"):
-                same = within(values, truth, tolerance, ILL_CONDITIONED)
+        same = sound if tolerance is None else within(values, truth, tolerance, ILL_CONDITIONED)
         hidden = hidden | (bad & finite & ~same)
-        spoiled = spoiled | (~bad & sound & ~same)
+        corrupted = corrupted | (~bad & sound & ~same)
         shows = shows | (bad & ~finite)
     if (hidden & answered).any():
         return "silently wrong", "an output is finite, and not that of the network as trained"
-    if (spoiled & answered).any():
+    if (corrupted & answered).any():
         return "silently wrong", "other events of the same call change"
     if (shows & answered).any():
         mates = "are as they were" if tolerance is not None else "may change"

@@ -25,7 +25,7 @@ def measure(
     """Return the properties that the probes measure.
 
     Near-ties are left out. An artifact has a property if no output changes by more than the tolerance, or by more than
-    two outputs can be apart that are each off by as much as the verdict allows.
+    two outputs can differ that are each off by as much as the verdict allows.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from modelferry.formats.shared.runner import INPUT
 
 
 @dataclass(frozen=True)
-class Comparison:
+class LayerComparison:
     """What a comparison layer by layer found.
 
     Attributes
@@ -23,7 +23,7 @@ class Comparison:
         The first of them that departs; empty if none does.
     before
         The last one before it, which agrees; empty if there is none.
-    apart, size
+    difference, size
         Largest difference at the first place, and the largest value there.
     skipped
         Places of the same name that have another number of values.
@@ -32,7 +32,7 @@ class Comparison:
     compared: tuple[str, ...]
     first: str
     before: str
-    apart: float
+    difference: float
     size: float
     skipped: tuple[str, ...]
 
@@ -43,35 +43,36 @@ class Comparison:
             return f"no place could be compared ({len(self.skipped)} of another size)"
         if not self.first:
             return f"{text}: none departs"
-        after = f"; {spelt(self.before)} before it agrees" if self.before else ""
-        return f"{text}: the first to depart is {spelt(self.first)}, by {self.apart:.2g} of {self.size:.2g}{after}"
+        after = f"; {_in_words(self.before)} before it agrees" if self.before else ""
+        size = f"{self.difference:.2g} of {self.size:.2g}"
+        return f"{text}: the first to depart is {_in_words(self.first)}, by {size}{after}"
 
 
-def spelt(place: str) -> str:
-    """Return a place in words."""
-    name = place.removesuffix(INPUT)
-    return f"the {'input' if place != name else 'output'} of '{name}'"
+def _in_words(value: str) -> str:
+    """Return in words what goes into or comes out of a module."""
+    name = value.removesuffix(INPUT)
+    return f"the {'input' if value != name else 'output'} of '{name}'"
 
 
-def compare(truth: Arrays, found: Arrays, rtol: float, without: Collection[str] = ()) -> Comparison:
+def compare_layers(truth: Arrays, values: Arrays, rtol: float, without: Collection[str] = ()) -> LayerComparison:
     """Compare the layers that both have, in the order of `truth`.
 
     A place departs if it differs by more than `rtol` of its largest value. Rows may come in another order (edges have
     none), so each column is sorted first: that never makes a difference larger.
     """
-    shared = [place for place in truth if place in found and place.removesuffix(INPUT) not in without]
-    same = [place for place in shared if _rows(truth[place]).shape == _rows(found[place]).shape]
-    skipped = tuple(place for place in shared if place not in same)
-    for number, place in enumerate(same):
-        wanted, given = _rows(truth[place]), _rows(found[place])
+    shared = [name for name in truth if name in values and name.removesuffix(INPUT) not in without]
+    same = [name for name in shared if _rows(truth[name]).shape == _rows(values[name]).shape]
+    skipped = tuple(name for name in shared if name not in same)
+    for number, name in enumerate(same):
+        wanted, given = _rows(truth[name]), _rows(values[name])
         if not wanted.size:
             continue
-        apart = float(np.nan_to_num(np.abs(wanted - given), nan=np.inf).max())
+        difference = float(np.nan_to_num(np.abs(wanted - given), nan=np.inf).max())
         size = float(np.abs(wanted).max())
-        if apart > rtol * max(size, rtol):
+        if difference > rtol * max(size, rtol):
             before = same[number - 1] if number else ""
-            return Comparison(tuple(same), place, before, apart, size, skipped)
-    return Comparison(tuple(same), "", "", 0.0, 0.0, skipped)
+            return LayerComparison(tuple(same), name, before, difference, size, skipped)
+    return LayerComparison(tuple(same), "", "", 0.0, 0.0, skipped)
 
 
 def _rows(values: np.ndarray) -> np.ndarray:

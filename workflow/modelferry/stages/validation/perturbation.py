@@ -1,4 +1,4 @@
-"""Shaking: which outputs jump when inputs change in their last places, since rounding decides something there.
+"""Perturbation: which outputs jump when inputs change in their last places, since rounding decides something there.
 
 An event is moved by some units in the last place of float32, and by a tenth of that in the same direction. What follows
 in proportion is no jump, however steep: ten times the short move accounts for it. Where the whole move crosses a tie,
@@ -6,7 +6,7 @@ such as two particles that are equally near, it does not. An event whose short m
 shorter by ten again, is so near a tie that its jump does not shrink: rounding decides it.
 
 The network computes in float64, and short moves are made in float64 between the inputs of two calls: rounding would
-look like a jump, tenfold. All that is left of it is what a family rounds by definition, and leaves unshaken.
+look like a jump, tenfold. All that is left of it is what a family rounds by definition, and leaves unperturbed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from modelferry.families import Family
 from modelferry.families.probes import NOT_FINITE, Probe
 
 REPETITIONS = 4
-"""So many directions are tried."""
+"""The number of directions that are tried."""
 WHOLE = 1e-6
 """Relative size of a move: some units in the last place, as much as another order of sums makes."""
 SHORT = 0.1
@@ -33,29 +33,29 @@ UNASKED = Tolerance()
 """The tolerance if a config asks for no other."""
 
 
-def evaluate_shaken(
+def evaluate_perturbed(
     network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe], float32: Arrays
 ) -> tuple[Arrays, Arrays]:
     """Return `float32`, the outputs on all probes, as the whole move and as the short one makes them jump.
 
     Both are (repetitions, events, values).
 
-    `network` is the reference in float64. An event is shaken once a repetition, in a call of typical size, however
+    `network` is the reference in float64. An event is perturbed once a repetition, in a call of typical size, however
     often and in whatever company it comes. One that holds a number that is not finite has no output here.
     """
     sound = [event for probe in probes if probe.source != NOT_FINITE for event in probe.events]
     once = list({id(event): event for event in sound}.values())
-    places = {id(event): place for place, event in enumerate(once)}
-    rows = np.array([places.get(id(event), -1) for probe in probes for event in probe.events])
+    indices = {id(event): index for index, event in enumerate(once)}
+    rows = np.array([indices.get(id(event), -1) for probe in probes for event in probe.events])
     typical = contract.dimension(family.batch).typical
     calls = [once[start : start + typical] for start in range(0, len(once), typical)]
-    shaken: tuple[Arrays, Arrays] = ({}, {})
-    for into, found in zip(shaken, zip(*jumps(network, family, contract, calls), strict=True), strict=True):
+    perturbed: tuple[Arrays, Arrays] = ({}, {})
+    for into, moves in zip(perturbed, zip(*jumps(network, family, contract, calls), strict=True), strict=True):
         for name, outputs in float32.items():
-            change = np.stack([jump[name] for jump in found])[:, rows]
+            change = np.stack([jump[name] for jump in moves])[:, rows]
             change[:, rows < 0] = np.nan
             into[name] = outputs + change
-    return shaken
+    return perturbed
 
 
 def jumps(
@@ -66,19 +66,19 @@ def jumps(
     outputs = [run_eagerly(network, contract, [inputs], torch.float64) for inputs in still]
     for seed in range(1, REPETITIONS + 1):
         rng = np.random.default_rng(seed)
-        found = []
+        results = []
         for events, before, truth in zip(calls, still, outputs, strict=True):
-            after = _collated(family, contract, [_shaken(event, rng, family) for event in events])
+            after = _collated(family, contract, [_perturbed(event, rng, family) for event in events])
             changes = _changes(network, contract, before, after, truth)
             whole = next(changes)
             if not any(np.any(np.abs(change) > _limit(truth[name])) for name, change in whole.items()):
-                found.append((whole, whole))
+                results.append((whole, whole))
                 continue
             short, shorter = next(changes), next(changes)
             far = {name: _jump(change, short[name]) for name, change in whole.items()}
             near = {name: _jump(change, shorter[name]) for name, change in short.items()}
-            found.append((far, near if _same_integers(before, after) else far))
-        fars, nears = zip(*found, strict=True)
+            results.append((far, near if _same_integers(before, after) else far))
+        fars, nears = zip(*results, strict=True)
         yield _joined(fars), _joined(nears)
 
 
@@ -132,7 +132,7 @@ def _collated(family: Family, contract: Contract, events: Sequence[Arrays]) -> A
     return {tensor.name: inputs[tensor.name] for tensor in contract.inputs}
 
 
-def _shaken(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:
+def _perturbed(event: Arrays, rng: np.random.Generator, family: Family) -> Arrays:
     return {
         name: (array * (1 + WHOLE * family.perturbation(name) * rng.standard_normal(array.shape))).astype(array.dtype)
         if _floating(array)

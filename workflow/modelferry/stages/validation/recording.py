@@ -16,29 +16,32 @@ from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
 from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe
 
+OUTPUTS = ("float32", "float64", "perturbed", "perturbed_less")
+"""Outputs of the reference in a recording, each by name."""
+
 
 @dataclass(frozen=True)
-class Broken:
+class FaultyOutputs:
     """Outputs of the reference with a mistake in it, by name, for some `events` of the recording, one row each."""
 
     name: str
     events: np.ndarray
     outputs: Arrays
 
-    def part(self, kept: np.ndarray) -> Broken:
-        """Return what belongs to the events `kept` (events of the recording,), numbered anew."""
+    def part(self, kept: np.ndarray) -> FaultyOutputs:
+        """Return the part with the events `kept` (events of the recording,), renumbered."""
         mine, number = kept[self.events], np.cumsum(kept) - 1
         outputs = {name: values[mine] for name, values in self.outputs.items()}
-        return Broken(self.name, number[self.events[mine]], outputs)
+        return FaultyOutputs(self.name, number[self.events[mine]], outputs)
 
 
 def ordinary(probes: Sequence[Probe]) -> Iterator[int]:
-    """Yield the places of probes in the order in which they show soonest what is broken: mixed sizes, then small calls.
+    """Yield the indices of probes, those first that are likely to show a mistake: mixed sizes, then small calls.
 
     Those that hold numbers that are not finite are left out.
     """
-    sound = [place for place, probe in enumerate(probes) if probe.source != NOT_FINITE]
-    yield from sorted(sound, key=lambda place: (probes[place].label not in (MIXED, REAL), len(probes[place].events)))
+    finite = [index for index, probe in enumerate(probes) if probe.source != NOT_FINITE]
+    yield from sorted(finite, key=lambda i: (probes[i].label not in (MIXED, REAL), len(probes[i].events)))
 
 
 @dataclass(frozen=True)
@@ -49,27 +52,27 @@ class Recording:
     ----------
     float32, float64
         Outputs of the reference by name, one row an event, in the order of the probes.
-    shaken
-        `float32` as it jumps when inputs change in their last places (`shaking`), (repetitions, events, values).
-    shaken_less
+    perturbed
+        `float32` as it jumps when inputs change in their last places (`perturbation`), (repetitions, events, values).
+    perturbed_less
         The same for changes a tenth as large; nothing if that was not measured.
     classes, weights
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
         The weights that the reference had.
-    broken
-        What broken networks make of some of the events.
+    faulty
+        What faulty networks make of some of the events.
     """
 
     probes: tuple[Probe, ...]
     float32: Arrays
     float64: Arrays
-    shaken: Arrays
+    perturbed: Arrays
     classes: np.ndarray
     weights: np.ndarray
     checkpoint_sha256: str
-    broken: tuple[Broken, ...] = ()
-    shaken_less: Arrays = field(default_factory=dict)
+    faulty: tuple[FaultyOutputs, ...] = ()
+    perturbed_less: Arrays = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -88,13 +91,13 @@ class Recording:
         events = [id(event) for probe in self.probes for event in probe.events]
         return np.array([numbers.setdefault(event, len(numbers)) for event in events], np.int64)
 
-    def describe(self, number: int) -> dict[str, Any]:
+    def event_facts(self, number: int) -> dict[str, Any]:
         """Return the `number`-th event: its group, inputs and outputs, as lists of numbers."""
         events = [event for probe in self.probes for event in probe.events]
         outputs = {
             f"{name} in {dtype}": values[number].tolist()
-            for dtype, found in (("float32", self.float32), ("float64", self.float64))
-            for name, values in found.items()
+            for dtype, columns in (("float32", self.float32), ("float64", self.float64))
+            for name, values in columns.items()
         }
         return {
             "event": number,
@@ -110,12 +113,12 @@ class Recording:
             probes=tuple(probe for probe, kept in zip(self.probes, keep, strict=True) if kept),
             float32={name: value[events] for name, value in self.float32.items()},
             float64={name: value[events] for name, value in self.float64.items()},
-            shaken={name: value[:, events] for name, value in self.shaken.items()},
+            perturbed={name: value[:, events] for name, value in self.perturbed.items()},
             classes=self.classes[events],
             weights=self.weights[events],
             checkpoint_sha256=self.checkpoint_sha256,
-            broken=tuple(broken.part(events) for broken in self.broken),
-            shaken_less={name: value[:, events] for name, value in self.shaken_less.items()},
+            faulty=tuple(faulty.part(events) for faulty in self.faulty),
+            perturbed_less={name: value[:, events] for name, value in self.perturbed_less.items()},
         )
 
     def write(self, path: Path | str) -> None:
@@ -140,14 +143,12 @@ class Recording:
         for name in events[0]:
             arrays[f"event.{name}"] = np.concatenate([event[name].ravel() for event in events])
             arrays[f"shape.{name}"] = np.array([event[name].shape for event in events], np.int64)
-        arrays |= {f"float32.{name}": value for name, value in self.float32.items()}
-        arrays |= {f"float64.{name}": value for name, value in self.float64.items()}
-        arrays |= {f"shaken.{name}": value for name, value in self.shaken.items()}
-        arrays |= {f"shaken_less.{name}": value for name, value in self.shaken_less.items()}
-        arrays["broken"] = np.array([broken.name for broken in self.broken], dtype=str)
-        for number, broken in enumerate(self.broken):
-            arrays[f"broken.{number}.events"] = broken.events
-            arrays |= {f"broken.{number}.output.{name}": value for name, value in broken.outputs.items()}
+        for group in OUTPUTS:
+            arrays |= {f"{group}.{name}": value for name, value in getattr(self, group).items()}
+        arrays["faulty"] = np.array([faulty.name for faulty in self.faulty], dtype=str)
+        for number, faulty in enumerate(self.faulty):
+            arrays[f"faulty.{number}.events"] = faulty.events
+            arrays |= {f"faulty.{number}.output.{name}": value for name, value in faulty.outputs.items()}
         write_arrays(path, arrays)
 
     @classmethod
@@ -163,7 +164,7 @@ class Recording:
 
     @classmethod
     def _from(cls, arrays: Arrays) -> Recording:
-        events = _events({name[6:]: value for name, value in arrays.items() if name.startswith("event.")}, arrays)
+        events = _events(_group(arrays, "event"), arrays)
         members = np.split(arrays["distinct"], np.cumsum(arrays["probe.events"])[:-1])
         facts = zip(arrays["probe.label"], arrays["probe.source"], arrays["probe.sizes"], members, strict=True)
         return cls(
@@ -171,21 +172,21 @@ class Recording:
                 Probe(str(label), str(source), tuple(events[number] for number in numbers), json.loads(str(sizes)))
                 for label, source, sizes, numbers in facts
             ),
-            float32={name[8:]: value for name, value in arrays.items() if name.startswith("float32.")},
-            float64={name[8:]: value for name, value in arrays.items() if name.startswith("float64.")},
-            shaken={name[7:]: value for name, value in arrays.items() if name.startswith("shaken.")},
+            **{group: _group(arrays, group) for group in OUTPUTS},
             classes=arrays["classes"],
             weights=arrays["weights"],
             checkpoint_sha256=str(arrays["checkpoint_sha256"]),
-            broken=tuple(_broken(number, str(name), arrays) for number, name in enumerate(arrays["broken"])),
-            shaken_less={name[12:]: value for name, value in arrays.items() if name.startswith("shaken_less.")},
+            faulty=tuple(
+                FaultyOutputs(str(name), arrays[f"faulty.{number}.events"], _group(arrays, f"faulty.{number}.output"))
+                for number, name in enumerate(arrays["faulty"])
+            ),
         )
 
 
-def _broken(number: int, name: str, arrays: Arrays) -> Broken:
-    prefix = f"broken.{number}.output."
-    outputs = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-    return Broken(name, arrays[f"broken.{number}.events"], outputs)
+def _group(arrays: Arrays, group: str) -> Arrays:
+    """Return the arrays whose names begin with that of a group, by the rest of their names."""
+    prefix = f"{group}."
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:

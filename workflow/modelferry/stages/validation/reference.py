@@ -18,8 +18,8 @@ from modelferry.demo import demo_for
 from modelferry.families import Family
 from modelferry.families.probes import Probe, evaluate, make_probes
 from modelferry.families.weights import load_reference
-from modelferry.stages.validation.faulty_networks import record_broken
-from modelferry.stages.validation.perturbation import evaluate_shaken
+from modelferry.stages.validation.faulty_networks import record_faulty_networks
+from modelferry.stages.validation.perturbation import evaluate_perturbed
 from modelferry.stages.validation.recording import Recording
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ def record_reference(planned: PlannedModel) -> Recording:
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     float32 = evaluate(network, family, contract, probes)
-    shaken, shaken_less = evaluate_shaken(double, family, contract, probes, float32)
+    perturbed, perturbed_less = evaluate_perturbed(double, family, contract, probes, float32)
     return Recording(
         probes=tuple(probes),
         float32=float32,
-        shaken=shaken,
-        shaken_less=shaken_less,
+        perturbed=perturbed,
+        perturbed_less=perturbed_less,
         float64=evaluate(double, family, contract, probes, torch.float64),
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
-        broken=record_broken(family, planned.hyperparameters, contract, network.state_dict(), probes),
+        faulty=record_faulty_networks(family, planned.hyperparameters, contract, network.state_dict(), probes),
     )
 
 

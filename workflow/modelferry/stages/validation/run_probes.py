@@ -1,4 +1,4 @@
-"""An attempt: all probes fed to a loaded artifact, which may answer each or reject it."""
+"""All probes fed to a loaded artifact, which may answer each or reject it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelferry.stages.validation.recording import Recording
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ProbeResults:
     """What an artifact made of the probes of a recording.
 
     Attributes
@@ -51,10 +51,10 @@ class Attempt:
         """Return the numbers of the events of some of the probes."""
         return np.flatnonzero(np.repeat(keep, [len(probe.events) for probe in self.recording.probes]))
 
-    def part(self, keep: np.ndarray) -> Attempt:
+    def part(self, keep: np.ndarray) -> ProbeResults:
         """Return the part with some of the probes."""
         events = self.rows(keep)
-        return Attempt(
+        return ProbeResults(
             recording=self.recording.part(keep.tolist()),
             outputs={name: value[events] for name, value in self.outputs.items()},
             within=self.within[keep],
@@ -63,7 +63,7 @@ class Attempt:
         )
 
 
-def attempt(run: Runner, family: Family, contract: Contract, recording: Recording) -> Attempt:
+def run_probes(run: Runner, family: Family, contract: Contract, recording: Recording) -> ProbeResults:
     """Feed all probes to an artifact."""
     rows: list[Arrays] = []
     within: list[bool] = []
@@ -81,7 +81,7 @@ def attempt(run: Runner, family: Family, contract: Contract, recording: Recordin
             rows.append({name: np.full_like(value[start:end], np.nan) for name, value in recording.float32.items()})
             refusals.append(one_line(error) or type(error).__name__)
         start = end
-    return Attempt(
+    return ProbeResults(
         recording=recording,
         outputs={tensor.name: np.concatenate([row[tensor.name] for row in rows]) for tensor in contract.outputs},
         within=np.array(within),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from modelferry.checkpoints.reader import fit
 from modelferry.comparison.difference import by_event
 from modelferry.core import paths
 from modelferry.core.contract import Arrays, Contract
@@ -19,23 +18,23 @@ from modelferry.core.errors import ArtifactError, CheckpointError
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
 from modelferry.families.probes import evaluate
-from modelferry.families.weights import trained_weights
-from modelferry.formats import Runner, load_format
+from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
 from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import sketch
 from modelferry.records.validation import Control, Validation
-from modelferry.runtimes import runtime_of
-from modelferry.stages.validation.checks import examine
-from modelferry.stages.validation.controls import Whole, differ, run_controls
-from modelferry.stages.validation.fault_matching import resembling
+from modelferry.stages.validation.checks import CheckResults, check_artifact
+from modelferry.stages.validation.controls import SoundArtifact, differ, run_controls
+from modelferry.stages.validation.fault_matching import matching_faults
+from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording, ordinary
+from modelferry.stages.validation.run_probes import ProbeResults
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
 if TYPE_CHECKING:
+    from modelferry.families import StateDict
     from modelferry.plan.models import PlannedModel
-    from modelferry.plan.templates import TemplateSpec
 
 
 def validate_artifact(
@@ -60,102 +59,120 @@ def validate_artifact(
     """
     started = time.perf_counter()
     torch.set_num_threads(1)
-    model, spec = planned.model, planned.template(export)
-    family, target, executes = planned.family, load_format(spec.format), runtime_of(spec.format, runtime)
-    manifest = Manifest.read(paths.manifest(model.id, export))
-    path = Path(manifest.artifact.path)
-    _check_origin(path, manifest, recording)
-    contract, output = manifest.contract, manifest.contract.outputs[0].name
-    run = executes.load(target, path, threads=1)
-    found = examine(run, family, contract, recording, tolerance, manifest.exactness, model.validation)
-    probed, artifact = found.compared.recording, found.compared.outputs
-    trained = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
-    weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
-    deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms)
-    deployable.load_state_dict(weights)
-    eager = evaluate(deployable.eval(), family, contract, probed.probes)
-    apart = max(float(np.abs(artifact[name] - eager[name]).max(initial=0)) for name in eager)
-    inside = target.read_weights(path) if target.exactness == "exact" else {}
-    findings = [weights_reason(altered(inside, weights)), unsteady(run, family, contract, probed, artifact)]
-    verdict = with_bitwise(found.verdict, target.is_bitwise(spec.options), apart)
-    verdict = with_findings(verdict, list(filter(None, findings)), resembling(probed, artifact, tolerance))
+    artifact = _load(planned, export, runtime, recording)
+    manifest, exact = artifact.manifest, artifact.manifest.exactness == "exact"
+    limits = planned.model.validation
+    results = check_artifact(
+        artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits
+    )
+    weights, compared = artifact.weights(), results.compared
+    probed, outputs = compared.recording, compared.outputs
+    from_deployable = _difference_from_deployable(artifact, weights, compared)
+    inside = artifact.target.read_weights(artifact.path) if artifact.target.exactness == "exact" else {}
+    findings = [
+        weights_reason(altered(inside, weights)),
+        nondeterminism(artifact.run, artifact.family, artifact.contract, probed, outputs),
+    ]
+    verdict = with_bitwise(results.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
+    verdict = with_findings(verdict, list(filter(None, findings)), matching_faults(probed, outputs, tolerance))
     controls: tuple[Control, ...] = ()
-    if manifest.exactness == "exact" and verdict.passed:  # a broken artifact may be mended by the mistake of a control
-        template = Path(Template.read(spec.record).file.path)
-        whole = Whole(family, target, contract, template, weights, run, executes)
-        controls = run_controls(whole, probed, tolerance, another_fold(planned, spec, family, others, weights))
+    if exact and verdict.passed:  # the mistake of a control may repair a broken artifact
+        controls = _controls(artifact, weights, probed, tolerance, others)
         verdict = with_controls(verdict, controls)
-    difference, regular = found.judgement.regular, ~found.judgement.near_tie
-    kept = artifact[output][regular].astype(np.float64) - probed.float32[output][regular]
     return Validation(
-        model=model.id,
-        format=spec.format,
-        layout=spec.layout,
+        model=planned.id,
+        format=artifact.spec.format,
+        layout=artifact.spec.layout,
         runtime=runtime,
         artifact_sha256=manifest.artifact.sha256,
         exactness=manifest.exactness,
         status=verdict.status,
         reason=verdict.reason,
         tolerance=tolerance,
-        events=len(np.unique(probed.distinct)),
-        max_abs_diff=difference.max_abs,
-        max_rel_diff=difference.max_rel,
-        max_ulps=difference.max_ulps,
-        error_float64=difference.error,
-        reference_error_float64=difference.reference_error,
-        error_ratio_float64=difference.error_ratio,
-        smallest_rtol=difference.smallest_rtol,
-        smallest_atol=difference.smallest_atol,
-        deployable_max_abs_diff=apart,
+        deployable_max_abs_diff=from_deployable,
         weights_compared=len(inside),
-        sketch=sketch(kept, found.numbers[regular], len(recording.labels)),
-        shapes=found.points,
-        outside=found.outside,
-        properties=found.properties,
-        **vars(found.decisions),
-        ill_conditioned=len(np.unique(probed.distinct[found.judgement.near_tie])),
-        ill_conditioned_events=found.near_ties(output),
+        **_facts(results, artifact.contract.outputs[0].name, len(recording.labels)),
         controls=controls,
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
     )
 
 
-def unsteady(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
-    """Return that an artifact gives other outputs for the same inputs, if it does."""
-    starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
-    for place in ordinary(recording.probes):
-        rows = {name: values[starts[place] : starts[place + 1]] for name, values in artifact.items()}
-        if len(recording.probes[place].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
-            continue
-        again = run(family.collate(recording.probes[place].events, contract.layout))
-        same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
-        return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
-    return ""
+def _load(planned: PlannedModel, export: str, runtime: str, recording: Recording) -> LoadedArtifact:
+    """Load an artifact; raise `ArtifactError` if it or its weights are not those that were exported and recorded."""
+    manifest = Manifest.read(paths.manifest(planned.id, export))
+    if not manifest.artifact.intact:
+        raise ArtifactError(f"{manifest.artifact.path} was altered after its export", "run `snakemake` again")
+    if manifest.checkpoint.sha256 != recording.checkpoint_sha256:
+        reason = f"{manifest.artifact.path} and the recorded reference have different weights"
+        raise ArtifactError(reason, "run `snakemake` again")
+    return LoadedArtifact.of(planned, export, manifest, runtime)
 
 
-def another_fold(
-    planned: PlannedModel,
-    spec: TemplateSpec,
-    family: Family,
-    others: Sequence[str],
-    weights: Mapping[str, torch.Tensor],
-) -> Mapping[str, torch.Tensor] | None:
+def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, answers: ProbeResults) -> float:
+    """Return the largest difference of an artifact from its deployable in eager mode."""
+    eager = evaluate(artifact.deployable(weights), artifact.family, artifact.contract, answers.recording.probes)
+    return max(float(np.abs(answers.outputs[name] - eager[name]).max(initial=0)) for name in eager)
+
+
+def _controls(
+    artifact: LoadedArtifact, weights: StateDict, recording: Recording, tolerance: Tolerance, others: Sequence[str]
+) -> tuple[Control, ...]:
+    """Introduce every fault into an artifact that passed, and return whether each is seen."""
+    template = Path(Template.read(artifact.spec.record).file.path)
+    sound = SoundArtifact(
+        artifact.family, artifact.target, artifact.contract, template, weights, artifact.run, artifact.runtime
+    )
+    return run_controls(sound, recording, tolerance, _another_fold(artifact, others, weights))
+
+
+def _another_fold(artifact: LoadedArtifact, others: Sequence[str], weights: StateDict) -> StateDict | None:
     """Return the deployable's weights for the first checkpoint among `others` that fits it and is another."""
-    trained = family.deployable(planned.hyperparameters, family.reference_layout)
     for path in others:
         try:
-            state = fit(family.load_weights(path, planned.hyperparameters), trained, path)
+            candidate = artifact.weights(path)
         except CheckpointError:
             continue
-        found = family.rewritten_weights(state, spec.hyperparameters, spec.layout, spec.transforms)
-        if differ(found, weights):
-            return found
+        if differ(candidate, weights):
+            return candidate
     return None
 
 
-def _check_origin(path: Path, manifest: Manifest, recording: Recording) -> None:
-    if not manifest.artifact.intact:
-        raise ArtifactError(f"{path} is not the file that its manifest describes", "export it again")
-    if recording.checkpoint_sha256 != manifest.checkpoint.sha256:
-        raise ArtifactError(f"{path} and the recorded reference have different weights", "run `snakemake` again")
+def _facts(results: CheckResults, output: str, recorded: int) -> dict[str, Any]:
+    """Return what a record says of the comparison: of one `output`, of decisions, sizes, properties, malformed inputs.
+
+    `recorded` is the number of events in the whole recording.
+    """
+    probed, difference, near_tie = results.compared.recording, results.judgement.regular, results.judgement.near_tie
+    residuals = results.compared.outputs[output][~near_tie].astype(np.float64) - probed.float32[output][~near_tie]
+    return {
+        "events": len(np.unique(probed.distinct)),
+        "max_abs_diff": difference.max_abs,
+        "max_rel_diff": difference.max_rel,
+        "max_ulps": difference.max_ulps,
+        "error_float64": difference.error,
+        "reference_error_float64": difference.reference_error,
+        "error_ratio_float64": difference.error_ratio,
+        "smallest_rtol": difference.smallest_rtol,
+        "smallest_atol": difference.smallest_atol,
+        "sketch": sketch(residuals, results.numbers[~near_tie], recorded),
+        "ill_conditioned": len(np.unique(probed.distinct[near_tie])),
+        "ill_conditioned_events": results.near_ties(output),
+        "shapes": results.points,
+        "outside": results.outside,
+        "properties": results.properties,
+        **vars(results.decisions),
+    }
+
+
+def nondeterminism(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
+    """Return that an artifact gives other outputs for the same inputs, if it does."""
+    starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
+    for index in ordinary(recording.probes):
+        rows = {name: values[starts[index] : starts[index + 1]] for name, values in artifact.items()}
+        if len(recording.probes[index].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
+            continue
+        again = run(family.collate(recording.probes[index].events, contract.layout))
+        same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
+        return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
+    return ""

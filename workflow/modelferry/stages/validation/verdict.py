@@ -37,7 +37,7 @@ def with_properties(verdict: Verdict, results: Sequence[PropertyResult]) -> Verd
 def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
     """Fail if a deliberately broken artifact went unseen: then no pass counts.
 
-    A verdict that failed already keeps its reason: what is broken may be mended by the very mistake of a control.
+    A verdict that failed already keeps its reason: the mistake of a control may repair a faulty artifact.
     """
     unseen = [control.name for control in controls if not control.detected]
     if unseen and verdict.passed:
@@ -45,13 +45,13 @@ def with_controls(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
     return verdict
 
 
-def with_findings(verdict: Verdict, findings: Sequence[str], resembling: Sequence[str]) -> Verdict:
+def with_findings(verdict: Verdict, findings: Sequence[str], faults: Sequence[str]) -> Verdict:
     """Fail for what was found beside the outputs, and say which mistakes would explain a failure."""
     reasons = [reason for reason in (*findings, verdict.reason) if reason]
     if verdict.passed and not findings:
         return verdict
-    if resembling:
-        reasons.append(f"its outputs are those of the network with this mistake: {' or '.join(resembling)}")
+    if faults:
+        reasons.append(f"its outputs are those of the network with this mistake: {' or '.join(faults)}")
     return Verdict("failed", "; ".join(reasons))
 
 

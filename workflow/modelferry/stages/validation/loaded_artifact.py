@@ -1,0 +1,66 @@
+"""An artifact, loaded by the runtime that will execute it, together with what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelferry.families import Family
+from modelferry.families.weights import trained_weights
+from modelferry.formats import Format, Runner, load_format
+from modelferry.records.export import Manifest
+from modelferry.runtimes import Runtime, runtime_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelferry.core.contract import Contract
+    from modelferry.families import StateDict
+    from modelferry.plan.models import PlannedModel
+    from modelferry.plan.templates import TemplateSpec
+
+
+@dataclass(frozen=True)
+class LoadedArtifact:
+    """An artifact in its runtime, and the plan and record of its export."""
+
+    planned: PlannedModel
+    spec: TemplateSpec
+    family: Family
+    target: Format
+    manifest: Manifest
+    runtime: Runtime
+    run: Runner
+
+    @classmethod
+    def of(cls, planned: PlannedModel, export: str, manifest: Manifest, runtime: str = "") -> LoadedArtifact:
+        """Load what `manifest` describes in a runtime of its format, by default as the format itself does."""
+        spec = planned.template(export)
+        target, executes = load_format(spec.format), runtime_of(spec.format, runtime) if runtime else Runtime()
+        run = executes.load(target, Path(manifest.artifact.path), threads=1)
+        return cls(planned, spec, planned.family, target, manifest, executes, run)
+
+    @property
+    def contract(self) -> Contract:
+        """What the artifact takes and gives."""
+        return self.manifest.contract
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.manifest.artifact.path)
+
+    def weights(self, checkpoint: str | None = None, transforms: frozenset[str] | None = None) -> StateDict:
+        """Return the deployable's weights for a checkpoint, by default the model's own."""
+        hyperparameters = self.planned.hyperparameters
+        trained = trained_weights(self.family, hyperparameters, checkpoint or self.planned.model.checkpoint)
+        transforms = self.spec.transforms if transforms is None else transforms
+        return self.family.rewritten_weights(trained, self.spec.hyperparameters, self.spec.layout, transforms)
+
+    def deployable(self, weights: StateDict, transforms: frozenset[str] | None = None) -> torch.nn.Module:
+        """Return the network that was exported, with `weights`, in eager mode; `transforms` may be others."""
+        transforms = self.spec.transforms if transforms is None else transforms
+        network = self.family.rewritten(self.spec.hyperparameters, self.spec.layout, transforms)
+        network.load_state_dict(dict(weights))
+        return network.eval()
