@@ -1,6 +1,7 @@
 """Each sentence of the design on re-running, asked of Snakemake: which jobs would run, and why."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -220,25 +221,30 @@ def test_comments_and_docstrings_in_all_files_re_run_nothing(done: Folder) -> No
     assert done.jobs() == []
 
 
-def test_reasons_name_what_changed_and_not_the_time_stamps(done: Folder) -> None:
+SAID = "Params have changed since last execution: "
+
+
+def test_reasons_name_code_and_weights(done: Folder) -> None:
     done.edit("stages/export/artifact.py")
-    done.edit("formats/torchscript.py")
+    done.edit("stages/validation/perturbation.py")
+    path = done.path / "weights/MHc100-best.pt"
+    before = path.stat()
+    save_checkpoint(path, 16, salt="another training")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    told = {(job.stage, job.model): job.reason for job in done.jobs()}
+    for stage, file in (("export", "stages/export/artifact.py"), ("reference", "stages/validation/perturbation.py")):
+        assert told[stage, FIRST] == told[stage, SECOND] == f"{SAID}code: {file}"
+        assert told[stage, OTHER] == f"{SAID}code: {file}; weights: weights/MHc100-best.pt"
+
+
+def test_reasons_name_settings_with_both_values_and_versions(done: Folder) -> None:
     config = done.config
-    for campaign in config["campaigns"].values():
-        campaign["validation"]["rtol"] = 2e-5
-        campaign["benchmark"]["seconds"] = 0.02
+    config["campaigns"]["alpha"]["validation"]["rtol"] = 2e-5
+    config["campaigns"]["beta"]["benchmark"]["seconds"] = 0.02
     done.configure(config)
-    save_checkpoint(done.path / "weights/MHc100-best.pt", 16, salt="another training")
-    said = "Params have changed since last execution: "
-    jobs = done.jobs()
-    told = {stage: {job.reason for job in jobs if job.stage == stage} for stage in ("template", "export", "reference")}
-    code = "code: formats/torchscript.py"
-    assert told["template"] == {f"{said}{code}"}
-    assert any(reason.endswith(f"{said}{code}, stages/export/artifact.py") for reason in told["export"])
-    weights = "weights: weights/MHc100-best.pt"
-    assert any(reason.endswith(f"{said}{code}, stages/export/artifact.py; {weights}") for reason in told["export"])
-    assert len(told["export"]) == 2
-    assert told["reference"] == {f"{said}{weights}"}
-    ends = {"validate": "config: validation.rtol 1e-05 → 2e-05", "benchmark": "config: benchmark.seconds 0.01 → 0.02"}
-    for stage, end in ends.items():
-        assert all(job.reason.endswith(f"{said}{code}; {end}") for job in jobs if job.stage == stage)
+    upgrade = upgraded(done, "torch_geometric")
+    told = {(job.stage, job.model): job.reason for job in done.jobs()}
+    assert told["validate", FIRST] == f"{SAID}config: validation.rtol 1e-05 → 2e-05"
+    assert told["benchmark", OTHER] == f"{SAID}config: benchmark.seconds 0.01 → 0.02"
+    told = {(job.stage, job.model): job.reason for job in done.jobs(PYTHONPATH=upgrade)}
+    assert re.fullmatch(rf"{SAID}versions: torch_geometric \S+ → 99\.0\.0", told["reference", OTHER])
