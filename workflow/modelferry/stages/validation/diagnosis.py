@@ -148,9 +148,8 @@ def _outcome(judgement: Judgement, tolerance: Tolerance) -> Iterator[str]:
 
 
 def _weights(artifact: LoadedArtifact, weights: StateDict) -> str:
-    target = artifact.target
-    inside = target.read_weights(artifact.path) if target.exactness == "exact" else {}
+    inside = artifact.weights_inside()
     if not inside:
-        return f"weights: format {target.name} does not give them back as they were filled in"
+        return f"weights: format {artifact.target.name} does not give them back as they were filled in"
     changes = describe(altered(inside, weights))
     return f"weights: {len(inside)} tensors read back, {changes or 'all equal to the checkpoint bit by bit'}"

@@ -58,6 +58,10 @@ class LoadedArtifact:
         transforms = self.spec.transforms if transforms is None else transforms
         return self.family.rewritten_weights(trained, self.spec.hyperparameters, self.spec.layout, transforms)
 
+    def weights_inside(self) -> dict[str, bytes]:
+        """Return the weights that the file holds; an approximated network holds them as well, an inexact format not."""
+        return self.target.read_weights(self.path) if self.target.exactness == "exact" else {}
+
     def deployable(self, weights: StateDict, transforms: frozenset[str] | None = None) -> torch.nn.Module:
         """Return the network that was exported, with `weights`, in eager mode; `transforms` may be others."""
         transforms = self.spec.transforms if transforms is None else transforms

@@ -60,15 +60,14 @@ def validate_artifact(
     started = time.perf_counter()
     torch.set_num_threads(1)
     artifact = _load(planned, export, runtime, recording)
-    manifest, exact = artifact.manifest, artifact.manifest.exactness == "exact"
-    limits = planned.model.validation
+    manifest, limits = artifact.manifest, planned.model.validation
     results = check_artifact(
         artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits
     )
     weights, compared = artifact.weights(), results.compared
     probed, outputs = compared.recording, compared.outputs
     from_deployable = _difference_from_deployable(artifact, weights, compared)
-    inside = artifact.target.read_weights(artifact.path) if artifact.target.exactness == "exact" else {}
+    inside = artifact.weights_inside()
     findings = [
         weights_reason(altered(inside, weights)),
         nondeterminism(artifact.run, artifact.family, artifact.contract, probed, outputs),
@@ -76,7 +75,7 @@ def validate_artifact(
     verdict = with_bitwise(results.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
     verdict = with_findings(verdict, list(filter(None, findings)), matching_faults(probed, outputs, tolerance))
     controls: tuple[Control, ...] = ()
-    if exact and verdict.passed:  # the mistake of a control may repair a broken artifact
+    if manifest.exactness == "exact" and verdict.passed:  # the mistake of a control may repair a broken artifact
         controls = _controls(artifact, weights, probed, tolerance, others)
         verdict = with_controls(verdict, controls)
     return Validation(
