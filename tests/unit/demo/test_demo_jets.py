@@ -75,7 +75,7 @@ def test_what_is_embedded_is_in_no_training_file() -> None:
         demo = demo_for(name)
         assert demo is not None
         assert jets.TRAINING in demo.members
-        assert set(demo.unseen) == set(demo.members) - {jets.TRAINING}  # type: ignore[attr-defined]
+        assert set(demo.unseen) == set(demo.members) - {jets.TRAINING}
 
 
 def test_folds_learn_from_different_jets(events: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_test_events_have_their_classes(events: Path) -> None:
 def test_a_fold_that_does_not_exist_is_one_line() -> None:
     demo = demo_for("particlenet")
     assert demo is not None
-    with pytest.raises(ConfigError, match=r"no fold '7'; give a number from 0 to 2"):
+    with pytest.raises(ConfigError, match=r"no fold '7'; give the campaign the axis 'fold' with numbers from 0 to 2"):
         demo.groups({"fold": 7})

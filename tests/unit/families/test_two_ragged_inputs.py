@@ -19,11 +19,18 @@ from modelferry.families.shape_points import points_beyond, points_within
 from modelferry.plan import Plan
 from modelferry.records.validation import Validation
 from modelferry.stages.benchmark.stage import benchmark_model
+from modelferry.testing import FamilyConformance
 from two_ragged_family import TwoRagged
 
 FORMATS = ("torchscript", "torch_export", "aotinductor", "onnx")
 FAMILY = TwoRagged()
 CONTRACT = FAMILY.contract({}, "padded")
+
+
+class TestConformance(FamilyConformance):
+    """The suite that every family is in."""
+
+    family = "two_ragged_family:TwoRagged"
 
 
 def test_sizes_of_a_call_are_typical_or_in_proportion_to_the_first() -> None:

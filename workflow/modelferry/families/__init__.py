@@ -1,4 +1,4 @@
-"""Families: how a checkpoint becomes a network. One file each; this is the protocol that they follow."""
+"""Families: how a checkpoint becomes a network. A folder each; this is the protocol that they follow."""
 
 from __future__ import annotations
 

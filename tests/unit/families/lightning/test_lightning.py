@@ -168,7 +168,7 @@ def test_properties_that_raise_outside_training_hinder_no_export_and_no_other_mo
         ({"class": "tagger_samples"}, ConfigError, "is not an import path"),
         ({"class": "tagger_samples:Tager"}, ConfigError, "did you mean 'Tagger'"),
         ({"class": "no_such_module:Tagger"}, ConfigError, "No module named 'no_such_module'"),
-        ({"class": "tagger_samples:torch"}, ConfigError, r"is no torch\.nn\.Module"),
+        ({"class": "tagger_samples:torch"}, ConfigError, r"is not a torch\.nn\.Module"),
         ({"class": "tagger_samples:Needs"}, ConfigError, r"needs the hyperparameter 'features'.*init: {features: …}"),
         ({"init": {"hiden": 3}}, ConfigError, "did you mean 'hidden'"),
         ({"init": {"hidden": "x"}}, ConfigError, "cannot be made: TypeError"),
