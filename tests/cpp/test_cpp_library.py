@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelferry.runtimes.native import build as cpp
 
-SUITES = {"artifact", "contract", "edges", "late", "model", "soa", "threading"}
+SUITES = {"artifact", "contract", "edges", "late", "model", "scores", "soa", "threading"}
 # libtorch is not instrumented: what it allocates for good, and containers that it changes, are not ours to judge.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=0:detect_container_overflow=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 

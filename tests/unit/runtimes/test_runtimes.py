@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modelferry.core.errors import ConfigError
 from modelferry.formats import Format, Runner, format_names, load_format
-from modelferry.runtimes import Runtime, load_runtime, runtime_names, runtimes_of
+from modelferry.runtimes import Runtime, load_runtime, runtime_names, runtime_of, runtimes_of
 from modelferry.testing import RuntimeConformance
 
 FORMATS = {
@@ -59,3 +60,30 @@ def test_a_runtime_loads_as_the_format_does_unless_it_says_otherwise() -> None:
             return path, threads
 
     assert Runtime().load(Mine(), Path("x"), 3) == (Path("x"), 3)
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("class Mine: name = 'mine'", r"is not a modelferry\.runtimes\.Runtime"),
+        ("class Mine(Runtime): name = 'mine'", "has no library"),
+        ("class Mine(Runtime): name, library = 'cpp', ''", "name 'cpp' of one of modelferry's own"),
+        ("class Mine(Runtime): name, library = 'a.b', ''", r"has the name 'a\.b'"),
+        ("Mine = 3", "derive it from that class"),
+    ],
+)
+def test_own_runtime_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, wanted: str
+) -> None:
+    name = f"my_runtime_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(f"from modelferry import Runtime\n\n{code}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=wanted) as caught:
+        load_runtime(f"{name}:Mine")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_format_has_the_runtimes_that_it_names_and_no_other() -> None:
+    assert runtime_of("torchscript", "cpp") is load_runtime("cpp")
+    with pytest.raises(ConfigError, match="format torchscript does not run in 'onnxruntime'; known: cpp, pytorch"):
+        runtime_of("torchscript", "onnxruntime")

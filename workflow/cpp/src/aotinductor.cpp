@@ -11,7 +11,7 @@ class Package final : public Backend {
       : loader_(artifact.file.string(), "model", /*run_single_threaded=*/false, options.runners) {}
 
   std::vector<at::Tensor> run(std::vector<at::Tensor> inputs) override {
-    // The compiled code takes all inputs for row-major, and computes something else without a word if one is not.
+    // The compiled code takes all inputs for row-major, and silently computes something else if one is not.
     // Strides of axes of length 1 say nothing about memory, but PyTorch takes an image for channels-last by them.
     for (at::Tensor& input : inputs) {
       input = input.contiguous();

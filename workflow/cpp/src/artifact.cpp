@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "backend.h"
 #include "cpu.h"
 #include "describe.h"
 #include "sha256.h"
@@ -22,18 +23,19 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr auto MANIFEST = "manifest.json";
-constexpr auto TORCHSCRIPT = "torchscript";
-constexpr auto AOTINDUCTOR = "aotinductor";
-
+/// What an archive may be; `entry` tells which, and `load` is empty if C++ does not run it. Machine code is `compiled` for
+/// one kind of CPU and one version of libtorch.
 struct Kind {
-  std::string_view entry;  // that gives the archive away
+  std::string_view entry;
   std::string_view format;
   std::string_view called;
+  Loader load;
+  bool compiled;
 };
 constexpr std::array KINDS{
-    Kind{"data/aotinductor/", AOTINDUCTOR, "an AOTInductor package"},
-    Kind{"models/", "torch_export", "an exported program"},
-    Kind{"constants.pkl", TORCHSCRIPT, "a TorchScript archive"},
+    Kind{"data/aotinductor/", "aotinductor", "an AOTInductor package", load_aotinductor, true},
+    Kind{"models/", "torch_export", "an exported program", nullptr, false},
+    Kind{"constants.pkl", "torchscript", "a TorchScript archive", load_torchscript, false},
 };
 
 /// Returns the JSON in a file or an entry of an archive.
@@ -99,23 +101,25 @@ std::string release(const std::string& version) { return version.substr(0, versi
 
 void check_format(const std::string& file, const Kind& kind, const std::optional<json>& manifest) {
   const std::string said = manifest ? manifest->at("format").get<std::string>() : std::string(kind.format);
-  if (said != kind.format) {
+  // A format of one's own may write any kind of archive.
+  const bool known = std::ranges::any_of(KINDS, [&](const Kind& other) { return other.format == said; });
+  if (known && said != kind.format) {
     throw ArtifactError(text(file, " is ", kind.called, ", and its manifest says ", said, "; export it again"));
   }
-  if (kind.format != TORCHSCRIPT && kind.format != AOTINDUCTOR) {
+  if (kind.load == nullptr) {
     throw ArtifactError(text(file, " is ", kind.called, ", which runs in Python only; export it to aotinductor"));
   }
 }
 
 }  // namespace
 
-void check_torch(const std::string& file, const std::string& format, const std::string& made, const std::string& here) {
+void check_torch(const std::string& file, bool compiled, const std::string& made, const std::string& here) {
   const auto number = [](const std::string& version) {
     std::array<int, 3> parts{};
     std::sscanf(version.c_str(), "%d.%d.%d", &parts[0], &parts[1], &parts[2]);
     return parts;
   };
-  const bool fits = format == AOTINDUCTOR ? release(made) == release(here) : number(made) <= number(here);
+  const bool fits = compiled ? release(made) == release(here) : number(made) <= number(here);
   if (!fits) {
     const auto versions = text(" was made with PyTorch ", release(made), ", and this is ", release(here));
     throw ArtifactError(text(file, versions, "; link with that version or export it again"));
@@ -125,7 +129,7 @@ void check_torch(const std::string& file, const std::string& format, const std::
 Artifact inspect(const fs::path& path) try {
   const auto [file, manifest] = locate(path);
   const std::string name = file.string();
-  Artifact artifact{file, {}, {}};
+  Artifact artifact{file, {}, {}, {}};
   Identity& identity = artifact.identity;
   if (manifest) {
     identity.model = manifest->at("model");
@@ -141,12 +145,13 @@ Artifact inspect(const fs::path& path) try {
   const Kind& kind = archive.kind();
   check_format(name, kind, manifest);
   identity.format = kind.format;
+  artifact.load = kind.load;
   const json contract = archive.extra("contract.json");
   if (manifest && manifest->at("contract") != contract) {
     throw ArtifactError(text(name, " and its manifest have different contracts; export it again"));
   }
   artifact.contract = parse_contract(contract.dump());
-  if (kind.format == AOTINDUCTOR) {
+  if (kind.compiled) {
     const json target = archive.extra("target.json");
     identity.torch = target.at("torch");
     identity.isa = target.at("isa");
@@ -155,7 +160,7 @@ Artifact inspect(const fs::path& path) try {
       throw ArtifactError(text(name, machines, "; build the template on this kind of machine, or with isa: avx2"));
     }
   }
-  if (!identity.torch.empty()) check_torch(name, identity.format, identity.torch, TORCH_VERSION);
+  if (!identity.torch.empty()) check_torch(name, kind.compiled, identity.torch, TORCH_VERSION);
   return artifact;
 } catch (const json::exception& error) {
   throw ArtifactError(text(path.string(), ": the manifest lacks a field: ", error.what(), "; export it again"));

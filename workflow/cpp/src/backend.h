@@ -19,7 +19,7 @@ class Backend {
   virtual std::vector<at::Tensor> run(std::vector<at::Tensor> inputs) = 0;
 };
 
-std::unique_ptr<Backend> load_torchscript(const Artifact& artifact);
+std::unique_ptr<Backend> load_torchscript(const Artifact& artifact, const Options& options);
 std::unique_ptr<Backend> load_aotinductor(const Artifact& artifact, const Options& options);
 
 }  // namespace modelferry

@@ -1,6 +1,5 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/softmax.h>
 #include <modelferry/contract.h>
 #include <modelferry/edges.h>
 #include <modelferry/errors.h>
@@ -134,13 +133,6 @@ at::Tensor knn_edges(const at::Tensor& x, std::int64_t k, const std::optional<at
     edges.add_event(begin, end, k, [&](std::int64_t a, std::int64_t b) { return distance[a][b]; });
   }
   return stacked(edges.neighbours, edges.centres);
-}
-
-at::Tensor softmax(const at::Tensor& logits) {
-  if (logits.dim() == 0 || !logits.is_floating_point()) {
-    throw ContractError(text("logits are ", shape_and_dtype(logits), "; expected (…, classes) floating point"));
-  }
-  return at::softmax(logits, -1);
 }
 
 }  // namespace modelferry

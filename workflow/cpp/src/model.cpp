@@ -31,8 +31,7 @@ std::unique_ptr<Backend> load(const Artifact& artifact, const Options& options) 
   const std::lock_guard lock(one_at_a_time);
   any_model_opened() = true;
   try {
-    const bool package = artifact.identity.format == "aotinductor";
-    return package ? load_aotinductor(artifact, options) : load_torchscript(artifact);
+    return artifact.load(artifact, options);
   } catch (const std::exception& error) {
     throw ArtifactError(text(artifact.file.string(), " does not load: ", first_line(error), "; export it again"));
   }
@@ -42,9 +41,9 @@ std::unique_ptr<Backend> load(const Artifact& artifact, const Options& options) 
 
 Model::Model(const std::filesystem::path& artifact, const Options& options) {
   if (options.runners == 0) throw ArtifactError("a model needs at least one runner");
-  Artifact found = inspect(artifact);
-  auto backend = load(found, options);
-  opened_ = std::make_unique<Opened>(std::move(found), std::move(backend));
+  Artifact inspected = inspect(artifact);
+  auto backend = load(inspected, options);
+  opened_ = std::make_unique<Opened>(std::move(inspected), std::move(backend));
 }
 
 Model::~Model() = default;

@@ -26,6 +26,8 @@ class TorchScript final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> load_torchscript(const Artifact& artifact) { return std::make_unique<TorchScript>(artifact); }
+std::unique_ptr<Backend> load_torchscript(const Artifact& artifact, const Options&) {
+  return std::make_unique<TorchScript>(artifact);
+}
 
 }  // namespace modelferry

@@ -102,11 +102,11 @@ TEST_SUITE("artifact") {
 
   TEST_CASE("a package needs its own PyTorch, a TorchScript archive that or a newer one") {
     using modelferry::check_torch;
-    check_torch("f", "aotinductor", "2.13.0", "2.13.0+cpu");
-    check_torch("f", "torchscript", "2.9.1", "2.13.0");
-    CHECK_THROWS_WITH_AS(check_torch("f", "aotinductor", "2.12.0", "2.13.0"),
+    check_torch("f", true, "2.13.0", "2.13.0+cpu");
+    check_torch("f", false, "2.9.1", "2.13.0");
+    CHECK_THROWS_WITH_AS(check_torch("f", true, "2.12.0", "2.13.0"),
                          doctest::Contains("was made with PyTorch 2.12.0, and this is 2.13.0"), ArtifactError);
-    CHECK_THROWS_AS(check_torch("f", "torchscript", "2.14.0", "2.13.0"), ArtifactError);
+    CHECK_THROWS_AS(check_torch("f", false, "2.14.0", "2.13.0"), ArtifactError);
   }
 
   TEST_CASE("a package for another PyTorch or CPU is refused unloaded") {

@@ -47,7 +47,7 @@ OFFSETS = f"{EXTRA}places"
 TARGET = f"{EXTRA}target.json"
 ALIGNMENT = 64
 SETTINGS = {
-    # A constant of up to 8 elements would become a literal in the code and keep the template's value for ever.
+    # A constant of up to 8 elements would become a literal in the code and keep the template's value.
     "always_keep_tensor_constants": True,
     "aot_inductor.package_constants_on_disk_format": "binary_blob",
     # Loops without OpenMP: each takes microseconds, and the code must not depend on the cores of this machine.
@@ -198,7 +198,7 @@ def _check_target(path: Path, target: Target) -> None:
         raise ArtifactError(reason, "build the template on this kind of machine, or with `isa: avx2`")
     if target.torch != _torch_version():
         reason = f"{path} was compiled with PyTorch {target.torch}, and this is {_torch_version()}"
-        raise ArtifactError(reason, "run with that version or build the template anew")
+        raise ArtifactError(reason, "run with that version or build the template again")
 
 
 def _compiled(program: ExportedProgram, isa: str) -> dict[str, bytes]:
@@ -260,18 +260,18 @@ def _constants(entries: Mapping[str, bytes], program: ExportedProgram, slots: We
     fields: dict[int, dict[str, str]] = defaultdict(dict)
     for number, field, value in re.findall(r"constants_info_\[(\d+)\]\.(\w+) = (.*);", source):
         fields[int(number)][field] = value
-    found, end, blob = [], 0, entries[_blob(entries)]
+    constants, end, blob = [], 0, entries[_blob(entries)]
     fixed = {data.ljust(-(-len(data) // ALIGNMENT) * ALIGNMENT, b"\0") for data in _fixed(program, slots)}
     for number in sorted(fields):
         name, size = json.loads(fields[number]["original_fqn"]), int(fields[number]["data_size"])
         stop = end + -(-size // ALIGNMENT) * ALIGNMENT
         # The compiler may call what is no weight by another name than the program does.
         if name in slots.root or blob[end:stop] not in fixed:
-            found.append(Constant(name if name in slots.read else "", end, end + size))
+            constants.append(Constant(name if name in slots.read else "", end, end + size))
         end = stop
     if end != len(blob):
         raise ArtifactError(f"the weight file has {len(blob)} bytes instead of {end}", "report this version of PyTorch")
-    return found
+    return constants
 
 
 def _fixed(program: ExportedProgram, slots: WeightSlots) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ class Onnx(Format):
         for name, initializer in _initializers(proto, slots.read).items():
             data = raw_bytes(weights[name])
             if len(initializer.raw_data) != len(data):
-                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template anew")
+                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template again")
             initializer.raw_data = data
         for key, value in metadata.items():
             proto.metadata_props.add(key=key, value=value)
@@ -114,7 +114,7 @@ class Onnx(Format):
         except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(
-                f"{path} is no ONNX model that this runtime loads: {reason}", "export it again"
+                f"{path} is not an ONNX model that this runtime loads: {reason}", "export it again"
             ) from error
         properties = session.get_modelmeta().custom_metadata_map
         if CONTRACT_KEY not in properties:
@@ -252,11 +252,11 @@ def _serialised(model: onnx_ir.Model) -> ModelProto:
 
 
 def _initializers(proto: ModelProto, names: tuple[str, ...]) -> dict[str, TensorProto]:
-    found = [tensor for tensor in proto.graph.initializer if tensor.name in set(names)]
-    if sorted(tensor.name for tensor in found) != sorted(names):
-        odd = sorted(set(names) ^ {tensor.name for tensor in found})[:5]
-        raise ArtifactError(f"the ONNX graph does not hold each weight once: {odd}", "build the template anew")
-    return {tensor.name: tensor for tensor in found}
+    initializers = [tensor for tensor in proto.graph.initializer if tensor.name in set(names)]
+    if sorted(tensor.name for tensor in initializers) != sorted(names):
+        odd = sorted(set(names) ^ {tensor.name for tensor in initializers})[:5]
+        raise ArtifactError(f"the ONNX graph does not hold each weight once: {odd}", "build the template again")
+    return {tensor.name: tensor for tensor in initializers}
 
 
 def _read(path: Path) -> ModelProto:
@@ -268,7 +268,7 @@ def _read(path: Path) -> ModelProto:
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing", "build it") from None
     except DecodeError as error:
-        raise ArtifactError(f"{path} is no ONNX model", "build it anew") from error
+        raise ArtifactError(f"{path} is not an ONNX model", "build it again") from error
 
 
 def _dtype(initializer: TensorProto) -> str:

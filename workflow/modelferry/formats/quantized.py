@@ -59,11 +59,11 @@ def keep_what_is_not_finite(model: ModelProto) -> None:
     for node in model.graph.node:
         nodes.append(node)
         if node.op_type in PRODUCTS and node.input[1] in weights:
-            total, spoiled, product = (f"{node.output[0]}.{part}" for part in ("total", "spoiled", "product"))
+            total, not_finite, product = (f"{node.output[0]}.{part}" for part in ("total", "not_finite", "product"))
             nodes += [
                 helper.make_node("ReduceSum", [node.input[0], LAST_AXIS], [total], keepdims=1),
-                helper.make_node("Mul", [total, ZERO], [spoiled]),
-                helper.make_node("Add", [product, spoiled], [node.output[0]]),
+                helper.make_node("Mul", [total, ZERO], [not_finite]),
+                helper.make_node("Add", [product, not_finite], [node.output[0]]),
             ]
             node.output[0] = product
     del model.graph.node[:]

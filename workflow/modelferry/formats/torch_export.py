@@ -68,11 +68,11 @@ class TorchExport(Format):
         WeightSlots.model_validate_json(entries[WEIGHTS]).check(weights, template)
         files = _weight_files(entries)
         if len(set(files.values())) != len(files):
-            raise ArtifactError(f"{template}: two weights share a file", "build the template anew")
+            raise ArtifactError(f"{template}: two weights share a file", "build the template again")
         for name, tensor in weights.items():
             data = raw_bytes(tensor)
             if len(entries.get(files.get(name, ""), b"")) != len(data):
-                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template anew")
+                raise ArtifactError(f"{template}: no {len(data)} bytes for '{name}'", "build the template again")
             entries[files[name]] = data
         extra = {EXTRA + name: text.encode() for name, text in metadata.items()}
         write_archive({**entries, **extra}, out)
@@ -108,7 +108,7 @@ class TorchExport(Format):
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.export.unflatten(torch.export.load(str(path)))
         run = outputs_of_modules(module, contract)
-        return lambda inputs: {place: value for place, value in run(inputs).items() if not place.endswith(INPUT)}
+        return lambda inputs: {name: value for name, value in run(inputs).items() if not name.endswith(INPUT)}
 
 
 def _weight_files(entries: Mapping[str, bytes]) -> dict[str, str]:

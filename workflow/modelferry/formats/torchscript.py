@@ -114,7 +114,7 @@ class TorchScript(Format):
             module = _loaded(path, extra).eval()
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(
-                f"{path} is no TorchScript archive: {str(error).splitlines()[0]}", "export it again"
+                f"{path} is not a TorchScript archive: {str(error).splitlines()[0]}", "export it again"
             ) from error
         contract = Contract.model_validate_json(extra[CONTRACT_FILE]) if extra[CONTRACT_FILE] else None
         if contract is None or not contract.inputs:
@@ -181,7 +181,7 @@ def _scripted(network: torch.nn.Module) -> torch.jit.ScriptModule:
 def _outputs_by_bias(graph: Any) -> dict[str, Any]:
     """Return the output of each node of an inlined graph that adds a module's bias last, by the module's name."""
     owners: dict[str, str] = {next(graph.inputs()).debugName(): ""}
-    found: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     for node in graph.nodes():
         given = [value.debugName() for value in node.inputs()]
         if node.kind() == "prim::GetAttr" and given[0] in owners:
@@ -191,8 +191,8 @@ def _outputs_by_bias(graph: Any) -> dict[str, Any]:
             for value in given:
                 module, _, entry = owners.get(value, "").rpartition(".")
                 if entry == "bias":
-                    found.setdefault(module, node.output())
-    return found
+                    outputs.setdefault(module, node.output())
+    return outputs
 
 
 def _loaded(path: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <modelferry/scores.h>
 
 #include <cstdint>
 #include <optional>
@@ -32,8 +33,5 @@ at::Tensor delta_r_edges(const at::Tensor& x, std::int64_t k = 4, const std::opt
 ///               the first first; no self-loops
 /// @throws ContractError  if a shape or dtype is another
 at::Tensor knn_edges(const at::Tensor& x, std::int64_t k, const std::optional<at::Tensor>& batch = {});
-
-/// Returns the scores of logits: softmax over the last axis.
-at::Tensor softmax(const at::Tensor& logits);
 
 }  // namespace modelferry

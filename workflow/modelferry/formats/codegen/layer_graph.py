@@ -83,14 +83,14 @@ class Description(Part):
     def shapes(self) -> dict[str, Shape]:
         """Shapes of all weights by their names in the state dict, in the order of the computation."""
         text = self.text
-        found: dict[str, Shape] = {f"{text.embedding}.weight": (text.vocabulary, text.width)} if text else {}
+        shapes: dict[str, Shape] = {f"{text.embedding}.weight": (text.vocabulary, text.width)} if text else {}
         for layer in text.convolutions if text else ():
-            found[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, layer.kernel)
-            found[f"{layer.name}.bias"] = (layer.outputs,)
+            shapes[f"{layer.name}.weight"] = (layer.outputs, layer.inputs, layer.kernel)
+            shapes[f"{layer.name}.bias"] = (layer.outputs,)
         for linear in self.dense:
-            found[f"{linear.name}.weight"] = (linear.outputs, linear.inputs)
-            found[f"{linear.name}.bias"] = (linear.outputs,)
-        return found
+            shapes[f"{linear.name}.weight"] = (linear.outputs, linear.inputs)
+            shapes[f"{linear.name}.bias"] = (linear.outputs,)
+        return shapes
 
     @property
     def parameters(self) -> int:
@@ -122,7 +122,7 @@ def describe(network: nn.Module, contract: Contract, target: str) -> Description
 
 
 class _Undescribable(Exception):
-    """Says which layer is no part of a description."""
+    """Says which layer is not part of a description."""
 
 
 Layers = list[tuple[str, "nn.Module"]]
@@ -149,8 +149,8 @@ def _text(layers: Layers) -> Text | None:
         return None
     layers.pop(0)
     convolutions = []
-    while len(layers) > 1 and (found := _convolution(*layers[0], layers[1][1])):
-        convolutions.append(found)
+    while len(layers) > 1 and (convolution := _convolution(*layers[0], layers[1][1])):
+        convolutions.append(convolution)
         del layers[:2]
     if not convolutions or not layers or not isinstance(layers[0][1], Pool):
         raise _Undescribable("its text is not embedded, convolved (stride 1, zeros outside, ReLU) and then pooled")
@@ -183,7 +183,7 @@ def _dense(layers: Layers) -> tuple[Linear, ...]:
     from torch import nn
 
     activations: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
-    found: list[Linear] = []
+    linears: list[Linear] = []
     rest = list(layers)
     while rest:
         name, linear = rest.pop(0)
@@ -195,10 +195,10 @@ def _dense(layers: Layers) -> tuple[Linear, ...]:
         if follows:
             rest.pop(0)
         sizes = {"inputs": linear.in_features, "outputs": linear.out_features}
-        found.append(Linear(name=name, **sizes, activation=follows or "none"))
-    if not found:
+        linears.append(Linear(name=name, **sizes, activation=follows or "none"))
+    if not linears:
         raise _Undescribable("it has no linear layer")
-    return tuple(found)
+    return tuple(linears)
 
 
 def architecture_name(description: Description) -> str:

@@ -52,7 +52,7 @@ class SourceTemplate:
         except FileNotFoundError:
             raise ArtifactError(f"{path} is missing", "build it") from None
         except (ValidationError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"{path} is no template of source code", "build it anew") from error
+            raise ArtifactError(f"{path} is not a template of source code", "build it again") from error
 
     def filled(self, values: Mapping[str, str]) -> str:
         """Return the code with each slot replaced."""
@@ -71,7 +71,7 @@ def contract_text(contract: Contract, indent: int | None = None) -> str:
 
 
 def identifier(name: str) -> str:
-    """Return a name as a namespace: what is no letter, digit or underscore becomes an underscore; no keyword."""
+    """Return a name as a namespace: all but letters, digits and underscores become one; no keyword."""
     plain = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").lower() or "network"
     return plain if plain[0].isalpha() and plain not in CPP_WORDS else f"network_{plain}"
 

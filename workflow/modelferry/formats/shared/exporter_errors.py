@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BAKED = "trace might not generalize"
 """What PyTorch says where a Python number, condition or array was made of a tensor while tracing."""
 INSTEAD = "use torch.where or masks instead of Python's `if`, `while` and numbers"
-CONSTANT = "a trace would keep what this one example gives for ever"
+CONSTANT = "a trace would keep what this one example gives, for all calls"
 
 
 @contextmanager
@@ -33,12 +33,12 @@ def traced_faithfully(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) 
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         yield
     baked = [warning for warning in seen if BAKED in str(warning.message) and not _is_library(warning.filename)]
-    if baked and (place := _decides_by_values(network, inputs)) is not None:
-        place = place or _shown(baked[0].filename, baked[0].lineno)
-        raise ControlFlowError(f"the network decides by values at {place}: {CONSTANT}", INSTEAD)
+    if baked and (line := _decides_by_values(network, inputs)) is not None:
+        line = line or _shown(baked[0].filename, baked[0].lineno)
+        raise ControlFlowError(f"the network decides by values at {line}: {CONSTANT}", INSTEAD)
 
 
-def place_of(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     """Return the line of the user's code in which an error arose: file, number and text; empty if it was elsewhere."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_file()]
     own = [frame for frame in frames if not _is_library(frame.filename)]
@@ -51,22 +51,20 @@ def not_followed(error: Exception) -> NetworkError | None:
     """Return what to raise for an error of ``torch.export`` on a network; None if no code of a user is to blame."""
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    place = place_of(error)
-    if isinstance(error, ModelferryError) or not place:
+    line = line_of(error)
+    if isinstance(error, ModelferryError) or not line:
         return None
     if isinstance(error, GuardOnDataDependentSymNode):
-        return ControlFlowError(f"the network decides by values at {place}: an exported graph has no branches", INSTEAD)
-    return NetworkError(
-        f"torch.export cannot follow the network at {place}: {_first_line(error)}", "write it otherwise"
-    )
+        return ControlFlowError(f"the network decides by values at {line}: an exported graph has no branches", INSTEAD)
+    return NetworkError(f"torch.export cannot follow the network at {line}: {_first_line(error)}", "write it otherwise")
 
 
 def not_scripted(error: Exception, called: str) -> ScriptingError:
     """Return what to raise for an error of ``torch.jit.script``."""
     lines = str(error).strip().splitlines()
     reason = next((line.strip(" :") for line in lines if line.strip()), type(error).__name__)
-    places = [(file, int(number)) for file, number in re.findall(r'File "(.+?)", line (\d+)', str(error))]
-    own = [place for place in places if not _is_library(place[0])]
+    lines_of_code = [(file, int(number)) for file, number in re.findall(r'File "(.+?)", line (\d+)', str(error))]
+    own = [line for line in lines_of_code if not _is_library(line[0])]
     at = f" at {_shown(*own[0])}" if own else ""
     remedy = (
         "write that line in what TorchScript knows, mark methods that `forward` does not need with @torch.jit.ignore"
@@ -84,7 +82,7 @@ def _decides_by_values(network: torch.nn.Module, inputs: Sequence[torch.Tensor])
         with torch.no_grad(), mode, _quiet():
             network(*(mode.from_tensor(tensor) for tensor in inputs))
     except Exception as error:  # whatever needs a value fails in its own way
-        return place_of(error)
+        return line_of(error)
     return None
 
 

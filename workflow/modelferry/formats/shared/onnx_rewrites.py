@@ -74,15 +74,15 @@ def _without_minimum(argmin: ir.Node) -> Iterator[ir.Value]:
                 yield where.outputs[0]
 
 
-def _ranked_alike(place: ir.Node, values: ir.Value) -> ir.Value:
+def _ranked_alike(before: ir.Node, values: ir.Value) -> ir.Value:
     """Return, for |x_i − x_j|² + s, |x_j|² − 2 x_i·x_j + s in float64, which orders each row alike; else `values`."""
     added = _made_by(values, "Add")
     for total, other in (added.inputs, reversed(added.inputs)) if added else ():
         if other is not None and (x := _points(_made_by(total, "ReduceSum"))):
-            sizes, products = _sizes_and_products(place, x)
-            wide = _insert(place, "Cast", other, to=ir.DataType.DOUBLE)
-            row = _insert(place, "Unsqueeze", sizes, _constant(place, np.array([1])))
-            ranked = _insert(place, "Add", _insert(place, "Sub", row, products), wide)
+            sizes, products = _sizes_and_products(before, x)
+            wide = _insert(before, "Cast", other, to=ir.DataType.DOUBLE)
+            row = _insert(before, "Unsqueeze", sizes, _constant(before, np.array([1])))
+            ranked = _insert(before, "Add", _insert(before, "Sub", row, products), wide)
             ranked.dtype = ir.DataType.DOUBLE
             return ranked
     return values
@@ -100,8 +100,8 @@ def _distances_by_product(total: ir.Node) -> None:
         return
     sizes, products = _sizes_and_products(total, x)
     row, column = (_insert(total, "Unsqueeze", sizes, _constant(total, np.array([axis]))) for axis in (1, 2))
-    apart = _insert(total, "Sub", _insert(total, "Add", row, column), products)
-    _replace(total, _insert(total, "Cast", apart, to=ir.DataType.FLOAT))
+    distance = _insert(total, "Sub", _insert(total, "Add", row, column), products)
+    _replace(total, _insert(total, "Cast", distance, to=ir.DataType.FLOAT))
 
 
 def _points(total: ir.Node | None) -> ir.Value | None:
@@ -119,12 +119,12 @@ def _points(total: ir.Node | None) -> ir.Value | None:
     return x if axes in ([2, 1, 3], [2, 1, -1]) and _integer(total, "keepdims", 1) == 0 else None
 
 
-def _sizes_and_products(place: ir.Node, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _sizes_and_products(before: ir.Node, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """Return |x_i|² (B, N) and 2 x_i·x_j (B, N, N) in float64."""
-    wide = _insert(place, "Cast", x, to=ir.DataType.DOUBLE)
-    sizes = _insert(place, "ReduceSumSquare", wide, _constant(place, np.array([2])), keepdims=0)
-    products = _insert(place, "MatMul", wide, _insert(place, "Transpose", wide, perm=[0, 2, 1]))
-    return sizes, _insert(place, "Mul", products, _constant(place, np.array(2.0)))
+    wide = _insert(before, "Cast", x, to=ir.DataType.DOUBLE)
+    sizes = _insert(before, "ReduceSumSquare", wide, _constant(before, np.array([2])), keepdims=0)
+    products = _insert(before, "MatMul", wide, _insert(before, "Transpose", wide, perm=[0, 2, 1]))
+    return sizes, _insert(before, "Mul", products, _constant(before, np.array(2.0)))
 
 
 def _gelu_to_be_fused(erf: ir.Node) -> None:
@@ -165,14 +165,14 @@ def _number(value: ir.Value | None) -> float | None:
     return tensor.numpy().item() if tensor is not None and tensor.size == 1 else None
 
 
-def _constant(place: ir.Node, array: np.ndarray) -> ir.Value:
-    return _insert(place, "Constant", value=ir.tensor(array))
+def _constant(before: ir.Node, array: np.ndarray) -> ir.Value:
+    return _insert(before, "Constant", value=ir.tensor(array))
 
 
-def _insert(place: ir.Node, operator: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+def _insert(before: ir.Node, operator: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
     """Put a node with one output before another and return that output."""
     node = ir.node(operator, inputs, attributes)
-    place.prepend(node)
+    before.prepend(node)
     return node.outputs[0]
 
 

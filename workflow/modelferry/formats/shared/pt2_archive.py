@@ -88,9 +88,9 @@ def _opened(path: Path, kind: Kind | None = None) -> Iterator[tuple[zipfile.ZipF
 def kind_of(path: Path) -> Kind:
     """Return what an archive holds; raise `ArtifactError` if it is neither."""
     with _opened(path) as (_, names):
-        if (found := _kind(names)) is None:
+        if (kind := _kind(names)) is None:
             raise ArtifactError(f"{path} is neither an exported program nor an AOTInductor package", "export it again")
-        return found
+        return kind
 
 
 def format_of(kind: Kind) -> str:
@@ -103,10 +103,10 @@ def _kind(names: Collection[str]) -> Kind | None:
 
 
 def _check_kind(path: Path, wanted: Kind, names: Collection[str]) -> None:
-    found = _kind(names)
+    kind = _kind(names)
     called, _ = _CALLED[wanted]
-    if found is None:
+    if kind is None:
         raise ArtifactError(f"{path} is not {called}", "make it again")
-    if found is not wanted:
-        other, its_format = _CALLED[found]
+    if kind is not wanted:
+        other, its_format = _CALLED[kind]
         raise ArtifactError(f"{path} is {other}, not {called}", f"load it as format '{its_format}'")

@@ -1,6 +1,6 @@
 """Tracing that leaves nothing behind: each trace has its types in a unit of its own, which goes with the module.
 
-``torch.jit.trace`` makes a type for every module of a network and registers it with the process for ever, 100 kB a
+``torch.jit.trace`` makes a type for every module of a network and registers it with the process for good, 100 kB a
 trace. Here a network without code, which has the same weights by the same names, is scripted, whose types PyTorch finds
 again, then saved and loaded, by which it gets types of its own; into that the network is traced.
 """

@@ -48,7 +48,7 @@ class WeightOffsets:
         given = _words(weights)
         taken = self.source != KEPT
         if len(words) != len(self.source) or self.source.max(initial=KEPT) >= len(given):
-            raise ArtifactError("the template's weight file is not the one that it was compiled with", "build it anew")
+            raise ArtifactError("the template's weight file is not the one that it was compiled with", "build it again")
         words[taken] = given[self.source[taken]]
         return words.tobytes()
 
@@ -62,14 +62,14 @@ class WeightOffsets:
         """
         words = np.frombuffer(blob, np.uint32)
         taken = np.flatnonzero(self.source != KEPT)
-        found = np.zeros(sum(-(-size // WORD) for size in sizes.values()), np.uint32)
-        found[self.source[taken]] = words[taken]
-        odd = np.flatnonzero(found[self.source[taken]] != words[taken])
+        words_of_weights = np.zeros(sum(-(-size // WORD) for size in sizes.values()), np.uint32)
+        words_of_weights[self.source[taken]] = words[taken]
+        odd = np.flatnonzero(words_of_weights[self.source[taken]] != words[taken])
         spans = _spans(sizes)
         if len(odd):
             name = next(n for n, (start, stop) in spans.items() if start <= self.source[taken[odd[0]]] < stop)
             raise ArtifactError(f"two copies of the weight '{name}' differ", "export it again")
-        return {name: found[start:stop].tobytes()[: sizes[name]] for name, (start, stop) in spans.items()}
+        return {name: words_of_weights[start:stop].tobytes()[: sizes[name]] for name, (start, stop) in spans.items()}
 
     def dump(self) -> bytes:
         """Return the places as bytes: differences, which repeat, compressed."""
@@ -82,7 +82,7 @@ class WeightOffsets:
 
 
 def find_offsets(blob: bytes, constants: Iterable[Constant], weights: Mapping[str, torch.Tensor]) -> WeightOffsets:
-    """Return where `weights` lie in a file compiled with them; matrices of float32 may be laid out anew.
+    """Return where `weights` lie in a file compiled with them; matrices of float32 may have another layout.
 
     Raises
     ------
@@ -96,22 +96,23 @@ def find_offsets(blob: bytes, constants: Iterable[Constant], weights: Mapping[st
     known = known[np.argsort(given[known])]
     source = np.full(len(words), KEPT, np.int64)
     for constant in constants:
-        place = slice(constant.start // WORD, -(-constant.stop // WORD))
+        part = slice(constant.start // WORD, -(-constant.stop // WORD))
         if constant.name:
             first, last = spans[constant.name]
-            if not np.array_equal(words[place][: last - first], given[first:last]):
+            if not np.array_equal(words[part][: last - first], given[first:last]):
                 raise ArtifactError(f"the compiler changed the weight '{constant.name}'", "report this architecture")
-            source[place.start : place.start + last - first] = np.arange(first, last)
+            source[part.start : part.start + last - first] = np.arange(first, last)
             continue
-        there = words[place]
+        values = words[part]
         if not len(known):
             raise UnsupportedOperatorError(
-                "the compiler lays out weights anew that are not of float32, and they cannot be told apart", IN_FLOAT32
+                "the compiler changes the layout of weights that are not of float32, which cannot be followed",
+                IN_FLOAT32,
             )
-        position = known[np.searchsorted(given[known], there).clip(max=len(known) - 1)]
-        if not ((there == 0) | (given[position] == there)).all():
+        position = known[np.searchsorted(given[known], values).clip(max=len(known) - 1)]
+        if not ((values == 0) | (given[position] == values)).all():
             raise ArtifactError("the compiler made something new of a weight", "report this architecture")
-        source[place] = np.where(there == 0, KEPT, position)
+        source[part] = np.where(values == 0, KEPT, position)
     missing = np.setdiff1d(np.arange(len(given)), source)
     if len(missing):
         lost = [name for name, (start, stop) in spans.items() if ((missing >= start) & (missing < stop)).any()]

@@ -43,7 +43,7 @@ def altered(inside: Mapping[str, bytes], weights: Mapping[str, torch.Tensor]) ->
     KeyError
         If the artifact holds a tensor that `weights` have not: its format is at fault.
     """
-    order = {name: place for place, name in enumerate(weights)}
+    order = {name: position for position, name in enumerate(weights)}
     return [
         _difference(name, inside[name], weights[name])
         for name in sorted(inside, key=order.__getitem__)
@@ -51,12 +51,12 @@ def altered(inside: Mapping[str, bytes], weights: Mapping[str, torch.Tensor]) ->
     ]
 
 
-def describe(found: Sequence[Altered]) -> str:
+def describe(changes: Sequence[Altered]) -> str:
     """Return which weights are not the checkpoint's; empty if all are."""
-    if not found:
+    if not changes:
         return ""
-    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    named = ", ".join(map(str, found[:LISTED]))
+    more = f" and {len(changes) - LISTED} more" if len(changes) > LISTED else ""
+    named = ", ".join(map(str, changes[:LISTED]))
     return f"weights inside are not the checkpoint's: {named}{more}"
 
 
@@ -67,8 +67,8 @@ def _difference(name: str, inside: bytes, weight: torch.Tensor) -> Altered:
     rows = [np.frombuffer(data, np.uint8).reshape(weight.numel(), -1) for data in (inside, wanted)]
     count = int((rows[0] != rows[1]).any(axis=1).sum())
     values = [_values(data, weight) for data in (inside, wanted)]
-    apart = np.abs(values[0] - values[1])
-    return Altered(name, count, weight.numel(), float(np.nan_to_num(apart, nan=np.inf).max(initial=0)))
+    difference = np.abs(values[0] - values[1])
+    return Altered(name, count, weight.numel(), float(np.nan_to_num(difference, nan=np.inf).max(initial=0)))
 
 
 def _values(data: bytes, weight: torch.Tensor) -> np.ndarray:

@@ -70,12 +70,12 @@ class WeightSlots(RootModel[dict[str, WeightSlot]]):
 
     def check(self, weights: Mapping[str, torch.Tensor], template: Path) -> None:
         """Raise `ArtifactError` unless `weights` are the tensors that `template` waits for."""
-        remedy = "the template is of another architecture: build it anew"
+        remedy = "the template is of another architecture: build it again"
         required = {name for name, slot in self.root.items() if not slot.optional}
         if missing := sorted(required - weights.keys()):
             raise ArtifactError(f"{template}: no weights given for {_listed(missing)}", remedy)
         if unknown := sorted(weights.keys() - self.root.keys()):
-            raise ArtifactError(f"{template} has no place for the weights {_listed(unknown)}", remedy)
+            raise ArtifactError(f"{template} has no slot for the weights {_listed(unknown)}", remedy)
         for name, tensor in weights.items():
             slot = self.root[name]
             dtype = str(tensor.dtype).removeprefix("torch.")
