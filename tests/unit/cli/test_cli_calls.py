@@ -51,6 +51,18 @@ def test_axis_may_be_called_like_an_option(axis: str, folder: Path, capsys: pyte
     assert "higgs/a" in capsys.readouterr().out
 
 
+def test_axis_has_an_option_unless_a_command_has_one_of_its_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(folder, axes={"events": ["a", "b"], "year": [2018]}, checkpoint="none.pt")
+    for command in ("export", "benchmark"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        printed = capsys.readouterr().out
+        assert "--year VALUE" in printed
+        assert "--events" not in printed
+
+
 def test_models_are_listed_with_their_state(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
     assert main(["models"]) == 0

@@ -112,7 +112,7 @@ def test_unrelated_embeddings_do_not_transfer(monkeypatch: pytest.MonkeyPatch) -
         found = own(table, classes, most)
         if table.model == MODELS[1]:
             noise = np.random.default_rng(9).normal(size=found.embeddings.shape)
-            found = explore.Sample(found.kinematics, found.scores, noise, found.labels, found.places)
+            found = explore.Sample(found.kinematics, found.scores, noise, found.labels, found.origins)
         return found
 
     monkeypatch.setattr(explore, "_sample", sample)
