@@ -1,11 +1,13 @@
 # The two commands: `make run` on a fresh clone, and `make test`. All other work is `.venv/bin/snakemake --cores N`.
+# While coding: `make test-fast`, which names the slow files that it leaves out.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc)
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test coverage lint types bench fuzz schemas lock clean
+.PHONY: run setup test test-fast coverage lint types bench fuzz schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -18,11 +20,16 @@ $(INSTALLED): envs/constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,lightning,dev]'
 	@touch $@
 
-test: lint types
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: setup
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint types
+	$(PYTEST)
+
+test-fast: setup # for the loop while coding
+	$(BIN)/ruff check .
+	$(PYTEST) --fast
 
 coverage: setup # all tests again, a quarter slower, and the lines that none of them runs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term-missing
+	$(PYTEST) --cov --cov-report=term-missing
 
 lint: setup
 	$(BIN)/ruff check .

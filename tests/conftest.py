@@ -20,10 +20,32 @@ os.environ.pop("MODELFERRY_CONFIG", None)
 
 TESTS = Path(__file__).parent
 SLOW = {
-    "cpp": "compiles the C++ library",
+    "cpp": "compiles the C++ library and AOTInductor packages",
     "docs": "executes the pages",
     "e2e": "runs the demo workflow from a clean copy",
-    "workflow": "asks Snakemake what would run",
+    "workflow": "runs small workflows, and asks Snakemake what would run again",
+    "unit/api/test_api_networks.py": "exports many networks to many formats",
+    "unit/demo/test_demo_jets.py": "trains on toy jets",
+    "unit/demo/test_demo_training.py": "trains demo networks",
+    "unit/families/image_classifier/test_resnet_checkpoint.py": "exports a public checkpoint to all formats",
+    "unit/families/lightning/test_lightning_checkpoint.py": "validates a public checkpoint",
+    "unit/families/particle_transformer/test_particle_transformer_sheet.py": "evaluates networks of full size",
+    "unit/families/particlenet/test_particlenet_sheet.py": "exports public checkpoints of full size",
+    "unit/families/test_probes.py": "draws the probes of every family at every size",
+    "unit/formats/codegen/test_codegen_conformance.py": "compiles generated code",
+    "unit/formats/codegen/test_codegen_sheet.py": "exports a public checkpoint to all formats",
+    "unit/formats/codegen/test_codegen_vectors.py": "compiles generated code",
+    "unit/formats/shared/test_outputs_of_modules.py": "exports networks to all formats",
+    "unit/formats/test_formats_aotinductor.py": "compiles",
+    "unit/formats/test_formats_conformance.py": "compiles",
+    "unit/formats/test_formats_fuzz.py": "calls all formats in processes of their own",
+    "unit/formats/test_formats_on_families.py": "exports every family in every format with every option",
+    "unit/formats/test_formats_quantized.py": "quantises networks and calibrates them",
+    "unit/stages/export/test_standalone.py": "exports and checks checkpoints without a config",
+    "unit/stages/validation/test_approximations.py": "validates approximations",
+    "unit/stages/validation/test_controls.py": "validates every control",
+    "unit/stages/validation/test_planted_defects.py": "plants every defect in every format",
+    "unit/stages/validation/test_verdict_on_networks.py": "validates whole networks",
 }
 """Files and folders that ``--fast`` leaves out, and what takes their time."""
 
