@@ -77,7 +77,7 @@ def test_benchmark_has_the_sizes_of_texts_and_the_memory_of_the_artifacts_own_pr
         assert [(row["batch"], row["particles"]) for row in rows] == [(1, 5), (1, 30), (2, 30)]
         assert all(row["outputs_correct"] for row in rows)
         assert all(0.5 < row["peak_memory_mb"] < 40 for row in rows)
-        assert all(0 < row["cold_load_ms"] < 1000 for row in rows), "compiling is no part of loading"
+        assert all(0 < row["cold_load_ms"] < 1000 for row in rows), "compiling is not part of loading"
 
 
 def test_report_speaks_of_bytes(folder: Folder) -> None:

@@ -102,7 +102,7 @@ def test_report_is_written_with_each_model_and_its_state(failed: Failed) -> None
     ("model", "parts"),
     [
         (MISSING, ["no checkpoint at weights/Run3Mu-3.pt"]),
-        (GARBAGE, ["weights/Run3Mu-4.pt is no checkpoint"]),
+        (GARBAGE, ["weights/Run3Mu-4.pt is not a checkpoint"]),
         (EVIL, ["weights/Run3Mu-5.pt is refused", "system"]),
         (WRONG, ["events differ from the reference by up to", "the network with this mistake: edges reversed"]),
     ],

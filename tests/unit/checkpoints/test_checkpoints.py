@@ -184,7 +184,7 @@ def test_class_that_would_be_imported_is_refused_and_named(what: Any, named: str
 
 GARBAGE: dict[str, bytes] = {
     "empty": b"",
-    "text": b"this is no checkpoint\n" * 20,
+    "text": b"this is not a checkpoint\n" * 20,
     "zeros": bytes(1000),
     "html": b"<!DOCTYPE html><html>404</html>",
     "number": pickle.dumps(17),

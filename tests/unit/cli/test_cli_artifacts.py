@@ -155,7 +155,7 @@ def test_checkpoints_that_cannot_be_used_are_named(folder: Path, fails: Callable
     nan = formula_state(16)
     nan["output.bias"][0] = float("nan")
     cases: list[tuple[Any, str]] = [
-        (b"this is no checkpoint", "is no checkpoint"),
+        (b"this is not a checkpoint", "is no checkpoint"),
         (evil, "system"),
         (wrong, "output.weight (5, 16) instead of (4, 16)"),
         ({"layer": torch.ones(2)}, "not expected: layer"),
@@ -175,7 +175,7 @@ def test_checkpoints_that_cannot_be_used_are_named(folder: Path, fails: Callable
 
 def test_broken_model_hides_no_other_and_leaves_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "weights").mkdir()
-    (folder / "weights/Run3Mu-3.pt").write_bytes(b"this is no checkpoint")
+    (folder / "weights/Run3Mu-3.pt").write_bytes(b"this is not a checkpoint")
     save_checkpoint(folder / "weights/Run3Mu-4.pt", 16)
     assert main(["export", "--all"]) == 1
     captured = capsys.readouterr()

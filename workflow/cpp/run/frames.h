@@ -12,7 +12,7 @@
 
 namespace modelferry::run {
 
-/// A stream that is no sequence of frames: nothing that follows can be read either.
+/// A stream that is not a sequence of frames: nothing that follows can be read either.
 class BrokenStream : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -61,7 +61,7 @@ class Archive {
       return std::ranges::any_of(entries_, [&](const auto& entry) { return entry.starts_with(kind.entry); });
     };
     const auto* found = std::ranges::find_if(KINDS, holds);
-    if (found == KINDS.end()) throw ArtifactError(text(name_, " is no artifact that modelferry knows; export it again"));
+    if (found == KINDS.end()) throw ArtifactError(text(name_, " is not an artifact that modelferry knows; export it again"));
     return *found;
   }
 

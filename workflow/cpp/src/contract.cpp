@@ -63,7 +63,7 @@ void check_shape(
     throw ContractError(text("input '", spec.name, "' ", parts..., "; ", expected));
   };
   if (!tensor.defined()) refuse("is missing");
-  if (!tensor.device().is_cpu() || tensor.layout() != at::kStrided) refuse("is no dense tensor in main memory");
+  if (!tensor.device().is_cpu() || tensor.layout() != at::kStrided) refuse("is not a dense tensor in main memory");
   if (tensor.scalar_type() != spec.dtype || tensor.dim() != static_cast<std::int64_t>(spec.shape.size())) {
     refuse("is ", shape_and_dtype(tensor));
   }

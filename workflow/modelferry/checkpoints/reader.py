@@ -36,7 +36,7 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}", "put it there or mend the pattern in the config")
+        raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
     if path.suffix == SAFETENSORS:
         return _load_safetensors(path)
     import torch
@@ -49,17 +49,17 @@ def load_content(path: Path) -> Any:
     import torch
 
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}", "put it there or mend the pattern in the config")
+        raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
         if name is None:
-            raise CheckpointError(f"{path} is no checkpoint that torch can read", SAFE_WAYS) from error
+            raise CheckpointError(f"{path} is not a checkpoint that torch can read", SAFE_WAYS) from error
         message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
         raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
-        raise CheckpointError(f"{path} is no checkpoint that torch can read", "is it complete?") from error
+        raise CheckpointError(f"{path} is not a checkpoint that torch can read", "is it complete?") from error
 
 
 def facts_beside(path: Path | str) -> dict[str, str | int | float]:
@@ -88,7 +88,7 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}", "is it complete?") from error
+        raise CheckpointError(f"{path} is not a safetensors file: {error}", "is it complete?") from error
 
 
 def state_dict_in(content: Any, path: Path | str, kind: type[T]) -> dict[str, T]:

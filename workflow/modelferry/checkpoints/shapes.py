@@ -84,7 +84,7 @@ def read_content(path: Path | str) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can break the parser anywhere
-        raise CheckpointError(f"{path} is no checkpoint", "is it complete?") from error
+        raise CheckpointError(f"{path} is not a checkpoint", "is it complete?") from error
 
 
 def _read(path: Path, file: BinaryIO) -> Any:

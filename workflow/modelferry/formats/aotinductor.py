@@ -265,7 +265,7 @@ def _constants(entries: Mapping[str, bytes], program: ExportedProgram, slots: We
     for number in sorted(fields):
         name, size = json.loads(fields[number]["original_fqn"]), int(fields[number]["data_size"])
         stop = end + -(-size // ALIGNMENT) * ALIGNMENT
-        # The compiler may call what is no weight by another name than the program does.
+        # The compiler may call what is not a weight by another name than the program does.
         if name in slots.root or blob[end:stop] not in fixed:
             constants.append(Constant(name if name in slots.read else "", end, end + size))
         end = stop

@@ -11,14 +11,14 @@ import zlib
 
 import numpy as np
 
-from modelferry.records.validation import Sketch
+from modelferry.records.validation import Residuals
 
 VALUES = 4096
 """Of more outputs, evenly spread events are kept: of 4 classes 1,024 events."""
 DTYPE = np.dtype("<f4")
 
 
-def sketch(differences: np.ndarray, events: np.ndarray, total: int) -> Sketch:
+def pack(differences: np.ndarray, events: np.ndarray, total: int) -> Residuals:
     """Return the differences of the outputs (n, values) of n `events` of `total`, given by their numbers (n,).
 
     Artifacts of other layouts may have been tried on other events of the same recording: those of both are compared.
@@ -29,16 +29,16 @@ def sketch(differences: np.ndarray, events: np.ndarray, total: int) -> Sketch:
     chosen = np.unique(np.linspace(0, total - 1, kept).astype(int)) if total else np.empty(0, int)
     rows = rows[chosen]
     text = base64.b64encode(zlib.compress(rows.astype(DTYPE).tobytes(), 9)).decode()
-    return Sketch(events=len(rows), values=rows.shape[1], differences=text)
+    return Residuals(events=len(rows), values=rows.shape[1], differences=text)
 
 
-def differences(packed: Sketch) -> np.ndarray:
+def differences(packed: Residuals) -> np.ndarray:
     """Return the kept differences (events, values), NaN where an event was left out."""
     rows = np.frombuffer(zlib.decompress(base64.b64decode(packed.differences)), DTYPE)
     return rows.reshape(packed.events, packed.values)
 
 
-def largest_difference(first: Sketch, second: Sketch) -> float | None:
+def largest_difference(first: Residuals, second: Residuals) -> float | None:
     """Return the largest difference between two artifacts; None if their events are not the same."""
     if (first.events, first.values) != (second.events, second.values):
         return None

@@ -85,7 +85,7 @@ class Control(Part):
     max_abs_diff: float
 
 
-class Sketch(Part):
+class Residuals(Part):
     """Differences from the float32 reference event by event, packed: `modelferry.records.residuals` reads them."""
 
     events: int
@@ -135,7 +135,7 @@ class Validation(RuntimeVerdict, Record):
     exactness: Exactness
     smallest_atol: float
     deployable_max_abs_diff: float
-    sketch: Sketch
+    sketch: Residuals
     shapes: tuple[ShapePoint, ...]
     outside: tuple[OutsideCase, ...]
     ill_conditioned_events: tuple[IllConditioned, ...]

@@ -1,4 +1,4 @@
-"""The matrix of largest differences, from sketches that validations keep."""
+"""The matrix of largest differences, from the residuals that validations keep."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelferry.records.residuals import VALUES, differences, largest_difference
-from modelferry.records.residuals import sketch as packed
+from modelferry.records.residuals import pack as packed
 from modelferry.records.summary import SummaryComparison
-from modelferry.records.validation import Sketch
+from modelferry.records.validation import Residuals
 from modelferry.stages.report.artifact_matrix import FLOAT32, FLOAT64, compare, matrix
 from modelferry.stages.report.first_page import render
 from report_samples import CONTRACTS, six, summary
 
 
-def sketch(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Sketch:
+def pack(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Residuals:
     kept = np.flatnonzero(~left_out)
     return packed(artifact[kept].astype(np.float64) - float32[kept], kept, len(artifact))
 
@@ -24,7 +24,7 @@ class Validation:
 
     def __init__(self, artifact: np.ndarray, float32: np.ndarray, float64: np.ndarray, runtime: str) -> None:
         self.runtime, self.exactness = runtime, "exact"
-        self.sketch = sketch(artifact, float32, np.zeros(len(artifact), bool))
+        self.sketch = pack(artifact, float32, np.zeros(len(artifact), bool))
         self.max_abs_diff = float(np.abs(artifact.astype(np.float64) - float32).max())
         self.error_float64 = float(np.abs(artifact - float64).max())
         self.reference_error_float64 = float(np.abs(float32 - float64).max())
@@ -40,7 +40,7 @@ def outputs(seed: int, events: int = 200, values: int = 4, noise: float = 1e-6) 
 def test_difference_of_two_artifacts_is_that_of_their_outputs(seed: int, values: int, noise: float) -> None:
     first, second, float32, _ = (o.astype(np.float32) for o in outputs(seed, 100, values, noise))
     kept = np.zeros(100, bool)
-    found = largest_difference(sketch(first, float32, kept), sketch(second, float32, kept))
+    found = largest_difference(pack(first, float32, kept), pack(second, float32, kept))
     expected = np.abs(first.astype(np.float64) - second).max()
     assert found == pytest.approx(expected, rel=1e-6)
 
@@ -50,25 +50,25 @@ def test_near_ties_are_left_out_and_what_is_not_a_number_counts_for_nothing_ther
     tie = np.zeros(200, bool)
     tie[7] = True
     first[7] += 1
-    assert largest_difference(sketch(first, float32, tie), sketch(second, float32, tie)) < 1e-4
-    assert largest_difference(sketch(first, float32, ~tie), sketch(second, float32, ~tie)) > 0.5
+    assert largest_difference(pack(first, float32, tie), pack(second, float32, tie)) < 1e-4
+    assert largest_difference(pack(first, float32, ~tie), pack(second, float32, ~tie)) > 0.5
 
 
 def test_of_many_outputs_evenly_spread_events_are_kept() -> None:
     artifact = np.arange(50_000, dtype=np.float32).reshape(5_000, 10)
-    found = sketch(artifact, np.zeros_like(artifact), np.zeros(5_000, bool))
+    found = pack(artifact, np.zeros_like(artifact), np.zeros(5_000, bool))
     rows = differences(found)
     assert len(rows) == VALUES // 10
     assert rows[0, 0] == 0
     assert rows[-1, -1] == 49_999
     assert np.ptp(np.diff(rows[:, 0])) <= 10
-    assert len(sketch(artifact[:100], artifact[:100], np.zeros(100, bool)).differences) < 100
+    assert len(pack(artifact[:100], artifact[:100], np.zeros(100, bool)).differences) < 100
 
 
 def test_artifacts_on_other_events_are_not_compared() -> None:
     first, second, float32, _ = outputs(1)
     kept = np.zeros(200, bool)
-    assert largest_difference(sketch(first, float32, kept), sketch(second[:100], float32[:100], kept[:100])) is None
+    assert largest_difference(pack(first, float32, kept), pack(second[:100], float32[:100], kept[:100])) is None
 
 
 def test_matrix_has_every_pair_and_the_worst_of_all_models() -> None:

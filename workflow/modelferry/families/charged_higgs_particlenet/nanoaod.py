@@ -30,7 +30,7 @@ WEIGHT = "genWeight"
 def is_nanoaod(path: Path | str) -> bool:
     """Return whether a file has NanoAOD's branches; raise `EventFileError` if it has no tree `Events`."""
     with opened_tree(path) as tree:
-        return MARK in tree.keys()  # noqa: SIM118 - a tree is no mapping
+        return MARK in tree.keys()  # noqa: SIM118 - a tree is not a mapping
 
 
 def branches(selection: Selection) -> list[str]:

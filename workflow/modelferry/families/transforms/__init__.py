@@ -51,7 +51,7 @@ def resolve_transforms(given: Mapping[str, bool], known: Iterable[str]) -> froze
     Raises
     ------
     ConfigError
-        If `given` names something that is no transform.
+        If `given` names something that is not a transform.
     """
     for name in given:
         if name not in TRANSFORMS:

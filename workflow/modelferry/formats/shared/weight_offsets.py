@@ -24,7 +24,7 @@ WORD = 4
 """Bytes that are moved together: a float32."""
 IN_FLOAT32 = "export the network in float32 (`.float()`), or to torch_export or torchscript"
 KEPT = -1
-"""In place of a source: the word is no weight's."""
+"""In place of a source: the word is not part of a weight."""
 
 
 @dataclass(frozen=True)

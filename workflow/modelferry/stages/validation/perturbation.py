@@ -1,9 +1,9 @@
 """Perturbation: which outputs jump when inputs change in their last places, since rounding decides something there.
 
-An event is moved by some units in the last place of float32, and by a tenth of that in the same direction. What follows
-in proportion is no jump, however steep: ten times the short move accounts for it. Where the whole move crosses a tie,
-such as two particles that are equally near, it does not. An event whose short move jumps as well, against one that is
-shorter by ten again, is so near a tie that its jump does not shrink: rounding decides it.
+Each event is moved by δ, some units in the last place of float32 in a random direction, and by δ/10. Its jump is
+[f(x + δ) − f(x)] − 10 · [f(x + δ/10) − f(x)]: about zero for a smooth function, however steep, and large where the move
+crosses a tie, such as two particles that are equally near. An event whose shorter move jumps as well, compared with a
+tenth of it, is so near a tie that its jump does not shrink: rounding decides it.
 
 The network computes in float64, and short moves are made in float64 between the inputs of two calls: rounding would
 look like a jump, tenfold. All that is left of it is what a family rounds by definition, and leaves unperturbed.

@@ -22,7 +22,7 @@ from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
 from modelferry.records.export import Manifest, Template
-from modelferry.records.residuals import sketch
+from modelferry.records.residuals import pack
 from modelferry.records.validation import Control, Validation
 from modelferry.stages.validation.checks import CheckResults, check_artifact
 from modelferry.stages.validation.controls import SoundArtifact, differ, run_controls
@@ -154,7 +154,7 @@ def _facts(results: CheckResults, output: str, recorded: int) -> dict[str, Any]:
         "error_ratio_float64": difference.error_ratio,
         "smallest_rtol": difference.smallest_rtol,
         "smallest_atol": difference.smallest_atol,
-        "sketch": sketch(residuals, results.numbers[~near_tie], recorded),
+        "sketch": pack(residuals, results.numbers[~near_tie], recorded),
         "ill_conditioned": len(np.unique(probed.distinct[near_tie])),
         "ill_conditioned_events": results.near_ties(output),
         "shapes": results.points,
