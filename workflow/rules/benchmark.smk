@@ -19,4 +19,4 @@ for campaign in PLAN.campaigns_with_models:
         params:
             because=lambda wildcards: reruns.benchmark(RUNNABLE[wildcards.model]),
         shell:
-            "modelferry benchmark --log {log} --model {wildcards.model}"
+            "modelferry benchmark --log {log:q} --model {wildcards.model:q}"

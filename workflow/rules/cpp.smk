@@ -13,4 +13,4 @@ if "cpp" in PLAN.runtimes:
             "../../envs/modelferry.yaml"
         threads: 2
         shell:
-            "modelferry build-cpp --log {log}"
+            "modelferry build-cpp --log {log:q}"

@@ -17,7 +17,7 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
             because=reruns.demo_events(family),
             family=family,
         shell:
-            "modelferry demo-events --log {log} {params.family} {wildcards.group}"
+            "modelferry demo-events --log {log:q} {params.family:q} {wildcards.group:q}"
 
     rule:
         name:
@@ -34,4 +34,4 @@ for family in {planned.model.family for planned in RUNNABLE.values() if planned.
         params:
             because=lambda wildcards: reruns.demo(RUNNABLE[wildcards.model]),
         shell:
-            "modelferry demo-train --log {log} --model {wildcards.model}"
+            "modelferry demo-train --log {log:q} --model {wildcards.model:q}"

@@ -21,7 +21,7 @@ rule embed:
     params:
         because=lambda wildcards: reruns.embed(EMBEDDED[wildcards.model]),
     shell:
-        "modelferry embed --log {log} --model {wildcards.model} --part {wildcards.part} --again"
+        "modelferry embed --log {log:q} --model {wildcards.model:q} --part {wildcards.part:q} --again"
 
 
 rule collect_embeddings:
@@ -38,7 +38,7 @@ rule collect_embeddings:
     params:
         because=lambda wildcards: reruns.collect(EMBEDDED[wildcards.model]),
     shell:
-        "modelferry embed --log {log} --model {wildcards.model} --collect"
+        "modelferry embed --log {log:q} --model {wildcards.model:q} --collect"
 
 
 rule explore:
@@ -56,4 +56,4 @@ rule explore:
     params:
         because=lambda wildcards: reruns.explore(EXPLORED[wildcards.campaign]),
     shell:
-        "modelferry explore --log {log} {wildcards.campaign}"
+        "modelferry explore --log {log:q} {wildcards.campaign:q}"

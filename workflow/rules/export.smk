@@ -19,7 +19,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         params:
             because=lambda wildcards: reruns.template(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
         shell:
-            "modelferry template --log {log} {wildcards.architecture}/{wildcards.variant}"
+            "modelferry template --log {log:q} {wildcards.architecture:q}/{wildcards.variant:q}"
 
     rule:
         name:
@@ -38,4 +38,4 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         params:
             because=lambda wildcards: reruns.export(RUNNABLE[wildcards.model], wildcards.export),
         shell:
-            "modelferry export --log {log} --model {wildcards.model} --format {wildcards.export}"
+            "modelferry export --log {log:q} --model {wildcards.model:q} --format {wildcards.export:q}"

@@ -15,7 +15,7 @@ rule report:
     params:
         because=reruns.report(PLAN.models),
     shell:
-        "modelferry report --log {log}"
+        "modelferry report --log {log:q}"
 
 
 rule gate:
@@ -29,4 +29,4 @@ rule gate:
     conda:
         "../../envs/modelferry.yaml"
     shell:
-        "modelferry gate --log {log}"
+        "modelferry gate --log {log:q}"

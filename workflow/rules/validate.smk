@@ -13,7 +13,7 @@ rule reference:
     params:
         because=lambda wildcards: reruns.reference(RUNNABLE[wildcards.model]),
     shell:
-        "modelferry reference --log {log} --model {wildcards.model}"
+        "modelferry reference --log {log:q} --model {wildcards.model:q}"
 
 
 rule validate:
@@ -29,4 +29,4 @@ rule validate:
     params:
         because=lambda wildcards: reruns.validate(RUNNABLE[wildcards.model], wildcards.export, wildcards.runtime),
     shell:
-        "modelferry validate --log {log} --exit-zero --model {wildcards.model} --format {wildcards.export} --runtime {wildcards.runtime}"
+        "modelferry validate --log {log:q} --exit-zero --model {wildcards.model:q} --format {wildcards.export:q} --runtime {wildcards.runtime:q}"

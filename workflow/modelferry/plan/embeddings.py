@@ -5,6 +5,7 @@ Read by Snakemake at every start, so free of torch.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("pyarrow", "scikit-learn")
 """Distributions whose version matters, beside those of the format."""
+UNSAFE = re.compile(r"^[^A-Za-z0-9_]|[^A-Za-z0-9._+-]")
+"""What no name of a part has: a shell, a path or an option could read it as something else."""
+LONGEST = 100
+"""Characters of a file's name that are kept."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class EmbeddingPlan:
     Attributes
     ----------
     files
-        File of events by the name of its part: the file's own, longer where two have the same.
+        File of events by the name of its part, see `parts`.
     """
 
     model: Model
@@ -99,12 +104,20 @@ class EmbeddingPlan:
 
 
 def parts(files: Sequence[str]) -> dict[str, str]:
-    """Return each file by a name that is part of paths: its stem, with a digest where two files have the same."""
-    stems = Counter(Path(file).stem for file in dict.fromkeys(files))
-    names = {}
-    for file in dict.fromkeys(files):
-        stem = Path(file).stem
-        names[stem if stems[stem] == 1 else f"{stem}-{digest_of(file, 8)}"] = file
+    """Return each file by a name that is part of paths and commands: its stem, made safe.
+
+    A digest of the path is added where the stem had to be changed, or where two files would have the same.
+    """
+    unique = list(dict.fromkeys(files))
+    safe = {file: UNSAFE.sub("_", Path(file).stem)[:LONGEST] for file in unique}
+    shared = Counter(safe.values())
+    names: dict[str, str] = {}
+    for file, name in safe.items():
+        keeps_its_name = name == Path(file).stem and shared[name] == 1
+        part = name if keeps_its_name else f"{name}-{digest_of(file, 8)}"
+        if part in names:
+            raise ConfigError(f"{names[part]} and {file} would both be embedded as '{part}'", "rename one")
+        names[part] = file
     return names
 
 
