@@ -93,6 +93,14 @@ def test_a_changed_file_is_embedded_again_and_a_touched_one_is_not(done: Folder)
     assert would_run(done) == {"embed 1", *AFTER}
 
 
+@pytest.mark.parametrize("name", ["b$(touch PWNED).root", "c'; touch PWNED; '.root", "-d;`touch PWNED` &.root"])
+def test_no_shell_reads_the_name_of_a_file(done: Folder, name: str) -> None:
+    jet_toys.write(done.path / "jets" / name, jet_toys.mixed(20, 4))
+    done.run(f"results/{MODEL}/embeddings/embeddings.json")
+    assert record(done, f"results/{MODEL}/embeddings/embeddings.json")["jets"] == 620
+    assert not list(done.path.rglob("PWNED*"))
+
+
 @pytest.mark.parametrize(("section", "value", "expected"), [
     ("explore", {"jets": 25, "drawn": 10}, {"explore jets"}),
     ("embed", {"files": "jets/*", "classes": ["Hbb"]}, {"explore jets"}),
