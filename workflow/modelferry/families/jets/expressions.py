@@ -44,17 +44,21 @@ COMPARISONS: Mapping[type[ast.cmpop], Callable] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-SAME_NAME = (
-    "log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "square", "power", "hypot", "abs", "absolute", "sign",
-    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh",
-    "arctanh", "floor", "ceil", "minimum", "maximum", "clip", "where", "isnan", "isfinite", "ones_like", "zeros_like",
-    "logical_and", "logical_or", "logical_not", "logical_xor",
-)  # fmt: skip
-ELEMENTWISE: Mapping[str, Callable] = {name: getattr(np, name) for name in SAME_NAME}
-ROUNDED = frozenset(SAME_NAME[: SAME_NAME.index("sqrt")]) | frozenset(
-    SAME_NAME[SAME_NAME.index("sin") : SAME_NAME.index("floor")]
-)
-"""Those that float32 libraries compute to some units in the last place, and each in its own way."""
+ROUNDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("log", "log10", "log2", "log1p", "exp", "expm1", "sin", "cos", "tan", "arcsin", "arccos"), ("x",)),
+    **dict.fromkeys(("arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh"), ("x",)),
+    "arctan2": ("y", "x"),
+}
+"""Functions that float32 libraries compute to some units in the last place, and each in its own way."""
+ELEMENTWISE: Mapping[str, tuple[str, ...]] = {
+    **ROUNDED,
+    **dict.fromkeys(("sqrt", "square", "abs", "absolute", "sign", "floor", "ceil", "isnan", "isfinite"), ("x",)),
+    **dict.fromkeys(("ones_like", "zeros_like", "logical_not"), ("x",)),
+    **dict.fromkeys(("power", "hypot", "minimum", "maximum", "logical_and", "logical_or", "logical_xor"), ("x", "y")),
+    "clip": ("x", "low", "high"),
+    "where": ("condition", "x", "y"),
+}
+"""NumPy's functions of the same names. A third argument of ``np.maximum`` would be written to: counts are checked."""
 REDUCTIONS: Mapping[str, tuple[np.ufunc, Any]] = {
     "sum": (np.add, 0.0),
     "max": (np.maximum, -np.inf),
@@ -64,7 +68,10 @@ REDUCTIONS: Mapping[str, tuple[np.ufunc, Any]] = {
 }
 """Over the particles of a jet, and what a jet without any gives."""
 COUNTS = ("num", "count")
-FUNCTIONS = (*ELEMENTWISE, *REDUCTIONS, *COUNTS)
+AXIS = ("axis=1", "axis=-1")
+"""What weaver writes to sum over the particles of a jet; no other axis is known."""
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {**ELEMENTWISE, **dict.fromkeys((*REDUCTIONS, *COUNTS), ("particles",))}
+"""All functions, and the arguments that each takes, by position only."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,10 @@ class Expression:
 
     @cached_property
     def tree(self) -> ast.expr:
-        """The syntax tree, all of whose nodes are known."""
-        return parse_tree(self.source)
+        """The syntax tree, all of whose nodes are known; raises `ConfigError`, naming what is not allowed in it."""
+        tree = parse_tree(self.source)
+        _check(tree, self.source)
+        return tree
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -96,7 +105,7 @@ class Expression:
 def parse(source: str) -> Expression:
     """Return an expression; raise `ConfigError`, naming what is not allowed in it."""
     expression = Expression(" ".join(str(source).split()))
-    _check(expression.tree, expression.source)
+    expression.tree  # noqa: B018 - building it is the check
     return expression
 
 
@@ -147,11 +156,16 @@ def _check(node: ast.AST, source: str) -> None:
         case ast.Attribute() if function_of(node) in CONSTANTS:
             children = []
         case ast.Call():
-            name = function_of(node.func)
-            if name not in FUNCTIONS:
-                raise refuse(f"the function '{ast.unparse(node.func)}'", did_you_mean(str(name), FUNCTIONS))
-            if any(keyword.arg != "axis" for keyword in node.keywords) or (node.keywords and name in ELEMENTWISE):
-                raise refuse(f"a keyword of '{name}'", "only axis=1 of sums over particles is known")
+            name = str(function_of(node.func))
+            if name not in ARGUMENTS:
+                raise refuse(f"the function '{ast.unparse(node.func)}'", did_you_mean(name, ARGUMENTS))
+            wanted, given = len(ARGUMENTS[name]), len(node.args)
+            remedy = f"write {name}({', '.join(ARGUMENTS[name])})"
+            if wanted != given:
+                takes = f"{wanted} argument{'s' if wanted > 1 else ''}"
+                raise ConfigError(f"'{source}': '{name}' takes {takes}, not {given}", remedy)
+            if any(name in ELEMENTWISE or ast.unparse(keyword) not in AXIS for keyword in node.keywords):
+                raise refuse(f"a keyword of '{name}'", f"{remedy}, only sums over particles may have axis=1")
             children = list(node.args)
         case ast.BoolOp():
             raise refuse("'and' or 'or'", "write & or |, each side in parentheses")
@@ -190,7 +204,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any
 
 def _call(name: str, arguments: list[Any], rounded: bool) -> Any:
     if name in ELEMENTWISE:
-        function = ELEMENTWISE[name]
+        function = getattr(np, name)
         return elementwise(_rounded_once(function) if rounded and name in ROUNDED else function, *arguments)
     of = arguments[0]
     if not isinstance(of, Jagged):

@@ -1,7 +1,7 @@
 """The preparation of a data card as part of a network: float32 throughout, operations in the same order.
 
 Written independently of `modelferry.families.jets.prepare`, which it is validated against: the same code parses the
-expressions, other code computes them.
+expressions and checks what each function takes, other code computes them.
 """
 
 from __future__ import annotations
@@ -166,9 +166,9 @@ def module_of(expression: Expression) -> nn.Module:
                 return Binary(OPERATORS[type(node.op)], built(node.left), built(node.right))
             case ast.Compare() if len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
                 return Binary(OPERATORS[type(node.ops[0])], built(node.left), built(node.comparators[0]))
-            case ast.Call() if (name := str(function_of(node.func))) in ROUNDED and len(node.args) == 1:
+            case ast.Call() if (name := str(function_of(node.func))) in ROUNDED:
                 return Rounded(ROUNDED[name], built(node.args[0]))
-            case ast.Call() if (name := str(function_of(node.func))) in FUNCTIONS and len(node.args) in KINDS:
+            case ast.Call() if (name := str(function_of(node.func))) in FUNCTIONS:
                 return KINDS[len(node.args)](FUNCTIONS[name], *map(built, node.args))
         raise refuse(ast.unparse(node.func if isinstance(node, ast.Call) else node))
 
