@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelferry.core.errors import ConfigError
@@ -96,6 +96,87 @@ def test_arguments_are_positional_and_only_the_axis_of_particles_is_named(source
 @pytest.mark.parametrize("axis", ["", ", axis=1", ", axis=-1"])
 def test_the_axis_of_particles_may_be_named(axis: str) -> None:
     assert np.allclose(flat(parse(f"sum(a{axis})").evaluate(columns()))[1:], [0, flat(columns()["a"])[3]])
+
+
+LEAVES = st.sampled_from((*PARTICLES, *JETS, "0", "9", "5.5", "1e999", "True", "pi", "np.nan", "x", "'text'", "1j"))
+OPERATORS = ("+", "-", "*", "/", "%", "**", "&", "|", "^", "<", "==", "!=", "//", "@", "<<", "and", ",", "in")
+
+
+def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    binary = st.tuples(inner, st.sampled_from(OPERATORS), inner).map(lambda parts: f"({' '.join(parts)})")
+    unary = st.tuples(st.sampled_from("+-~"), inner).map("".join)
+    call = st.tuples(st.sampled_from(sorted(ARGUMENTS)), st.lists(inner, max_size=3)).map(
+        lambda parts: f"np.{parts[0]}({', '.join(parts[1])})"
+    )
+    return binary | unary | call
+
+
+ANY_TEXT = st.text("abf0159.+-*/%&|~^<>=!()[]{},'\"\\\n #np_\x00é", max_size=30) | st.text(max_size=20)
+
+
+@settings(max_examples=1000)
+@given(st.recursive(LEAVES, compound, max_leaves=8) | ANY_TEXT)
+def test_any_text_is_a_number_or_one_line(source: str) -> None:
+    values, before = columns(), columns()
+    try:
+        answer: Any = flat(parse(source).evaluate(values))
+    except ConfigError as error:
+        answer = str(error)
+    assert len(answer.splitlines()) == 1 if isinstance(answer, str) else answer.dtype.kind in "fb"
+    assert all(np.array_equal(flat(values[name]), flat(before[name])) for name in before)
+
+
+@pytest.mark.parametrize(("source", "expected"), [
+    ("9**9**9", np.inf),
+    ("-9**9**9 * 0", np.nan),
+    ("5%0", np.nan),
+    ("1/0", np.inf),
+    ("0**-1", np.inf),
+    ("(-8)**(1/3)", np.nan),
+    ("2**3 - 7 % 4", 5),
+    ("~True", False),
+    ("1 < 2 < 3", True),
+])  # fmt: skip
+def test_numbers_are_computed_in_float64(source: str, expected: float) -> None:
+    found = parse(source).evaluate({})
+    assert np.array_equal(found, expected, equal_nan=True)  # type: ignore[arg-type]
+    inside: Any = preparation_module.module_of(parse(source))({})
+    assert np.array_equal(inside.numpy(), np.float32(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("number", ["2", "2.0", "(1 + 1)", "(6 % 4)", "2**1"])
+def test_a_number_takes_the_type_of_the_column(number: str) -> None:
+    found = parse(f"jet_a * {number} + jet_b ** {number}").evaluate(columns())
+    values = columns()
+    assert flat(found).dtype == np.float32
+    assert np.array_equal(flat(found), flat(values["jet_a"]) * 2 + flat(values["jet_b"]) ** 2)
+
+
+@pytest.mark.parametrize(("source", "said"), [
+    ("1" * 400, "is not allowed"),
+    ("1" * 4500, "is not an expression"),
+    ("a + " * 1250 + "a", "has 5,001 characters; at most 5,000 are allowed: divide it into new_variables"),
+    ("+".join(["a"] * 201), "has more than 200 levels of operations; at most 200 are allowed"),
+    ("-" * 201 + "a", "has more than 200 levels of operations"),
+    ("-" * 4990 + "a", "is not an expression"),
+    ("(" * 1000 + "a" + ")" * 1000, "is not an expression"),
+    ("a[" * 199 + "0" + "]" * 199, "is not allowed"),
+    ("x + 1", "no column 'x'"),
+    ("jet_a & jet_b", "'jet_a & jet_b' cannot be computed: ufunc 'bitwise_and' not supported"),
+])  # fmt: skip
+def test_what_is_too_long_too_deep_or_without_meaning_is_said_in_one_line(source: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(source).evaluate(columns())
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 500
+
+
+def test_the_longest_sums_that_are_allowed_are_computed() -> None:
+    assert np.allclose(flat(parse("+".join(["jet_a"] * 200)).evaluate(columns())), 200 * flat(columns()["jet_a"]))
+    with pytest.raises(ConfigError, match="more than 64 levels of operations; at most 64 are allowed"):
+        preparation_module.module_of(parse("+".join(["a"] * 65)))
+    torch.export.export(preparation_module.Definition("x", parse("+".join(["a"] * 64))), ({"a": torch.ones(2)},))
 
 
 @pytest.mark.parametrize("function", [*preparation_module.FUNCTIONS, *preparation_module.ROUNDED])

@@ -18,7 +18,10 @@ import numpy as np
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.families.jets.columns import Jagged, Value
 
+LONGEST, DEEPEST = 5_000, 200
+"""Characters of an expression, and levels of its syntax tree: a sum of n terms has n."""
 MODULES = ("np", "numpy", "ak", "awkward", "math")
+LARGEST = float(np.finfo(np.float64).max)
 CONSTANTS = {"pi": np.pi, "e": np.e, "inf": np.inf, "nan": np.nan}
 BINARY: Mapping[type[ast.operator], Callable] = {
     ast.Add: operator.add,
@@ -97,8 +100,12 @@ class Expression:
 
         With `rounded`, logarithms and the like of float32 are rounded once from float64, the same on every machine.
         """
-        with np.errstate(all="ignore"):
-            result = _evaluate(self.tree, values, rounded)
+        try:
+            with np.errstate(all="ignore"):
+                result = _evaluate(self.tree, values, rounded)
+        except (TypeError, ValueError) as error:  # NumPy's, such as for & of numbers that are not true or false
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"'{_shown(self.source)}' cannot be computed: {reason}", "see docs/jets.md") from None
         return result if isinstance(result, Jagged) else np.asarray(result)
 
 
@@ -110,12 +117,31 @@ def parse(source: str) -> Expression:
 
 
 def parse_tree(source: str) -> ast.expr:
-    """Return the syntax tree of an expression; raise `ConfigError` if it has none."""
+    """Return the syntax tree of an expression; raise `ConfigError` if it has none, or is too long or too deep."""
+    if len(source) > LONGEST:
+        remedy = f"at most {LONGEST:,} are allowed: divide it into new_variables"
+        raise ConfigError(f"'{_shown(source)}' has {len(source):,} characters", remedy)
     try:
-        return ast.parse(source, mode="eval").body
+        tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"'{source}' is not an expression: {reason}", "see docs/jets.md") from None
+        reason = next(iter(str(error).splitlines()), "it is too complex")
+        raise ConfigError(f"'{_shown(source)}' is not an expression: {reason}", "see docs/jets.md") from None
+    check_depth(tree, source, DEEPEST)
+    return tree
+
+
+def check_depth(tree: ast.expr, source: str, deepest: int) -> None:
+    """Raise `ConfigError` if a tree has more levels than `deepest`."""
+    level: list[ast.AST] = [tree]
+    for _ in range(deepest):
+        level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    if level:
+        remedy = f"at most {deepest} are allowed: divide it into new_variables"
+        raise ConfigError(f"'{_shown(source)}' has more than {deepest} levels of operations", remedy)
+
+
+def _shown(source: str) -> str:
+    return source if len(source) <= 100 else f"{source[:100]}…"
 
 
 def names_in(node: ast.expr) -> set[str]:
@@ -140,18 +166,19 @@ def function_of(node: ast.expr) -> str | None:
 
 def _check(node: ast.AST, source: str) -> None:
     def refuse(what: str, remedy: str = "see docs/jets.md for what is") -> ConfigError:
-        return ConfigError(f"'{source}': {what} is not allowed", remedy)
+        return ConfigError(f"'{_shown(source)}': {_shown(what)} is not allowed", remedy)
 
+    children: list[ast.expr]
     match node:
         case ast.BinOp(op=op) if type(op) in BINARY:
-            children: list[ast.expr] = [node.left, node.right]
+            children = [node.left, node.right]
         case ast.UnaryOp(op=op) if type(op) in UNARY:
             children = [node.operand]
         case ast.Compare() if all(type(op) in COMPARISONS for op in node.ops):
             children = [node.left, *node.comparators]
-        case ast.Constant() if isinstance(node.value, int | float):
+        case ast.Constant(value=float()) | ast.Name():
             children = []
-        case ast.Name():
+        case ast.Constant(value=int(value)) if abs(value) <= LARGEST:
             children = []
         case ast.Attribute() if function_of(node) in CONSTANTS:
             children = []
@@ -163,7 +190,7 @@ def _check(node: ast.AST, source: str) -> None:
             remedy = f"write {name}({', '.join(ARGUMENTS[name])})"
             if wanted != given:
                 takes = f"{wanted} argument{'s' if wanted > 1 else ''}"
-                raise ConfigError(f"'{source}': '{name}' takes {takes}, not {given}", remedy)
+                raise ConfigError(f"'{_shown(source)}': '{name}' takes {takes}, not {given}", remedy)
             if any(name in ELEMENTWISE or ast.unparse(keyword) not in AXIS for keyword in node.keywords):
                 raise refuse(f"a keyword of '{name}'", f"{remedy}, only sums over particles may have axis=1")
             children = list(node.args)
@@ -181,25 +208,35 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any
 
     match node:
         case ast.Constant():
-            return node.value
-        case ast.Name():
-            return values[node.id] if node.id in values else CONSTANTS[node.id]
-        case ast.Attribute():
-            return CONSTANTS[node.attr]
+            return node.value if isinstance(node.value, bool) else float(node.value)  # type: ignore[arg-type]
+        case ast.Name() if node.id in values:
+            return values[node.id]
+        case ast.Name() | ast.Attribute():
+            name = str(function_of(node))
+            if name not in CONSTANTS:
+                raise ConfigError(f"no column '{name}'", did_you_mean(name, values))
+            return CONSTANTS[name]
         case ast.UnaryOp():
-            return elementwise(UNARY[type(node.op)], inner(node.operand))
+            return _operate(UNARY[type(node.op)], inner(node.operand))
         case ast.BinOp():
-            return elementwise(BINARY[type(node.op)], inner(node.left), inner(node.right))
+            return _operate(BINARY[type(node.op)], inner(node.left), inner(node.right))
         case ast.Compare():
             sides = [inner(side) for side in (node.left, *node.comparators)]
-            result = elementwise(COMPARISONS[type(node.ops[0])], *sides[:2])
+            result = _operate(COMPARISONS[type(node.ops[0])], *sides[:2])
             for index, op in enumerate(node.ops[1:], 1):
-                following = elementwise(COMPARISONS[type(op)], *sides[index : index + 2])
-                result = elementwise(operator.and_, result, following)
+                following = _operate(COMPARISONS[type(op)], *sides[index : index + 2])
+                result = _operate(operator.and_, result, following)
             return result
         case ast.Call():
             return _call(str(function_of(node.func)), [inner(argument) for argument in node.args], rounded)
     raise AssertionError(node)
+
+
+def _operate(operation: Callable, *operands: Any) -> Any:
+    """Apply an operator; numbers of the source are computed in float64 (9**9**9 is inf), and take a column's type."""
+    if all(type(operand) in (float, bool) for operand in operands):
+        return operation(*(np.asarray(operand)[()] for operand in operands)).item()
+    return elementwise(operation, *operands)
 
 
 def _call(name: str, arguments: list[Any], rounded: bool) -> Any:

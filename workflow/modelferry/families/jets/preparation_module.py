@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.families.jets.card import Card, Variable
-from modelferry.families.jets.expressions import CONSTANTS, Expression, function_of
+from modelferry.families.jets.expressions import Expression, check_depth, function_of, names_in
 
 
 def hypot(x: Tensor, y: Tensor) -> Tensor:
@@ -72,6 +72,8 @@ ROUNDED: Mapping[str, Callable] = {
     "tanh": torch.tanh,
 }
 """Functions that are rounded once from float64: in float32 each runtime has its own."""
+DEEPEST = 64
+"""Levels of an expression inside a network: exporters follow modules in modules only so far."""
 
 
 class Name(nn.Module):
@@ -146,7 +148,8 @@ KINDS = {1: Unary, 2: Binary, 3: Ternary}
 
 
 def module_of(expression: Expression) -> nn.Module:
-    """Return an expression as a module; raise `ConfigError` for what is not elementwise."""
+    """Return an expression as a module; raise `ConfigError` for what is not elementwise, or too deep to export."""
+    check_depth(expression.tree, expression.source, DEEPEST)
 
     def refuse(what: str) -> ConfigError:
         known = did_you_mean(what, [*FUNCTIONS, *ROUNDED])
@@ -154,12 +157,10 @@ def module_of(expression: Expression) -> nn.Module:
 
     def built(node: ast.expr) -> nn.Module:
         match node:
-            case ast.Constant():
-                return Number(node.value)  # type: ignore[arg-type]
-            case ast.Name() if node.id not in CONSTANTS:
+            case ast.expr() if not names_in(node):
+                return Number(float(Expression(ast.unparse(node)).evaluate({})))  # type: ignore[arg-type]
+            case ast.Name():
                 return Name(node.id)
-            case ast.Name() | ast.Attribute():
-                return Number(CONSTANTS[str(function_of(node))])
             case ast.UnaryOp() if type(node.op) in OPERATORS:
                 return Unary(OPERATORS[type(node.op)], built(node.operand))
             case ast.BinOp() if type(node.op) in OPERATORS:
