@@ -166,6 +166,9 @@ def test_order_puts_particles_in_place_before_the_first_are_taken(tmp_path: Path
     [
         ("ak.sum(part_px, axis=1)", [6, 0, 4]),
         ("ak.num(part_px)", [3, 0, 1]),
+        ("ak.sum(part_px > 1)", [2, 0, 1]),
+        ("ak.max(part_px > 5)", [False, False, False]),
+        ("ak.min(part_px > 1)", [False, True, True]),
         ("ak.max(part_px)", [3, -np.inf, 4]),
         ("np.where(jet_pt > 15, 1, 0)", [0, 1, 1]),
         ("ak.any(part_px > 3.5) | (jet_pt == 10)", [True, False, True]),

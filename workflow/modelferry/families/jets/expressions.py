@@ -235,7 +235,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value], rounded: bool) -> Any
 def _operate(operation: Callable, *operands: Any) -> Any:
     """Apply an operator; numbers of the source are computed in float64 (9**9**9 is inf), and take a column's type."""
     if all(type(operand) in (float, bool) for operand in operands):
-        return operation(*(np.asarray(operand)[()] for operand in operands)).item()
+        result = operation(*(np.asarray(operand)[()] for operand in operands)).item()
+        return float(result) if type(result) is int else result
     return elementwise(operation, *operands)
 
 
@@ -248,12 +249,16 @@ def _call(name: str, arguments: list[Any], rounded: bool) -> Any:
         raise ConfigError(f"'{name}' of a number a jet", "give it a variable of particles")
     if name in COUNTS:
         return of.counts.astype(np.float32)
+    particles = of.values
+    if particles.dtype == bool:  # how many, whether any, whether all
+        name = {"max": "any", "min": "all"}.get(name, name)
+        particles = particles.astype(np.float32) if name == "sum" else particles
     ufunc, empty = REDUCTIONS[name]
-    result = np.full(len(of.counts), empty, bool if name in ("any", "all") else of.values.dtype)
+    result = np.full(len(of.counts), empty, bool if name in ("any", "all") else particles.dtype)
     some = of.counts > 0
     starts = np.cumsum(of.counts) - of.counts
     if some.any():
-        result[some] = ufunc.reduceat(of.values, starts[some])
+        result[some] = ufunc.reduceat(particles, starts[some])
     return result
 
 
