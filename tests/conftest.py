@@ -15,6 +15,9 @@ settings.load_profile("modelferry")
 # Small networks on many small tests: a second thread only gets in the way. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Read when ONNX Runtime is imported, which some tests do before modelferry is.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # A config of the person who runs the tests must not reach them.
 os.environ.pop("MODELFERRY_CONFIG", None)
 
@@ -46,6 +49,7 @@ SLOW = {
     "unit/stages/validation/test_controls.py": "validates every control",
     "unit/stages/validation/test_planted_defects.py": "plants every defect in every format",
     "unit/stages/validation/test_verdict_on_networks.py": "validates whole networks",
+    "unit/test_written_files.py": "exports networks in processes of their own",
 }
 """Files and folders that ``--fast`` leaves out, and what takes their time."""
 

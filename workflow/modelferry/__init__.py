@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from modelferry.version import __version__
@@ -48,6 +49,9 @@ __all__ = [
     "validate",
     "validate_torchscript_export",
 ]
+
+# ONNX Runtime reads it when it is imported; without it, events about models are queued in the home folder and sent.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
 
 _HOMES = {
     "modelferry.api.export": ("Artifact", "export", "export_checkpoint", "load", "validate"),

@@ -16,6 +16,10 @@ $scores"""
 
 
 PYTHON_ONNX = """\
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
+
 import onnxruntime
 import torch
 
