@@ -50,7 +50,7 @@ __all__ = [
     "validate_torchscript_export",
 ]
 
-# ONNX Runtime reads it when it is imported; without it, events about models are queued in the home folder and sent.
+# ONNX Runtime reads it when it is imported; without it, a device id and events go to the home folder.
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
 
 _HOMES = {
