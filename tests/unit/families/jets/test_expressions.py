@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelferry.core.errors import ConfigError
-from modelferry.families.jets import preparation_module
+from modelferry.families.jets import Card, preparation_module
 from modelferry.families.jets.columns import Jagged, Value
 from modelferry.families.jets.expressions import ARGUMENTS, ELEMENTWISE, Expression, parse
 
@@ -178,6 +178,17 @@ def test_the_longest_sums_that_are_allowed_are_computed() -> None:
     with pytest.raises(ConfigError, match="more than 64 levels of operations; at most 64 are allowed"):
         preparation_module.module_of(parse("+".join(["a"] * 65)))
     torch.export.export(preparation_module.Definition("x", parse("+".join(["a"] * 64))), ({"a": torch.ones(2)},))
+
+
+@pytest.mark.parametrize(
+    "source", ["where(part_px, part_py, 0)", "1 - (part_px > 0)", "(part_px > 0) ** (part_py > 0)"]
+)
+def test_what_a_network_cannot_compute_is_refused_when_it_is_built(source: str) -> None:
+    content: Any = {"new_variables": {"x": source}, "inputs": {"x": {"length": 4, "vars": ["x"]}}}
+    with pytest.raises(ConfigError, match=r"cannot be part of a network: .*; see docs/jets.md") as caught:
+        preparation_module.Prepare(Card(**content), ["x"])
+    assert source in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("function", [*preparation_module.FUNCTIONS, *preparation_module.ROUNDED])

@@ -158,7 +158,7 @@ def module_of(expression: Expression) -> nn.Module:
     def built(node: ast.expr) -> nn.Module:
         match node:
             case ast.expr() if not names_in(node):
-                return Number(float(Expression(ast.unparse(node)).evaluate({})))  # type: ignore[arg-type]
+                return Number(float(Expression(ast.unparse(node)).evaluate({}, rounded=True)))  # type: ignore[arg-type]
             case ast.Name():
                 return Name(node.id)
             case ast.UnaryOp() if type(node.op) in OPERATORS:
@@ -232,9 +232,15 @@ class Prepare(nn.Module):
         needed = {variable.name for name in inputs for variable in card.inputs[name].vars}
         for name in reversed(list(card.definitions)):
             needed |= card.definitions[name].names if name in needed else set()
-        self.definitions = nn.ModuleList(
-            Definition(name, of) for name, of in card.definitions.items() if name in needed
-        )
+        definitions = {name: of for name, of in card.definitions.items() if name in needed}
+        self.definitions = nn.ModuleList(Definition(name, of) for name, of in definitions.items())
+        values = {name: torch.ones(1, 1) for name in card.input_branches}
+        for definition, of in zip(self.definitions, definitions.values(), strict=True):
+            try:
+                values[str(definition.name)] = definition(values)
+            except RuntimeError as error:  # PyTorch's, such as for where() of numbers that are not true or false
+                reason = str(error).splitlines()[0]
+                raise ConfigError(f"'{of.source}' cannot be part of a network: {reason}", "see docs/jets.md") from None
         self.inputs = nn.ModuleList(
             Channels([card.standardised(variable) for variable in card.inputs[name].vars]) for name in inputs
         )
