@@ -130,7 +130,7 @@ def test_the_commands_by_hand_resume_and_say_what_they_did(done: Folder) -> None
     lost.unlink()
     again = done.modelferry("embed", "--model", MODEL)
     assert again.returncode == 0, again.stderr
-    assert "jets/a.parquet: 300 jets read, 300 kept; was there already" in again.stdout
+    assert "jets/a.parquet: 300 jets read, 300 kept; already done" in again.stdout
     assert "jets/s" in next(line for line in again.stdout.splitlines() if line.startswith("jets/b.root"))
     assert lost.is_file()
     explored = done.modelferry("explore", "jets")

@@ -224,7 +224,7 @@ def test_files_that_are_missing_or_have_a_comma_are_one_line(toys: dict) -> None
         embed_file(jet_plan(["absent.root"]), "absent")
     Path("a,b.parquet").write_bytes(Path("toys.parquet").read_bytes())
     with pytest.raises(EventFileError, match="cannot be part of a CSV file; rename it"):
-        embed_file(jet_plan(["a,b.parquet"]), "a,b")
+        embed_file(planned := jet_plan(["a,b.parquet"]), *planned.files)
 
 
 def test_a_network_without_embedding_is_refused(toys: dict) -> None:
