@@ -16,13 +16,13 @@ from checkpoint_samples import save_checkpoint
 from modelferry.checkpoints.reader import load_state_dict
 from modelferry.config.file import parse_config
 from modelferry.core import paths
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
 from modelferry.families.weights import trained_weights
 from modelferry.formats import format_names, load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
+from modelferry.records import ArtifactFacts
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.stages.export.artifact import export_model
@@ -63,8 +63,7 @@ class Ground:
         weights = family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
         path = Path(manifest.artifact.path)
         target.fill(Path(spec.file), change(dict(weights)), {}, path)
-        facts = manifest.artifact.model_copy(update={"sha256": sha256_of_file(path)})
-        altered = manifest.model_copy(update={"artifact": facts})
+        altered = manifest.model_copy(update={"artifact": ArtifactFacts.of(target.files(path))})
         altered.write(paths.manifest(self.planned.id, name))
         return altered
 
