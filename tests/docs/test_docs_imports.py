@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ IMPORTS = {
     (page.relative_to(ROOT).as_posix(), node.module, alias.name)
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    for node in ast.walk(ast.parse(block))
+    for node in ast.walk(ast.parse(textwrap.dedent(block)))
     if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "modelferry"
     for alias in node.names
 }
