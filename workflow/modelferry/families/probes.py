@@ -24,6 +24,8 @@ TOGETHER, ALONE, REORDERED = "events in company", "events alone", "particles reo
 """Labels of the same events, in the same order of events."""
 EVENTS_A_SIZE = 16
 EVENTS_A_PROPERTY = 16
+REPEATED = 16
+"""Calls that a reference must repeat, at most."""
 BAD_NUMBERS = {"NaN": np.nan, "infinity": np.inf, "-infinity": -np.inf}
 
 
@@ -163,7 +165,7 @@ def evaluate(
 def evaluate_repeatably(
     network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe]
 ) -> Arrays:
-    """Return the outputs of an eager network, as `evaluate`, if it repeats those of one call of each group.
+    """Return the outputs of an eager network, as `evaluate`, if it repeats those of a few calls, of different groups.
 
     Raises
     ------
@@ -173,7 +175,8 @@ def evaluate_repeatably(
     outputs = evaluate(network, family, contract, probes)
     typical, indices = contract.dimension(family.batch).typical, range(len(probes))
     chosen = [i for i in indices if probes[i].source != NOT_FINITE and len(probes[i].events) <= typical]
-    chosen = sorted({probes[i].label: i for i in reversed(chosen)}.values())
+    groups = sorted({probes[i].label: i for i in reversed(chosen)}.values())
+    chosen = groups[:: -(-len(groups) // REPEATED)]
     rows = np.isin(np.repeat(indices, [len(probe.events) for probe in probes]), chosen)
     first = {name: values[rows] for name, values in outputs.items()}
     check_network(first, lambda: evaluate(network, family, contract, [probes[i] for i in chosen]))
