@@ -153,3 +153,10 @@ def test_area_under_curve_is_that_of_scikit_learn(positive: list[int], negative:
     truth = [True] * len(positive) + [False] * len(negative)
     expected = roc_auc_score(truth, positive + negative)
     assert area_under_curve(np.array(positive), np.array(negative)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_nothing_compared_has_no_largest_difference_and_no_smallest_tolerance() -> None:
+    nothing = np.empty((0, 4))
+    numbers = vars(difference(Outputs(nothing, nothing, nothing), STRICT))
+    assert numbers.pop("max_ulps") == -1
+    assert np.isnan(list(numbers.values())).all()

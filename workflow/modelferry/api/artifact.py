@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelferry.api.example_inputs import at_least_two
-from modelferry.api.verify import Comparison, compare_export
+from modelferry.api.verify import Comparison, compare_export, evaluate
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import replacing, sha256_of_files
@@ -85,9 +86,12 @@ def written(
     out: Path,
 ) -> Artifact:
     """Write `network`, load the file, compare it with `plain`, and only then give it its name."""
+    from modelferry.comparison.determinism import check_network
     from modelferry.formats.shared.weight_readback import altered, describe
 
     _check_path(out)
+    if contract.inputs:  # an exporter would say less of a network that draws random numbers, or nothing
+        check_network(evaluate(plain, example), partial(evaluate, plain, example))
     weights, ending = network.state_dict(), f".{target.extension}"
     suffix = "" if out.name.endswith(ending) else ending
     if suffix and target.companions:

@@ -121,6 +121,11 @@ def validate(
         An output agrees where ``|exported - original| <= atol + rtol * |original|``. If neither is given, the tolerance
         is that of its dtype, and an export that is at most twice as far from the network in float64 as the network
         itself passes too.
+
+    Raises
+    ------
+    NetworkError
+        If the network gives other outputs for the same inputs.
     """
     artifact = exported if isinstance(exported, Artifact) else load(exported)
     with isolated():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,11 +38,15 @@ class OutputDifference:
     Attributes
     ----------
     max_abs, max_rel, max_ulps
-        Largest difference: absolute, relative to the network's output, in units in the last place of float32.
+        Largest difference: absolute, relative to the network's output, in units in the last place of float32. A single
+        output near zero makes `max_rel` large: whether the outputs agree is told by `share`.
     error, own_error
         Largest difference of export and network from the network in float64; NaN if that one does not run.
     smallest_rtol, smallest_atol
         With the other one as it is, the smallest tolerance that would pass.
+    share, where
+        The largest share of the allowed difference that was used, and the call in which it was used. Allowed is the
+        tolerance, or twice the network's own error from float64 if the export departs by more than the tolerance.
     reason
         Why it is not the same output; empty if it is.
     """
@@ -55,7 +60,24 @@ class OutputDifference:
     own_error: float
     smallest_rtol: float
     smallest_atol: float
+    share: float
+    where: str
     reason: str = ""
+
+    @property
+    def used(self) -> str:
+        """Which share of the allowed difference was used, and where, in words."""
+        return f"{100 * self.share:.3g} % of the allowed difference at {self.where}"
+
+    def __str__(self) -> str:
+        """Show the differences on one line."""
+        if np.isnan(self.share):
+            return f"{self.name}: nothing was compared"
+        return (
+            f"{self.name}: {self.used} "
+            f"(rtol {self.tolerance.rtol:.3g}, atol {self.tolerance.atol:.3g}), max abs {self.max_abs:.3g}, "
+            f"error against float64 {self.error:.3g}, the network's own {self.own_error:.3g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,15 +106,12 @@ class Comparison:
         return not self.reason
 
     def __str__(self) -> str:
-        """Show the verdict, then one line an output."""
-        lines = [f"{'the same' if self else f'different: {self.reason}'} ({len(self.calls)} calls)"]
-        width = max((len(output.name) for output in self.outputs), default=0)
-        for output in self.outputs:
-            lines.append(
-                f"  {output.name:<{width}}  max abs {output.max_abs:.3g}, max rel {output.max_rel:.3g} "
-                f"(rtol {output.tolerance.rtol:.3g}, atol {output.tolerance.atol:.3g}), "
-                f"error against float64 {output.error:.3g}, the network's own {output.own_error:.3g}"
-            )
+        """Show the verdict, which share of the allowed difference was used where, then one line an output."""
+        compared = [output for output in self.outputs if not np.isnan(output.share)]
+        worst = max(compared, key=lambda output: output.share, default=None)
+        used = "" if worst is None else f", at most {worst.used} in '{worst.name}'"
+        verdict = "the same" if self else f"different: {self.reason}"
+        lines = [f"{verdict} ({len(self.calls)} calls{used})", *map("  {}".format, self.outputs)]
         lines += [
             f"  not compared, since the network itself fails: {call}: {why}" for call, why in self.skipped.items()
         ]
@@ -110,29 +129,40 @@ def compare_export(
     """Call both on the example, on its numbers in another order, and at each size that the contract allows.
 
     An output agrees within `tolerance`; if none is given, within that of its type and format, or if its error against
-    the network in float64 is at most twice the network's own. What is not finite must be so in both.
+    the network in float64 is at most twice the network's own. What is not finite must be so in both. Both are called
+    twice, and an export that does not repeat its outputs is not the network.
 
     Parameters
     ----------
     network
         A copy of a network, on the CPU; its outputs may be nested.
+
+    Raises
+    ------
+    NetworkError
+        If the network itself gives other outputs for the same inputs, or fails on all of them.
     """
+    from modelferry.comparison.determinism import ARTIFACT_IS_RANDOM, check_network, repeats
+
     double = _double(network)
     rows: dict[str, list[Row]] = {tensor.name: [] for tensor in contract.outputs}
     calls, skipped = [], {}
     for label, inputs in _calls(contract, example):
         try:
-            wanted = _evaluate(network, inputs)
+            wanted = evaluate(network, inputs)
         except Exception as error:  # a network may refuse a size in any way
             skipped[label] = one_line(error)
             continue
         calls.append(label)
+        check_network(wanted, partial(evaluate, network, inputs))
         try:
-            returned = run(inputs)
+            returned, again = run(inputs), run(inputs)
         except Exception as error:  # each runtime has kinds of its own
             return Comparison((), tuple(calls), skipped, f"it refuses {label}: {one_line(error)}")
         truth = _evaluate_double(double, inputs)
-        if reason := _misfit(wanted, returned):
+        if reason := _misfit(wanted, returned) or (
+            "" if repeats(returned, again, rounding=True) else ARTIFACT_IS_RANDOM
+        ):
             return Comparison((), tuple(calls), skipped, f"{reason} at {label}")
         for name, values in wanted.items():
             exact = truth.get(name, np.full(values.shape, np.nan))
@@ -183,12 +213,12 @@ def _evaluate_double(network: torch.nn.Module | None, inputs: Arrays) -> Arrays:
     import torch
 
     try:
-        return _evaluate(network, inputs, torch.float64)
+        return evaluate(network, inputs, torch.float64)
     except Exception:  # tensors that `forward` makes in float32, say
         return {}
 
 
-def _evaluate(network: torch.nn.Module, inputs: Arrays, dtype: torch.dtype | None = None) -> Arrays:
+def evaluate(network: torch.nn.Module, inputs: Arrays, dtype: torch.dtype | None = None) -> Arrays:
     """Return the outputs by the names that the network gives them; it may change its inputs in place."""
     return call_eagerly(network, list(inputs), {name: array.copy() for name, array in inputs.items()}, dtype)
 
@@ -215,4 +245,5 @@ def _difference(name: str, rows: Sequence[Row], asked: Tolerance | None, usual: 
     judgement = judge_values(outputs, labels, tolerance, by_float64=asked is None)
     measured = dict(vars(judgement.regular))
     own_error = measured.pop("reference_error")
-    return OutputDifference(name, tolerance, own_error=own_error, reason=judgement.verdict.reason, **measured)
+    measured |= {"share": judgement.share, "where": judgement.where, "reason": judgement.verdict.reason}
+    return OutputDifference(name, tolerance, own_error=own_error, **measured)

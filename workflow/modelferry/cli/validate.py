@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,6 +137,8 @@ def _recording(planned: PlannedModel) -> Recording:
 
 def _print_verdict(record: Validation, name: str) -> None:
     numbers = f"{record.events} events, largest difference {record.max_abs_diff:.2g} ({record.max_ulps} ULP)"
+    if math.isnan(record.max_abs_diff):
+        numbers = f"{record.events} events, of which none was compared"
     limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
     ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
     status = record.status if record.exactness == "exact" else f"{record.status} as an approximation:"

@@ -35,7 +35,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an artifact is from the reference.
+    """How far an artifact is from the reference; NaN, and -1 ULP, where no row was compared.
 
     Attributes
     ----------
@@ -97,6 +97,8 @@ def _jumps(perturbed: np.ndarray | None, outputs: Outputs, tolerance: Tolerance)
 
 def difference(outputs: Outputs, tolerance: Tolerance) -> Difference:
     """Return the largest differences over all events."""
+    if not outputs.artifact.size:
+        return Difference(np.nan, np.nan, -1, np.nan, np.nan, np.nan, np.nan)
     distance = np.abs(outputs.artifact.astype(np.float64) - outputs.float32)
     size = np.abs(outputs.float32.astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -134,6 +136,26 @@ def _largest(values: np.ndarray) -> float:
 
 ERROR_RATIO = 2.0
 """How much larger than the float32 reference's own error the artifact's may be."""
+
+
+def shares(outputs: Outputs, tolerance: Tolerance, own_error: float | None) -> np.ndarray:
+    """Return which share of the allowed difference each event uses, (events,).
+
+    All are at most 1 unless the artifact `departs`. Allowed is the tolerance around the float32 reference or, if that
+    fails and this fails less, twice `own_error` around float64, unless that is None.
+    """
+    truth = outputs.float32.astype(np.float64)
+    used = _share(np.abs(outputs.artifact - truth), tolerance.atol + tolerance.rtol * np.abs(truth))
+    if own_error is None or used.max(initial=0) <= 1:
+        return used
+    by_error = _share(np.abs(outputs.artifact - outputs.float64), np.full(truth.shape, ERROR_RATIO * own_error))
+    return min(used, by_error, key=lambda share: share.max(initial=0))
+
+
+def _share(distance: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share: np.ndarray = np.where(distance == 0, 0.0, distance / allowed)
+    return np.nan_to_num(share, nan=np.inf).max(axis=1, initial=0)
 
 
 def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:

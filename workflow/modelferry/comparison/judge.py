@@ -16,6 +16,7 @@ from modelferry.comparison.difference import (
     difference,
     ill_conditioned,
     same_where_not_finite,
+    shares,
     unstable,
     within,
 )
@@ -60,6 +61,10 @@ class Judgement:
     regular: Difference
     near_tie: np.ndarray
     """Which events are ill-conditioned or unstable, (events,)."""
+    share: float = np.nan
+    """The largest share of the allowed difference that was used; NaN if nothing was compared."""
+    where: str = ""
+    """The group in which it was used."""
 
 
 def judge(
@@ -93,7 +98,8 @@ def judge(
         or _too_many(*counts)
         or _disagreement(regular, labels[~near_tie], tolerance, measured, EVENTS)
     )
-    return Judgement(_verdict(reason), measured, near_tie)
+    share, where = _largest_share(regular, labels[~near_tie], tolerance, measured.reference_error)
+    return Judgement(_verdict(reason), measured, near_tie, share, where)
 
 
 def judge_values(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, by_float64: bool = True) -> Judgement:
@@ -107,10 +113,17 @@ def judge_values(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, by_
     measured = difference(regular, tolerance)
     if not np.isfinite(regular.float64).all():
         measured, by_float64 = replace(measured, error=np.nan, reference_error=np.nan), False
-    reason = _not_finite(outputs, VALUES) or _disagreement(
-        regular, labels[sound], tolerance, measured, VALUES, by_float64
+    nothing = (
+        "" if sound.any() or not len(sound) else f"none of its {len(sound)} values is finite, and nothing was compared"
     )
-    return Judgement(_verdict(reason), measured, np.zeros(len(labels), bool))
+    reason = (
+        _not_finite(outputs, VALUES)
+        or nothing
+        or _disagreement(regular, labels[sound], tolerance, measured, VALUES, by_float64)
+    )
+    own_error = measured.reference_error if by_float64 else None
+    share, where = _largest_share(regular, labels[sound], tolerance, own_error)
+    return Judgement(_verdict(reason), measured, np.zeros(len(labels), bool), share, where)
 
 
 def judge_damage(
@@ -124,6 +137,16 @@ def judge_damage(
     if delta_auc is not None and delta_auc > max_delta_auc:
         return Verdict("failed", f"an AUC changes by {delta_auc:.2g} (max_delta_auc: {max_delta_auc:g})")
     return Verdict("passed", "")
+
+
+def _largest_share(
+    outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, own_error: float | None
+) -> tuple[float, str]:
+    """Return the largest share of the allowed difference that was used, and the group in which it was used."""
+    if not outputs.artifact.size:
+        return np.nan, ""
+    used = shares(outputs, tolerance, own_error)
+    return float(used.max()), str(labels[used.argmax()])
 
 
 def _verdict(reason: str) -> Verdict:

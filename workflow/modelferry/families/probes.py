@@ -9,6 +9,7 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 
+from modelferry.comparison.determinism import check_network
 from modelferry.comparison.eager import run_eagerly
 from modelferry.comparison.sizes import sizes_of
 from modelferry.core.contract import Arrays, Contract
@@ -23,6 +24,8 @@ TOGETHER, ALONE, REORDERED = "events in company", "events alone", "particles reo
 """Labels of the same events, in the same order of events."""
 EVENTS_A_SIZE = 16
 EVENTS_A_PROPERTY = 16
+REPEATED = 16
+"""Calls that a reference must repeat, at most."""
 BAD_NUMBERS = {"NaN": np.nan, "infinity": np.inf, "-infinity": -np.inf}
 
 
@@ -157,3 +160,24 @@ def evaluate(
     with np.errstate(invalid="ignore"):
         calls = (prepare(family.collate(probe.events, contract.layout)) for probe in probes)
         return run_eagerly(network, contract, calls, dtype)
+
+
+def evaluate_repeatably(
+    network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe]
+) -> Arrays:
+    """Return the outputs of an eager network, as `evaluate`, if it repeats those of a few calls, of different groups.
+
+    Raises
+    ------
+    NetworkError
+        If the network gives other outputs for the same inputs; the error names what draws random numbers.
+    """
+    outputs = evaluate(network, family, contract, probes)
+    typical, indices = contract.dimension(family.batch).typical, range(len(probes))
+    chosen = [i for i in indices if probes[i].source != NOT_FINITE and len(probes[i].events) <= typical]
+    groups = sorted({probes[i].label: i for i in reversed(chosen)}.values())
+    chosen = groups[:: -(-len(groups) // REPEATED)]
+    rows = np.isin(np.repeat(indices, [len(probe.events) for probe in probes]), chosen)
+    first = {name: values[rows] for name, values in outputs.items()}
+    check_network(first, lambda: evaluate(network, family, contract, [probes[i] for i in chosen]))
+    return outputs

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-OFFSETS = f"{EXTRA}places"
+OFFSETS = f"{EXTRA}weight_offsets"
 TARGET = f"{EXTRA}target.json"
 ALIGNMENT = 64
 SETTINGS = {
@@ -150,7 +150,7 @@ class AOTInductor(Format):
         write_archive({**entries, **texts, OFFSETS: offsets.dump()}, out)
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
-        """Write the weights to their places in the package's weight file."""
+        """Write the weights at their offsets in the package's weight file."""
         entries = read_archive(template, Kind.PACKAGE)
         slots = WeightSlots.model_validate_json(entries[WEIGHTS])
         slots.check(weights, template)
@@ -175,16 +175,17 @@ class AOTInductor(Format):
         contract = Contract.model_validate_json(entries[CONTRACT])
         _check_target(path, Target.model_validate_json(entries[TARGET]))
         import torch
+        import torch._inductor
 
         from modelferry.formats.shared.runner import on_tensors
 
         torch.set_num_threads(threads)
         try:
-            loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
+            package = torch._inductor.aoti_load_package(str(path))
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise ArtifactError(f"{path} does not load: {reason}", "export it again") from error
-        return on_tensors(loader.boxed_run, contract)
+        return on_tensors(lambda inputs: package(*inputs), contract)
 
 
 def _torch_version() -> str:

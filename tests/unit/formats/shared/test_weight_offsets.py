@@ -1,4 +1,4 @@
-"""Weights are found in a compiled file by their values, copied, reordered or padded, and filled to the same places."""
+"""Weights are found in a compiled file by their values, copied, reordered or padded, and filled at the same offsets."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,9 @@ from family_samples import HYPERPARAMETERS
 from modelferry.cli.main import main
 from modelferry.core import tolerances
 from modelferry.families import load_family
+from modelferry.formats import CheckedRunner
 from modelferry.formats.python import Python
+from noise_samples import NOISE, named, with_noise
 
 FAMILY = load_family("bytecnn")
 SIZES = {**FAMILY.hyperparameters, "embedding": 4, "convolutions": [[5, 3, True], [4, 3, True]], "dense": 6}
@@ -114,6 +116,32 @@ def test_module_that_is_another_function_is_not_left_behind(
     monkeypatch.setattr(Python, "body", lambda *call: body(*call).replace('pooling="mean_max"', 'pooling="max"'))
     assert fails("my-model.pth").startswith("error: my_model_weights.py is not the network as trained: ")
     assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "logs"}
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_network_that_makes_noise_is_refused_with_what_makes_it(
+    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    calm = type(FAMILY).reference
+    monkeypatch.setattr(type(FAMILY), "reference", lambda *call: with_noise(calm(*call), kind))
+    assert named(kind, "Noisy") in fails("my-model.pth")
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "logs"}
+
+
+def test_file_that_gives_other_outputs_each_time_is_not_left_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    """Its noise is within the tolerance."""
+    load, rng = Python.load, np.random.default_rng(1)
+
+    def noisy(self: Python, path: Path, threads: int) -> CheckedRunner:
+        run = load(self, path, threads)
+        return CheckedRunner(run.contract, lambda inputs: {n: v + 5e-7 * rng.random() for n, v in run(inputs).items()})
+
+    monkeypatch.setattr(Python, "load", noisy)
+    message = fails("my-model.pth", "--format", "python")
+    assert "is not the network as trained: it gives other outputs for the same inputs" in message
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "logs"}
 
 
 def test_file_is_held_against_the_tolerance_of_its_format(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

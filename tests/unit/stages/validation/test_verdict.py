@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from modelferry.cli.validate import _print_verdict
 from modelferry.comparison.difference import Outputs
 from modelferry.comparison.judge import Verdict, judge
 from modelferry.core.tolerances import Tolerance
-from modelferry.records.validation import Control
+from modelferry.records.validation import Control, Validation
+from modelferry.stages.validation.diagnosis import _outcome
 from modelferry.stages.validation.verdict import with_bitwise, with_controls
 
 N = 2000
@@ -75,6 +77,25 @@ def test_output_that_is_not_finite_fails_even_in_a_near_tie(bad: float, event: i
     assert verdict == Verdict(
         "failed", "1 of 2000 events have NaN or infinities where the reference has none, or the reverse"
     )
+
+
+def test_nothing_compared_is_reported_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of three events, all are near-ties."""
+    truth, jumps = np.zeros((3, 2)), np.ones((1, 3, 2))
+    judgement = judge(Outputs(truth, truth, truth, jumps), LABELS[:3], STRICT)
+    assert "3 of 3 events are decided by rounding" in judgement.verdict.reason
+    assert (
+        list(_outcome(judgement, STRICT))[1] == "smallest tolerance that would pass: none, since no event was compared"
+    )
+    numbers = {
+        "max_abs_diff": judgement.regular.max_abs,
+        "max_ulps": judgement.regular.max_ulps,
+        "max_score_shift": 0.0,
+    }
+    facts = {"events": 3, "tolerance": STRICT, "error_ratio_float64": judgement.regular.error_ratio, "status": "failed"}
+    record = Validation.model_construct(**numbers, **facts, exactness="exact", model="m", runtime="pytorch", reason="")
+    _print_verdict(record, "flat")
+    assert capsys.readouterr().out.startswith("failed m flat in pytorch: 3 events, of which none was compared, rtol")
 
 
 def test_nothing_compared_is_not_passed() -> None:

@@ -2,11 +2,12 @@
 
 A compiler may lay a matrix out anew, block by block as its kernels read it, padded with zeros, and keep the original
 beside it. A template is compiled with weights of which no two are equal (`weights.distinct_copy`), so that each word of
-the file tells which word of which weight it is; filling moves the words of other weights to the same places.
+the file tells which word of which weight it is; filling moves the words of other weights to the same offsets.
 """
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class WeightOffsets:
     source: np.ndarray
 
     def fill(self, weights: Mapping[str, torch.Tensor], blob: bytes) -> bytes:
-        """Return `blob` with the words of `weights` in their places."""
+        """Return `blob` with the words of `weights` at their offsets."""
         words = np.frombuffer(blob, np.uint32).copy()
         given = _words(weights)
         taken = self.source != KEPT
@@ -72,13 +73,16 @@ class WeightOffsets:
         return {name: words_of_weights[start:stop].tobytes()[: sizes[name]] for name, (start, stop) in spans.items()}
 
     def dump(self) -> bytes:
-        """Return the places as bytes: differences, which repeat, compressed."""
-        return zlib.compress(np.diff(self.source, prepend=0).astype("<i4").tobytes(), 9)
+        """Return the offsets as ASCII: differences, which repeat, compressed, in base 64.
+
+        PyTorch's loaders decode every extra file of an archive as UTF-8.
+        """
+        return base64.b64encode(zlib.compress(np.diff(self.source, prepend=0).astype("<i4").tobytes(), 9))
 
     @classmethod
     def load(cls, data: bytes) -> WeightOffsets:
-        """Return the places that `dump` wrote."""
-        return cls(np.cumsum(np.frombuffer(zlib.decompress(data), "<i4"), dtype=np.int64))
+        """Return the offsets that `dump` wrote."""
+        return cls(np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(data)), "<i4"), dtype=np.int64))
 
 
 def find_offsets(blob: bytes, constants: Iterable[Constant], weights: Mapping[str, torch.Tensor]) -> WeightOffsets:

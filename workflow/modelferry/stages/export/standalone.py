@@ -122,10 +122,10 @@ class Truth:
 
     @classmethod
     def of(cls, model: StandaloneModel) -> Truth:
-        """Evaluate the reference on events of all sizes."""
+        """Evaluate the reference on events of all sizes; raise `NetworkError` if it does not repeat its outputs."""
         import torch
 
-        from modelferry.families.probes import evaluate, make_probes
+        from modelferry.families.probes import evaluate, evaluate_repeatably, make_probes
 
         family = model.family
         contract = family.contract(model.hyperparameters, family.reference_layout)
@@ -134,7 +134,7 @@ class Truth:
         probes.sort(key=lambda probe: len(probe.events) != contract.dimension(family.batch).typical)
         network = family.reference(model.hyperparameters)
         network.load_state_dict(model.weights)
-        float32 = evaluate(network.eval(), family, contract, probes)
+        float32 = evaluate_repeatably(network.eval(), family, contract, probes)
         float64 = evaluate(family.double(network), family, contract, probes, torch.float64)
         labels = np.repeat([probe.label for probe in probes], [len(probe.events) for probe in probes])
         return cls(model, tuple(probes), labels, float32, float64)
@@ -149,13 +149,17 @@ class Truth:
 
         `called` is what the error calls it: `path` may have a temporary name.
         """
+        from modelferry.comparison.determinism import ARTIFACT_IS_RANDOM, repeats
         from modelferry.comparison.difference import Outputs, by_event
         from modelferry.comparison.judge import judge
 
         family = self.model.family
         contract = family.contract(self.model.hyperparameters, family.layouts[0])
         run = load_format(format_name).load(path, threads=1)
-        rows = [run(family.collate(probe.events, contract.layout)) for probe in self.probes]
+        calls = [family.collate(probe.events, contract.layout) for probe in self.probes]
+        rows = [run(inputs) for inputs in calls]
+        if not repeats(rows[0], run(calls[0])):
+            raise ArtifactError(f"{called} is not the network as trained: {ARTIFACT_IS_RANDOM}")
         largest = 0.0
         for tensor in contract.outputs:
             name = tensor.name

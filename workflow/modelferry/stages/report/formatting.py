@@ -78,7 +78,7 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def _without_digits(value: float | None) -> str:
-    return NOTHING if value is None else "0" if value == 0 else "not finite"
+    return NOTHING if value is None or math.isnan(value) else "0" if value == 0 else "not finite"
 
 
 def count(value: int | None) -> str:

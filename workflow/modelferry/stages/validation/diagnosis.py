@@ -141,6 +141,9 @@ def compare_inside(artifact: LoadedArtifact, events: Sequence[Arrays]) -> Iterat
 def _outcome(judgement: Judgement, tolerance: Tolerance) -> Iterator[str]:
     regular = judgement.regular
     yield f"outputs: {judgement.verdict.status}{': ' if judgement.verdict.reason else ''}{judgement.verdict.reason}"
+    if np.isnan(regular.smallest_rtol):
+        yield "smallest tolerance that would pass: none, since no event was compared"
+        return
     yield (
         f"smallest tolerance that would pass: rtol {regular.smallest_rtol:.2g} with atol {tolerance.atol:g}, "
         f"or atol {regular.smallest_atol:.2g} with rtol {tolerance.rtol:g}"

@@ -16,7 +16,7 @@ from modelferry.core.errors import CheckpointError
 from modelferry.core.events import EventSet
 from modelferry.demo import demo_for
 from modelferry.families import Family
-from modelferry.families.probes import Probe, evaluate, make_probes
+from modelferry.families.probes import Probe, evaluate, evaluate_repeatably, make_probes
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_faulty_networks
 from modelferry.stages.validation.perturbation import evaluate_perturbed
@@ -44,7 +44,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
-    float32 = evaluate(network, family, contract, probes)
+    float32 = evaluate_repeatably(network, family, contract, probes)
     perturbed, perturbed_less = evaluate_perturbed(double, family, contract, probes, float32)
     return Recording(
         probes=tuple(probes),

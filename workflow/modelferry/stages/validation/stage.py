@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from modelferry.comparison.determinism import ARTIFACT_IS_RANDOM, repeats
 from modelferry.comparison.difference import by_event
 from modelferry.core import paths
 from modelferry.core.contract import Arrays, Contract
@@ -172,6 +173,5 @@ def nondeterminism(run: Runner, family: Family, contract: Contract, recording: R
         if len(recording.probes[index].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
             continue
         again = run(family.collate(recording.probes[index].events, contract.layout))
-        same = all(np.array_equal(by_event(again[name]), row) for name, row in rows.items())
-        return "" if same else "it gives other outputs for the same inputs, as a network in training mode does"
+        return "" if repeats(rows, {name: by_event(values) for name, values in again.items()}) else ARTIFACT_IS_RANDOM
     return ""
