@@ -155,7 +155,7 @@ def test_checkpoints_that_cannot_be_used_are_named(folder: Path, fails: Callable
     nan = formula_state(16)
     nan["output.bias"][0] = float("nan")
     cases: list[tuple[Any, str]] = [
-        (b"this is not a checkpoint", "is no checkpoint"),
+        (b"this is not a checkpoint", "is not a checkpoint"),
         (evil, "system"),
         (wrong, "output.weight (5, 16) instead of (4, 16)"),
         ({"layer": torch.ones(2)}, "not expected: layer"),

@@ -102,7 +102,8 @@ def _load(planned: PlannedModel, export: str, runtime: str, recording: Recording
     """Load an artifact; raise `ArtifactError` if it or its weights are not those that were exported and recorded."""
     manifest = Manifest.read(paths.manifest(planned.id, export))
     if not manifest.artifact.intact:
-        raise ArtifactError(f"{manifest.artifact.path} was altered after its export", "run `snakemake` again")
+        reason = f"{manifest.artifact.path} is not the file that its manifest describes"
+        raise ArtifactError(reason, "export it again")
     if manifest.checkpoint.sha256 != recording.checkpoint_sha256:
         reason = f"{manifest.artifact.path} and the recorded reference have different weights"
         raise ArtifactError(reason, "run `snakemake` again")
