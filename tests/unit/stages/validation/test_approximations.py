@@ -13,12 +13,12 @@ from checkpoint_samples import save_checkpoint
 from modelferry.config.file import parse_config
 from modelferry.core import paths
 from modelferry.core.contract import Contract
-from modelferry.core.digests import sha256_of_file
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
+from modelferry.records import ArtifactFacts
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.stages.export.artifact import export_model
@@ -110,7 +110,7 @@ def test_its_weights_are_read_back_like_those_of_any_other(ground: Ground) -> No
     content, weights = artifact.read_bytes(), torch.load(ground.folder / "0.pt")["model_state_dict"]
     try:
         load_format("torchscript").fill(Path(spec.file), with_changed_bias(weights), {}, artifact)
-        facts = manifest.artifact.model_copy(update={"sha256": sha256_of_file(artifact)})
+        facts = ArtifactFacts.of([artifact])
         manifest.model_copy(update={"artifact": facts}).write(path)
         record = ground.validate(max_score_shift=1, max_delta_auc=1)
     finally:
