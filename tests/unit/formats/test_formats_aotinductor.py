@@ -166,3 +166,13 @@ def test_weight_that_the_compiler_changed_is_refused(program, slots, spoil):
     }
     with pytest.raises(ArtifactError, match="the compiler"):
         found_in(compiled(*constants[spoil]), program, slots)
+
+
+def test_pytorch_in_a_folder_with_blanks_is_said_to_be_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SimpleNamespace(origin="/home/me/my analysis/.venv/lib/torch/__init__.py")
+    assert aotinductor.FORMAT.unavailable() == ""
+    monkeypatch.setattr(aotinductor, "find_spec", lambda name: spec)
+    assert (
+        "/home/me/my analysis/.venv/lib/torch/__init__.py, since its path has blanks"
+        in aotinductor.FORMAT.unavailable()
+    )

@@ -17,6 +17,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +114,14 @@ class AOTInductor(Format):
     options = {"isa": ("native", "avx2")}
 
     def unavailable(self) -> str:
-        """Ask for a C++ compiler."""
-        compiler = environment.compiler()
-        missing = f"format aotinductor needs a C++ compiler, and there is no '{compiler}'; apt install g++"
-        return "" if shutil.which(compiler) else missing
+        """Ask for a C++ compiler, and for a PyTorch whose folder the linker can be given."""
+        if not shutil.which(compiler := environment.compiler()):
+            return f"format aotinductor needs a C++ compiler, and there is no '{compiler}'; apt install g++"
+        torch = find_spec("torch")
+        if torch is not None and len(str(torch.origin).split()) > 1:  # PyTorch does not quote it
+            reason = f"format aotinductor cannot link with {torch.origin}, since its path has blanks"
+            return f"{reason}; install PyTorch in a folder without"
+        return ""
 
     def built_for(self, options: Mapping[str, Any]) -> str:
         """Return the instruction set; native is what this CPU has."""
