@@ -44,6 +44,13 @@ IGNORED = (
     Rule("*", "template_sha256", "a template holds the names of the modules that made it"),
     Rule("manifest", "artifact*.sha256", "an artifact holds the names of the modules that made it"),
     Rule("template", "file*.sha256", "a template holds the names of the modules that made it"),
+    Rule("embedd*", "*parquet.sha256", "a table holds the digest of the artifact"),
+    Rule("embedded file", "file.sha256", "a table holds the digest of the artifact"),
+    Rule(
+        "validation",
+        "controls.9.max_abs_diff",
+        "weights of another fold: the other fold is any model that was trained by then",
+    ),
     Rule("summary", "models.*.artifacts.*.sha256", "an artifact holds the names of the modules that made it"),
 )
 """What differs between any two runs of different code."""
@@ -51,8 +58,14 @@ IGNORED = (
 CHANGED = (
     Rule("manifest", "artifact.files*", "an artifact is one or several files (deliverable 4, defect 7): new field"),
     Rule("template", "file.files*", "a template is one or several files (deliverable 4, defect 7): new field"),
+    Rule("*", "*contract.notes.*", "plain English (deliverable 9)"),
+    Rule("*", "*hyperparameters.class", "the module of the digits' network has another name (deliverable 1)"),
+    Rule("*", "*architecture", "follows from the hyperparameter `class` of the digits' network"),
 )
 """What issue 15 changes on purpose."""
+
+RENAMED = {"shaken_less": "perturbed_less", "shaken": "perturbed", "broken": "faulty"}
+"""Arrays of reference.npz that issue 15 calls otherwise: their numbers must be equal."""
 
 SIMILAR = (("*bytes", 0.05),)
 """Fields that may differ by a share: the size of a file with names of modules in it."""
@@ -111,8 +124,15 @@ def read(path: Path) -> dict[str, Any]:
     """Return the fields of a record, or the arrays of a file of arrays."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {renamed(name): arrays[name] for name in arrays.files}
     return dict(flat(json.loads(path.read_text())))
+
+
+def renamed(name: str) -> str:
+    """Return the name of an array as issue 15 has it."""
+    for old, new in RENAMED.items():
+        name = re.sub(rf"^{old}\b", new, name)
+    return name
 
 
 def same(field: str, old: Any, new: Any, rtol: float) -> bool:
