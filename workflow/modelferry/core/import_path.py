@@ -15,6 +15,15 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of classes that become parts of file names and of the names of rules."""
 
 
+def module_of(name: str, kind: str, known: Collection[str], module: str) -> str:
+    """Return the module of a format, runtime or family: `module` for a `known` name, or that of an import path."""
+    if ":" in name:
+        return name.partition(":")[0]
+    if name not in known:
+        raise ConfigError(f"unknown {kind} '{name}'", did_you_mean(name, known))
+    return module
+
+
 def imported(path: str, what: str) -> Any:
     """Return the object at ``package.module:Name``; raise `ConfigError`, calling it a `what`, if there is none."""
     module_name, _, attribute = path.partition(":")

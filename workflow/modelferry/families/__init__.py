@@ -15,7 +15,7 @@ from modelferry.checkpoints.shapes import Shapes, read_shapes
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.core.events import EventSet, JetChunk
-from modelferry.core.import_path import imported
+from modelferry.core.import_path import imported, module_of
 from modelferry.families.transforms import NONE
 
 if TYPE_CHECKING:
@@ -268,11 +268,7 @@ def family_names() -> tuple[str, ...]:
 
 def family_module(name: str) -> str:
     """Return the module that defines a family; raise `ConfigError` for an unknown name."""
-    if ":" in name:
-        return name.partition(":")[0]
-    if name not in family_names():
-        raise ConfigError(f"unknown family '{name}'", did_you_mean(name, family_names()))
-    return f"{__name__}.{name}.family"
+    return module_of(name, "family", family_names(), f"{__name__}.{name}.family")
 
 
 @cache

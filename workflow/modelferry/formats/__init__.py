@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.core.import_path import own_instance
+from modelferry.core.import_path import module_of, own_instance
 from modelferry.core.model import Exactness
 
 if TYPE_CHECKING:
@@ -198,11 +198,7 @@ def format_names() -> tuple[str, ...]:
 
 def format_module(name: str) -> str:
     """Return the module that defines a format; raise `ConfigError` for an unknown name."""
-    if ":" in name:
-        return name.partition(":")[0]
-    if name not in format_names():
-        raise ConfigError(f"unknown format '{name}'", did_you_mean(name, format_names()))
-    return f"{__name__}.{name}"
+    return module_of(name, "format", format_names(), f"{__name__}.{name}")
 
 
 @cache

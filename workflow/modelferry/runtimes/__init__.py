@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.core.import_path import own_instance
+from modelferry.core.import_path import module_of, own_instance
 from modelferry.formats import Format, Runner, load_format
 
 
@@ -73,11 +73,7 @@ def runtime_names() -> tuple[str, ...]:
 
 def runtime_module(name: str) -> str:
     """Return the module that defines a runtime; raise `ConfigError` for an unknown name."""
-    if ":" in name:
-        return name.partition(":")[0]
-    if name not in runtime_names():
-        raise ConfigError(f"unknown runtime '{name}'", did_you_mean(name, runtime_names()))
-    return f"{__name__}.{name}"
+    return module_of(name, "runtime", runtime_names(), f"{__name__}.{name}")
 
 
 @cache
