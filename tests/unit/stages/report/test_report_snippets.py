@@ -94,3 +94,7 @@ def test_format_of_ones_own_says_how_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     assert "<summary>mine:Own, flat layout: Python</summary>" in text
     assert f'```python\nload("{shipped.path}")  # costs $5\n```' in text
     assert text.endswith("Nobody should use it.\n\n</details>")
+
+
+def test_in_a_language_of_ones_own_the_path_is_filled_in() -> None:
+    assert snippets.filled('load("$path")', "Julia", "results/a/b/own/model", FLAT) == 'load("results/a/b/own/model")'

@@ -90,7 +90,8 @@ def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> s
 
 def filled(text: str, language: str, path: str, contract: Contract) -> str:
     """Return the code of a format for the artifact at `path`; `Format.snippets` says what is filled in."""
-    style = LANGUAGES[language]
+    if (style := LANGUAGES.get(language)) is None:  # an own format's: only the path is known in any language
+        return Template(text).safe_substitute(path=path)
     lines = {
         "inputs": [_input(tensor, contract, style) for tensor in contract.inputs],
         "scores": _scores(contract, style),
