@@ -44,7 +44,8 @@ def validation(runtime: str = "pytorch", diff: float = 4.8e-7, status: Status = 
     return SummaryValidation(
         runtime=runtime, status=status, reason=reason, events=1024, tolerance=Tolerance(), max_abs_diff=diff,
         max_rel_diff=diff * 3.3, max_ulps=round(diff / 1.2e-7), smallest_rtol=diff / 2, error_float64=diff * 1.1,
-        reference_error_float64=9.3e-7, error_ratio_float64=diff * 1.1 / 9.3e-7, argmax_flips=0,
+        reference_error_float64=9.3e-7, error_ratio_float64=diff * 1.1 / 9.3e-7,
+        error_rms=1.2, error_max=diff * 1.1 / 2.3e-7, allowed_share=diff * 1.1 / 2.8e-6, argmax_flips=0,
         max_score_shift=diff / 4, ill_conditioned=0, delta_auc=delta_auc, weights_compared=108, labelled_events=0,
         labelled_argmax_flips=0, labelled_max_score_shift=0.0, class_pairs=(), properties=(),
     )  # fmt: skip

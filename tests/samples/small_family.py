@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from modelferry.families.probes import make_probes
 from modelferry.formats import Runner
 from modelferry.formats.shared.runner import on_tensors
 from modelferry.stages.validation.checks import CheckResults, check_artifact
-from modelferry.stages.validation.perturbation import evaluate_perturbed
+from modelferry.stages.validation.perturbation import Examiner
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.reference import evaluate
 
@@ -60,12 +61,13 @@ def record(network: torch.nn.Module, seed: int = 1, count: int = 100, family: Sm
     flat, dense = (family.contract(HIDDEN, layout) for layout in ("flat", "dense"))
     probes = tuple(make_probes(family, flat, count, seed, [], "", [dense]))
     float32 = evaluate(network, family, flat, probes)
-    perturbed, less = evaluate_perturbed(network.double(), family, flat, probes, float32)
-    float64 = evaluate(network, family, flat, probes, torch.float64)
-    network.float()
+    single = copy.deepcopy(network)
+    double = copy.deepcopy(network).double()
+    float64 = evaluate(double, family, flat, probes, torch.float64)
     events = len(float32["logits"])
     classes = np.random.default_rng(seed).integers(-1, 4, events)
-    return Recording(probes, float32, float64, perturbed, classes, np.ones(events), "", perturbed_less=less)
+    examine = Examiner(family, flat, lambda: (single, double))
+    return Recording(probes, float32, float64, classes, np.ones(events), "", examine=examine)
 
 
 def deployable(layout: str) -> torch.nn.Module:

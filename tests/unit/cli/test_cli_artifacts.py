@@ -59,10 +59,7 @@ def test_options_of_validation_are_honoured_and_leave_the_record_alone(
     assert path.read_bytes() == before
 
 
-def test_tolerance_that_is_too_tight_fails(done: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from modelferry.comparison import difference
-
-    monkeypatch.setattr(difference, "ERROR_RATIO", 0.0)
+def test_tolerance_that_is_too_tight_fails(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["validate", "--fold", "3", "--rtol", "0", "--atol", "0"]
     assert main(arguments) == 1
     assert "failed" in capsys.readouterr().out

@@ -34,15 +34,16 @@ def test_events_and_values_are_judged_by_one_rule_in_the_same_words(unit: str) -
     assert judgement.verdict.reason == (
         f"1 of 2000 {unit} differ from the reference by up to 0.01 (the example); the smallest rtol that would pass is "
         f"{judgement.regular.smallest_rtol:.2g} (asked: 1e-05, atol 1e-06), "
-        "the error against float64 is inf times the reference's own (at most 2)"
+        f"the error against float64 is {judgement.tail:.2g} times the reference's own (at most 12)"
     )
 
 
-@pytest.mark.parametrize("unit", JUDGES)
 @pytest.mark.parametrize(("ratio", "passed"), [(1.9, True), (2.1, False)])
-def test_twice_the_references_own_error_passes(unit: str, ratio: float, passed: bool) -> None:
+def test_twice_the_largest_error_of_the_reference_passes_where_single_values_are_compared(
+    ratio: float, passed: bool
+) -> None:
     own = 5 * (STRICT.atol + STRICT.rtol * abs(TRUTH[3, 0]))
-    judgement = judged(unit, changed(3, TRUTH[3, 0] + own), changed(3, TRUTH[3, 0] - ratio * own))
+    judgement = judged("values", changed(3, TRUTH[3, 0] + own), changed(3, TRUTH[3, 0] - ratio * own))
     assert judgement.verdict.passed == passed
 
 

@@ -240,7 +240,7 @@ def _difference(name: str, rows: Sequence[Row], asked: Tolerance | None, usual: 
     """Judge one output on the rows of all calls."""
     calls, float64, network, export = zip(*rows, strict=True)
     labels = np.repeat(calls, [len(values) for values in network])
-    outputs = Outputs(*(np.concatenate(column) for column in (float64, network, export)))
+    outputs = Outputs(np.concatenate(float64), np.concatenate(network), np.concatenate(export))
     tolerance = asked or usual
     judgement = judge_values(outputs, labels, tolerance, by_float64=asked is None)
     measured = dict(vars(judgement.regular))

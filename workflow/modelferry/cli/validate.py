@@ -140,7 +140,8 @@ def _print_verdict(record: Validation, name: str) -> None:
     if math.isnan(record.max_abs_diff):
         numbers = f"{record.events} events, of which none was compared"
     limits = f"rtol {record.tolerance.rtol:g}, atol {record.tolerance.atol:g}, score shift {record.max_score_shift:.2g}"
-    ratio = f"error against float64 {record.error_ratio_float64:.2g} × the reference's own"
+    overall, worst = record.error_rms or 0, record.error_max or 0
+    ratio = f"error against float64 {overall:.2g} × the reference's own, at worst {worst:.2g} ×"
     status = record.status if record.exactness == "exact" else f"{record.status} as an approximation:"
     print(f"{status} {record.model} {name} in {record.runtime}: {numbers}, {limits}, {ratio}")
     if record.reason:

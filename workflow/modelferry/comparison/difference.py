@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +16,57 @@ ILL_CONDITIONED = 10.0
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """One output of reference (float64 and float32) and artifact, (events, values) each.
+class Examination:
+    """What the reference does with some events when their inputs change in their last places.
 
-    `perturbed` is `float32` as it jumps when inputs change in their last places, (repetitions, events, values);
-    `perturbed_less` as it jumps when they change by a tenth of that, if that was measured.
+    Attributes
+    ----------
+    jumps, short_jumps
+        What of a move's effect is out of proportion to that of a move a tenth as long, and the same for that shorter
+        move, (directions, events, values), at least 0.
+    noise
+        Root-mean-square error of the float32 reference against float64 near the inputs, (events, values).
     """
+
+    jumps: np.ndarray
+    short_jumps: np.ndarray
+    noise: np.ndarray
+
+    def take(self, chosen: Sequence[int]) -> Examination:
+        """Return what was found of some of the events."""
+        return Examination(self.jumps[:, chosen], self.short_jumps[:, chosen], self.noise[chosen])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Examination]) -> Examination:
+        """Return what was found of all events of some parts."""
+        jumps, short_jumps = (
+            np.concatenate(kind, axis=1) for kind in zip(*((p.jumps, p.short_jumps) for p in parts), strict=True)
+        )
+        return cls(jumps, short_jumps, np.concatenate([part.noise for part in parts]))
+
+
+Examine = Callable[[np.ndarray], Examination]
+"""Examines the events of some rows, (rows,)."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """One output of reference (float64 and float32) and artifact, (events, values) each; `examine` explains events."""
 
     float64: np.ndarray
     float32: np.ndarray
     artifact: np.ndarray
-    perturbed: np.ndarray | None = None
-    perturbed_less: np.ndarray | None = None
+    examine: Examine | None = None
 
     def take(self, chosen: np.ndarray) -> Outputs:
-        """Return the outputs of some events, without the perturbed ones."""
-        return Outputs(self.float64[chosen], self.float32[chosen], self.artifact[chosen])
+        """Return the outputs of some events."""
+        examine, rows = self.examine, np.arange(len(self.float64))[chosen]
+        return Outputs(
+            self.float64[rows],
+            self.float32[rows],
+            self.artifact[rows],
+            None if examine is None else lambda asked: examine(rows[asked]),
+        )
 
 
 @dataclass(frozen=True)
@@ -75,26 +111,6 @@ def ill_conditioned(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
     return ~within(outputs.float32, outputs.float64, tolerance, ILL_CONDITIONED)
 
 
-def unstable(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events would be ill-conditioned if their inputs differed in the last places: they jump, (events,).
-
-    Where a neighbour or a maximum is decided by rounding, another order of sums decides otherwise and is not wrong.
-    """
-    return _jumps(outputs.perturbed, outputs, tolerance)
-
-
-def decided_by_rounding(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    """Return which events are unstable with a tenth of the perturbation too: their jumps do not shrink, (events,)."""
-    perturbed = outputs.perturbed if outputs.perturbed_less is None else outputs.perturbed_less
-    return _jumps(perturbed, outputs, tolerance)
-
-
-def _jumps(perturbed: np.ndarray | None, outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
-    if perturbed is None or not len(perturbed):
-        return np.zeros(len(outputs.float32), dtype=bool)
-    return ~np.all([within(jump, outputs.float64, tolerance, ILL_CONDITIONED) for jump in perturbed], axis=0)
-
-
 def difference(outputs: Outputs, tolerance: Tolerance) -> Difference:
     """Return the largest differences over all events."""
     if not outputs.artifact.size:
@@ -134,37 +150,10 @@ def _largest(values: np.ndarray) -> float:
     return float(np.nan_to_num(values, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
-ERROR_RATIO = 2.0
-"""How much larger than the float32 reference's own error the artifact's may be."""
-
-
-def shares(outputs: Outputs, tolerance: Tolerance, own_error: float | None) -> np.ndarray:
-    """Return which share of the allowed difference each event uses, (events,).
-
-    All are at most 1 unless the artifact `departs`. Allowed is the tolerance around the float32 reference or, if that
-    fails and this fails less, twice `own_error` around float64, unless that is None.
-    """
+def shares(outputs: Outputs, tolerance: Tolerance) -> np.ndarray:
+    """Return which share of the tolerance around the float32 reference each event uses, (events,)."""
     truth = outputs.float32.astype(np.float64)
-    used = _share(np.abs(outputs.artifact - truth), tolerance.atol + tolerance.rtol * np.abs(truth))
-    if own_error is None or used.max(initial=0) <= 1:
-        return used
-    by_error = _share(np.abs(outputs.artifact - outputs.float64), np.full(truth.shape, ERROR_RATIO * own_error))
-    return min(used, by_error, key=lambda share: share.max(initial=0))
-
-
-def _share(distance: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    distance = np.abs(outputs.artifact - truth)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share: np.ndarray = np.where(distance == 0, 0.0, distance / allowed)
+        share: np.ndarray = np.where(distance == 0, 0.0, distance / tolerance.allowed(truth))
     return np.nan_to_num(share, nan=np.inf).max(axis=1, initial=0)
-
-
-def departs(outputs: Outputs, tolerance: Tolerance, own_error: float) -> bool:
-    """Return whether an artifact is not the trained function on these events.
-
-    It is not if it neither agrees with the float32 reference within `tolerance`, nor is at most twice as far from
-    float64 as `own_error`, the float32 reference's own largest error.
-    """
-    if within(outputs.artifact, outputs.float32, tolerance).all():
-        return False
-    error = np.abs(outputs.artifact - outputs.float64)
-    return not bool((error <= ERROR_RATIO * own_error).all())

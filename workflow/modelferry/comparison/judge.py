@@ -7,25 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modelferry.comparison.difference import (
-    ERROR_RATIO,
-    Difference,
-    Outputs,
-    decided_by_rounding,
-    departs,
-    difference,
-    ill_conditioned,
-    same_where_not_finite,
-    shares,
-    unstable,
-    within,
-)
+from modelferry.comparison.calibration import BULK, TAIL, Calibration, bulk, explain
+from modelferry.comparison.difference import Difference, Outputs, difference, same_where_not_finite, shares, within
 from modelferry.core.errors import first_few
 from modelferry.core.model import Status
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import ANY, TABLE, Tolerance
 
 ILL_CONDITIONED_SHARE = 1e-3
-"""The largest share of ill-conditioned events."""
+"""The largest share of ill-conditioned events in which the artifact agrees with the reference of neither precision."""
 
 
 NEAR_TIE_SHARE = 1e-2
@@ -34,6 +23,10 @@ NEAR_TIE_SHARE = 1e-2
 
 SET_APART_SHARE = 1e-1
 """The largest share of events that are set apart: a perturbation ten times as large finds ten times as many ties."""
+
+
+ENOUGH = 100
+"""Fewer events are not enough to calibrate on: outputs within the tolerance pass as well."""
 
 
 EVENTS, VALUES = "events", "values"
@@ -55,16 +48,27 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The comparison of one output, near-ties set apart."""
+    """The comparison of one output, near-ties set apart.
+
+    Attributes
+    ----------
+    near_tie
+        Which events are ill-conditioned or explained by a tie, (events,).
+    bulk, tail
+        Root-mean-square and largest error against float64, in units of the float32 reference's own root-mean-square
+        error; NaN if nothing was compared with float64.
+    share, where
+        The largest share of the allowed difference that was used, and the group in which it was used; NaN if nothing
+        was compared.
+    """
 
     verdict: Verdict
     regular: Difference
     near_tie: np.ndarray
-    """Which events are ill-conditioned or unstable, (events,)."""
+    bulk: float = np.nan
+    tail: float = np.nan
     share: float = np.nan
-    """The largest share of the allowed difference that was used; NaN if nothing was compared."""
     where: str = ""
-    """The group in which it was used."""
 
 
 def judge(
@@ -79,51 +83,64 @@ def judge(
     Groups in `special` are near-ties by design: they are compared like all others, but do not count for the share. Rows
     with the same number in `distinct` are the same event: if one is a near-tie, all are, and it counts once.
 
-    Passes if all well-conditioned events agree with the float32 reference within `tolerance`, or if their largest error
-    against float64 is at most twice the float32 reference's own; if what is not finite is so in both, and the same; and
-    if no more than 0.1 % of the events are ill-conditioned, 1 % decided by rounding, 10 % set apart.
+    Passes if the errors against float64 are those of the float32 reference (`calibration`), or if the outputs agree
+    with it within a tolerance that suffices; if what is not finite is so in both, and the same; and if no more than
+    0.1 % of the events are ill-conditioned and agree with neither, 1 % ill-conditioned or decided by rounding, 10 % set
+    apart. Only events with large errors are examined for ties.
     """
     distinct = np.arange(len(labels)) if distinct is None else distinct
-    ill = ill_conditioned(outputs, tolerance)
-    ill = np.isin(distinct, distinct[ill])
-    near_tie = ill | np.isin(distinct, distinct[unstable(outputs, tolerance)])
-    tied = ill | np.isin(distinct, distinct[decided_by_rounding(outputs, tolerance)])
-    counted = ~np.isin(labels, list(special))
-    counts = [_count(distinct[counted & chosen]) for chosen in (np.True_, ill, tied, near_tie)]
-    regular = outputs.take(~near_tie)
-    measured = difference(regular, tolerance)
+    calibration, suffices = Calibration.of(outputs, tolerance, distinct), suffices_alone(tolerance, len(labels))
+    large = ~calibration.ill & ~calibration.agrees(outputs)
+    if suffices:
+        large &= ~within(outputs.artifact, outputs.float32, tolerance)
+    few = _count(distinct[large]) <= SET_APART_SHARE * _count(distinct)
+    explained = explain(outputs, calibration, np.flatnonzero(large & few))
+    tied, decided = (np.isin(distinct, distinct[found]) for found in (explained.tied, explained.decided))
+    near_tie, counted = calibration.ill | tied, ~np.isin(labels, list(special))
+    unsettled = calibration.ill & ~calibration.agrees(outputs) & ~within(outputs.artifact, outputs.float32, tolerance)
+    counts = [
+        _count(distinct[counted & found])
+        for found in (np.True_, unsettled, calibration.ill, calibration.ill | decided, near_tie)
+    ]
+    judgement = _compare(
+        outputs.take(~near_tie), labels[~near_tie], tolerance, EVENTS, calibration, suffices, explained.noisy[~near_tie]
+    )
     reason = (
         _not_finite(outputs, EVENTS)
         or ("" if len(labels) else "no events were compared")
         or _too_many(*counts)
-        or _disagreement(regular, labels[~near_tie], tolerance, measured, EVENTS)
+        or judgement.verdict.reason
     )
-    share, where = _largest_share(regular, labels[~near_tie], tolerance, measured.reference_error)
-    return Judgement(_verdict(reason), measured, near_tie, share, where)
+    return replace(judgement, verdict=_verdict(reason), near_tie=near_tie)
+
+
+def suffices_alone(tolerance: Tolerance, events: int) -> bool:
+    """Return whether outputs within a tolerance pass, whatever their errors against float64.
+
+    They do if it is not the usual tolerance of float32: it was asked for, or belongs to coarser or finer numbers. They
+    also do if there are too few events to calibrate on.
+    """
+    return tolerance != TABLE[ANY, "float32"] or events < ENOUGH
 
 
 def judge_values(outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, by_float64: bool = True) -> Judgement:
     """Compare outputs value by value, (values, 1), where no axis counts events; (values,) labels name their calls.
 
-    The rule is that of `judge`, but no near-ties are set apart. Without `by_float64` the tolerance alone decides, and
-    so it does where NaN stands for a float64 reference that does not run: both errors are NaN then.
+    The rule is that of `judge` for few events, but nothing is set apart. Without `by_float64` the tolerance alone
+    decides, and so it does where NaN stands for a float64 reference that does not run.
     """
     sound = np.isfinite(outputs.artifact).all(axis=1) & np.isfinite(outputs.float32).all(axis=1)
-    regular = outputs.take(sound)
-    measured = difference(regular, tolerance)
-    if not np.isfinite(regular.float64).all():
-        measured, by_float64 = replace(measured, error=np.nan, reference_error=np.nan), False
+    regular, none = outputs.take(sound), np.zeros(len(labels), bool)
+    known = bool(np.isfinite(regular.float64).all())
+    calibration = Calibration.on_values(regular) if known and by_float64 else None
+    judgement = _compare(regular, labels[sound], tolerance, VALUES, calibration, True, none[sound])
+    if not known:
+        judgement = replace(judgement, regular=replace(judgement.regular, error=np.nan, reference_error=np.nan))
     nothing = (
         "" if sound.any() or not len(sound) else f"none of its {len(sound)} values is finite, and nothing was compared"
     )
-    reason = (
-        _not_finite(outputs, VALUES)
-        or nothing
-        or _disagreement(regular, labels[sound], tolerance, measured, VALUES, by_float64)
-    )
-    own_error = measured.reference_error if by_float64 else None
-    share, where = _largest_share(regular, labels[sound], tolerance, own_error)
-    return Judgement(_verdict(reason), measured, np.zeros(len(labels), bool), share, where)
+    reason = _not_finite(outputs, VALUES) or nothing or judgement.verdict.reason
+    return replace(judgement, verdict=_verdict(reason), near_tie=none)
 
 
 def judge_damage(
@@ -139,14 +156,36 @@ def judge_damage(
     return Verdict("passed", "")
 
 
-def _largest_share(
-    outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, own_error: float | None
-) -> tuple[float, str]:
-    """Return the largest share of the allowed difference that was used, and the group in which it was used."""
+def _compare(
+    outputs: Outputs,
+    labels: np.ndarray,
+    tolerance: Tolerance,
+    unit: str,
+    calibration: Calibration | None,
+    suffices: bool,
+    noisy: np.ndarray,
+) -> Judgement:
+    """Compare well-conditioned rows; in `noisy` ones, (rows,), the reference's own error explains a large one."""
+    measured = difference(outputs, tolerance)
     if not outputs.artifact.size:
-        return np.nan, ""
-    used = shares(outputs, tolerance, own_error)
-    return float(used.max()), str(labels[used.argmax()])
+        return Judgement(_verdict(""), measured, noisy)
+    used, size, largest, limit = shares(outputs, tolerance), np.nan, np.nan, ""
+    wrong = used > 1
+    if calibration is not None:
+        errors = calibration.errors(outputs)
+        errors[noisy] = np.minimum(errors[noisy], TAIL)
+        size, largest = bulk(errors), float(errors.max())
+        if suffices:
+            errors[~wrong] = 0
+        if not suffices or wrong.any():
+            used = errors.max(axis=1) / TAIL
+        wrong = errors.max(axis=1) > TAIL
+        limit = f"{largest:.2g} times the reference's own (at most {TAIL:g})"
+        if not wrong.any() and bulk(errors) > BULK:
+            wrong = errors.max(axis=1) > BULK
+            limit = f"{size:.2g} times the reference's own over all {unit} (at most {BULK:g})"
+    reason = _disagreement(wrong, labels, tolerance, measured, unit, limit) if wrong.any() else ""
+    return Judgement(_verdict(reason), measured, noisy, size, largest, float(used.max()), str(labels[used.argmax()]))
 
 
 def _verdict(reason: str) -> Verdict:
@@ -160,11 +199,13 @@ def _not_finite(outputs: Outputs, unit: str) -> str:
     return f"{share} have NaN or infinities where the reference has none, or the reverse" if wrong else ""
 
 
-def _too_many(events: int, ill: int, tied: int, near_tie: int) -> str:
+def _too_many(events: int, unsettled: int, ill: int, tied: int, near_tie: int) -> str:
     """Return which share of events that are set apart is too large."""
-    if ill > ILL_CONDITIONED_SHARE * events:
-        share = f"{ill} of {events} events are ill-conditioned"
-        return f"{share}: the float32 reference itself departs from float64 (at most 0.1 % may)"
+    departs = "events are ill-conditioned: the float32 reference itself departs from float64"
+    if ill > NEAR_TIE_SHARE * events:
+        return f"{ill} of {events} {departs} (at most 1 % may)"
+    if unsettled > ILL_CONDITIONED_SHARE * events:
+        return f"{unsettled} of {events} {departs}, and the artifact agrees with neither (at most 0.1 % may)"
     if tied > NEAR_TIE_SHARE * events:
         share = f"{tied} of {events} events are decided by rounding"
         return f"{share}: inputs that differ in the last place give other outputs (at most 1 % may)"
@@ -174,18 +215,14 @@ def _too_many(events: int, ill: int, tied: int, near_tie: int) -> str:
 
 
 def _disagreement(
-    outputs: Outputs, labels: np.ndarray, tolerance: Tolerance, measured: Difference, unit: str, by_float64: bool = True
+    wrong: np.ndarray, labels: np.ndarray, tolerance: Tolerance, measured: Difference, unit: str, error: str
 ) -> str:
-    """Return by how much an artifact is another function; empty if it is the trained one."""
-    agree = within(outputs.artifact, outputs.float32, tolerance)
-    if agree.all() or (by_float64 and not departs(outputs, tolerance, measured.reference_error)):
-        return ""
-    ratio = f"{measured.error_ratio:.2g} times the reference's own (at most {ERROR_RATIO:g})"
+    """Return by how much an artifact is another function; `error` says what its error against float64 is."""
     return (
-        f"{(~agree).sum()} of {len(agree)} {unit} differ from the reference by up to {measured.max_abs:.2g} "
-        f"({first_few(sorted(set(labels[~agree].tolist())))}); the smallest rtol that would pass is "
+        f"{wrong.sum()} of {len(wrong)} {unit} differ from the reference by up to {measured.max_abs:.2g} "
+        f"({first_few(sorted(set(labels[wrong].tolist())))}); the smallest rtol that would pass is "
         f"{measured.smallest_rtol:.2g} (asked: {tolerance.rtol:.2g}, atol {tolerance.atol:.2g})"
-        f"{f', the error against float64 is {ratio}' if by_float64 else ''}"
+        f"{error and f', the error against float64 is {error}'}"
     )
 
 

@@ -21,6 +21,5 @@ def by_event(values: np.ndarray) -> np.ndarray:
 def within(value: np.ndarray, truth: np.ndarray, tolerance: Tolerance, factor: float = 1.0) -> np.ndarray:
     """Return which events agree in all their values, (events,); NaN agrees with nothing."""
     value, truth = value.astype(np.float64), truth.astype(np.float64)
-    allowed = factor * (tolerance.atol + tolerance.rtol * np.abs(truth))
     with np.errstate(invalid="ignore"):
-        return np.all(np.abs(value - truth) <= allowed, axis=1)
+        return np.all(np.abs(value - truth) <= factor * tolerance.allowed(truth), axis=1)

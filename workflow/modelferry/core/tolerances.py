@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from modelferry.core.contract import DType
 from modelferry.core.model import Part
 
@@ -13,6 +15,11 @@ class Tolerance(Part):
 
     rtol: float = 1e-5
     atol: float = 1e-6
+
+    def allowed(self, reference: np.ndarray) -> np.ndarray:
+        """Return by how much outputs may differ from the reference's, of the same shape."""
+        allowed: np.ndarray = self.atol + self.rtol * np.abs(reference.astype(np.float64))
+        return allowed
 
 
 ANY = "any"

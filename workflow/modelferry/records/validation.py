@@ -106,7 +106,12 @@ class Decisions(Part):
 
 
 class RuntimeVerdict(Decisions):
-    """One runtime's verdict on an artifact, with the numbers that it rests on."""
+    """One runtime's verdict on an artifact, with the numbers that it rests on.
+
+    `error_rms` and `error_max` are the root-mean-square and the largest error against float64, in units of the float32
+    reference's own root-mean-square error; `allowed_share` is the largest share that was used of what is allowed.
+    None where nothing was compared.
+    """
 
     runtime: str
     status: Status
@@ -119,6 +124,9 @@ class RuntimeVerdict(Decisions):
     error_float64: float
     reference_error_float64: float
     error_ratio_float64: float
+    error_rms: float | None = None
+    error_max: float | None = None
+    allowed_share: float | None = None
     smallest_rtol: float
     weights_compared: int
     ill_conditioned: int

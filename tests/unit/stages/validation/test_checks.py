@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
 
+from modelferry.comparison.difference import Examination
 from modelferry.core.contract import Arrays, Contract
 from modelferry.formats import Runner
 from modelferry.stages.validation.recording import Recording
@@ -116,20 +118,34 @@ def test_artifact_without_any_checks_fails(recording) -> None:
 
 def test_near_ties_are_listed_once_with_the_number_of_their_event(case, recording) -> None:
     run, contract = case
-    perturbed = {"logits": recording.perturbed["logits"].copy()}
     chosen = int(np.flatnonzero(recording.labels == "events=8, particles=3")[-1])
-    perturbed["logits"][0, chosen] += 1
-    changed = Recording(**{**vars(recording), "perturbed": perturbed, "perturbed_less": {}})
-    found = checked(run, contract, changed)
+    event = recording.events[chosen]
+
+    def otherwise(inputs: Arrays) -> Arrays:
+        """Decide one event otherwise, wherever it comes."""
+        found = run(inputs)
+        x, sizes = inputs["x"], event["x"].shape[0]
+        if contract.layout == "dense":
+            hit = [np.array_equal(row[:sizes], event["x"]) for row in x]
+        else:
+            starts = np.searchsorted(inputs["batch"], np.arange(len(found["logits"])))
+            hit = [np.array_equal(x[start : start + sizes], event["x"]) for start in starts]
+        return {"logits": found["logits"] + np.array(hit, np.float32)[:, None]}
+
+    def jumping(events: Sequence[Arrays]) -> dict[str, Examination]:
+        jumps = np.array([[[float(one is event)] * 4 for one in events]])
+        return {"logits": Examination(jumps, jumps, np.zeros((len(events), 4)))}
+
+    found = checked(otherwise, contract, dataclasses.replace(recording, examine=jumping))
     (tie,) = [tie for tie in found.near_ties("logits") if "particles=3" in tie.source]
     same = recording.distinct[tie.event] == recording.distinct[chosen]
     assert same
     repeated = recording.distinct[found.numbers] == recording.distinct[chosen]
     assert repeated.sum() > 1
     assert found.judgement.near_tie[repeated].all()
-    event = recording.event_facts(tie.event)
-    assert np.shape(event["inputs"]["x"]) == (3, 9)
-    assert np.allclose(event["outputs of the network as trained"]["logits in float32"], tie.reference_float32)
+    facts = recording.event_facts(tie.event)
+    assert np.shape(facts["inputs"]["x"]) == (3, 9)
+    assert np.allclose(facts["outputs of the network as trained"]["logits in float32"], tie.reference_float32)
 
 
 def test_examination_is_quick(case, recording) -> None:

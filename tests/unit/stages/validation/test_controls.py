@@ -13,7 +13,7 @@ import torch
 
 from checkpoint_samples import formula_state
 from family_samples import SMALL
-from modelferry.comparison.difference import Outputs
+from modelferry.comparison.difference import Examination, Outputs
 from modelferry.comparison.judge import Verdict, judge
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.tolerances import Tolerance
@@ -61,10 +61,9 @@ def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:
     network.load_state_dict(state)
     float32 = evaluate(network, family, contract, probes)
     float64 = evaluate(network.double(), family, contract, probes, torch.float64)
-    perturbed = {"logits": np.empty((0, *float32["logits"].shape), np.float32)}
     count = sum(len(probe.events) for probe in probes)
     broken = record_faulty_networks(family, {"hidden": 16}, contract, state, probes)
-    recording = Recording(tuple(probes), float32, float64, perturbed, np.full(count, -1), np.ones(count), "", broken)
+    recording = Recording(tuple(probes), float32, float64, np.full(count, -1), np.ones(count), "", broken)
     example = family.collate(family.sample({"events": 4, "particles": 9}, 1), "flat")
     template = folder / "template.pt"
     deployable = family.deployable({"hidden": 16}, "flat").eval()
@@ -164,8 +163,12 @@ def test_weights_that_are_no_other_fold_fail_the_run(bench: Bench) -> None:
 
 def test_events_decided_by_rounding_do_not_detect_anything(bench: Bench) -> None:
     """A recording of near-ties alone shows nothing: what is broken must be seen in the other events."""
-    perturbed = np.stack([bench.recording.float32["logits"] + 1])
-    blind = dataclasses.replace(bench.recording, perturbed={"logits": perturbed})
+
+    def jumping(events: Sequence[Arrays]) -> dict[str, Examination]:
+        jumps = np.ones((1, len(events), 4))
+        return {"logits": Examination(jumps, jumps, np.zeros((len(events), 4)))}
+
+    blind = dataclasses.replace(bench.recording, examine=jumping)
     assert not any(control.detected for control in dataclasses.replace(bench, recording=blind).run())
 
 
@@ -245,12 +248,9 @@ def test_family_that_declares_nothing_has_what_its_contract_and_layers_tell(
     probes = make_probes(family, contract, 100, 1, [], "")
     weights = network.state_dict()
     outputs = [evaluate(network.to(dtype), family, contract, probes, dtype) for dtype in (torch.float64, torch.float32)]
-    perturbed = {"logits": outputs[1]["logits"][None]}
     count = len(outputs[0]["logits"])
     broken = record_faulty_networks(family, {}, contract, weights, probes)
-    recording = Recording(
-        tuple(probes), outputs[1], outputs[0], perturbed, np.full(count, -1), np.ones(count), "", broken
-    )
+    recording = Recording(tuple(probes), outputs[1], outputs[0], np.full(count, -1), np.ones(count), "", broken)
     example, options = family.collate(probes[-1].events, ""), target.resolve_options({})
     target.build_template(network, contract, example, options, tmp_path / "t")
     target.fill(tmp_path / "t", weights, {}, tmp_path / "m")

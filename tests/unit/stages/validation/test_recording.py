@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelferry.comparison.difference import Examination
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
 from modelferry.families.probes import Probe
@@ -35,11 +36,10 @@ def recording(sizes: list[int], seed: int = 0) -> Recording:
         probes=tuple(probes),
         float32={"logits": rng.normal(size=(len(sizes), 4)).astype(np.float32)},
         float64={"logits": rng.normal(size=(len(sizes), 4))},
-        perturbed={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
         classes=rng.integers(-1, 4, len(sizes)),
         weights=rng.random(len(sizes)),
         checkpoint_sha256="ab" * 32,
-        perturbed_less={"logits": rng.normal(size=(2, len(sizes), 4)).astype(np.float32)},
+        examined={0: {"logits": Examination(*rng.normal(size=(2, 8, 1, 4)), rng.normal(size=(1, 4)))}},
     )
 
 
@@ -61,8 +61,11 @@ def test_recording_survives_its_file(sizes: list[int], seed: int, tmp_path: Path
         for event, read in zip(one.events, other.events, strict=True):
             assert event.keys() == read.keys()
             assert all(same(event[name], read[name]) for name in event)
-    for name in ("float32", "float64", "perturbed", "perturbed_less"):
+    for name in ("float32", "float64"):
         assert all(same(getattr(before, name)[key], getattr(after, name)[key]) for key in ("logits",))
+    assert before.examined.keys() == after.examined.keys()
+    for kind in ("jumps", "short_jumps", "noise"):
+        assert same(*(getattr(made.examined[0]["logits"], kind) for made in (before, after)))
     assert same(before.classes, after.classes)
     assert same(before.weights, after.weights)
     assert after.distinct.tolist() == before.distinct.tolist()

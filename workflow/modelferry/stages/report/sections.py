@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelferry.comparison.calibration import BULK, TAIL
 from modelferry.stages.report import failures, figures, probes, snippets, tables
 from modelferry.stages.report.artifact_matrix import matrix
 from modelferry.stages.report.formatting import pairs, plural, prose, table
@@ -24,10 +25,11 @@ from modelferry.stages.report.recommendation import advice, advice_by_campaign
 from modelferry.stages.report.specification import overview, specification
 
 MEANING = (
-    "An artifact passes if every output agrees with the float32 network as trained within "
-    "|artifact - reference| ≤ atol + rtol · |reference|, or if its error against the same network in float64 is at "
-    "most twice that of float32 itself. A ratio of the two errors near 1 therefore says that the artifact is as "
-    "accurate as what was trained; ULPs count the float32 numbers between the two outputs."
+    "Errors are differences from the network as trained in float64, in units of the root-mean-square error that the "
+    f"network itself makes in float32. An artifact passes if its error over all events is at most {BULK:g}, and that "
+    f"of each event at most {TAIL:g}, unless the network itself is as far off at that event, or if it agrees within a "
+    "tolerance that the config asks for. An error near 1 says that the artifact is as accurate as what was trained; "
+    "ULPs count the float32 numbers between the two outputs."
 )
 READ_BACK = (
     "Tensors read back: the number of weights inside the file that were compared with the checkpoint's bit by bit."

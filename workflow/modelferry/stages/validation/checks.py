@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.comparison.difference import Outputs, within
+from modelferry.comparison.difference import within
 from modelferry.comparison.judge import Judgement, Verdict, judge, judge_damage
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.model import Exactness
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import ANY, Tolerance, tolerance_of
 from modelferry.families import Family
 from modelferry.formats import Runner
 from modelferry.records.validation import Decisions, IllConditioned, OutsideCase, PropertyResult, ShapePoint
@@ -88,7 +88,7 @@ def check_artifact(
     probed, artifact = compared.recording, compared.outputs
     judgement = judge_outputs(probed, artifact, tolerance, contract, special_groups(family))
     output = contract.outputs[0].name
-    outputs = Outputs(probed.float64[output], probed.float32[output], artifact[output])
+    outputs = probed.outputs(output, artifact[output])
     decisions = decide(contract, outputs, probed.classes, probed.distinct)
     if exact:
         agree = within(outputs.artifact, outputs.float32, tolerance) | judgement.near_tie | judgement.verdict.passed
@@ -114,10 +114,9 @@ def judge_outputs(
     """Judge all outputs, and return the judgement of the first that fails, or else of the first output."""
     judgements = []
     for tensor in contract.outputs:
-        name = tensor.name
-        perturbed, less = recording.perturbed[name], recording.perturbed_less.get(name)
-        outputs = Outputs(recording.float64[name], recording.float32[name], artifact[name], perturbed, less)
-        judgements.append(judge(outputs, recording.labels, tolerance, special, recording.distinct))
+        own = tolerance if tensor.dtype == contract.outputs[0].dtype else tolerance_of(ANY, tensor.dtype)
+        outputs = recording.outputs(tensor.name, artifact[tensor.name])
+        judgements.append(judge(outputs, recording.labels, own, special, recording.distinct))
     return next((judgement for judgement in judgements if not judgement.verdict.passed), judgements[0])
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.comparison.difference import Outputs, by_event, departs, difference, unstable
-from modelferry.comparison.difference import ill_conditioned as ill
+from modelferry.comparison.calibration import Calibration, departs
+from modelferry.comparison.difference import by_event, difference, within
+from modelferry.comparison.judge import suffices_alone
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
@@ -76,27 +77,27 @@ def run_controls(
 
 
 class DefectDetector:
-    """The verdict's own rule, applied to parts of a recording; near-ties are left out."""
+    """The verdict's own rule, applied to parts of a recording; events that a tie or noise explains detect nothing."""
 
     def __init__(self, recording: Recording, tolerance: Tolerance) -> None:
         self.recording, self.tolerance = recording, tolerance
-        self.outputs = {
-            name: Outputs(recording.float64[name], float32, float32, recording.perturbed[name])
-            for name, float32 in recording.float32.items()
-        }
-        self.regular = {name: ~(ill(of, tolerance) | unstable(of, tolerance)) for name, of in self.outputs.items()}
-        self.own_error = {
-            name: difference(of.take(self.regular[name]), tolerance).reference_error
-            for name, of in self.outputs.items()
+        self.suffices = suffices_alone(tolerance, len(recording.distinct))
+        self.outputs = {name: recording.outputs(name, float32) for name, float32 in recording.float32.items()}
+        self.calibrations = {
+            name: Calibration.of(outputs, tolerance, recording.distinct) for name, outputs in self.outputs.items()
         }
 
     def compare_outputs(self, events: np.ndarray, rows: Arrays) -> tuple[bool, float]:
         """Return whether the outputs of `events` are seen to be wrong, and their largest difference."""
         seen, largest = False, 0.0
         for name, values in rows.items():
-            of, regular = self.outputs[name], self.regular[name][events]
-            part = Outputs(of.float64[events][regular], of.float32[events][regular], by_event(values)[regular])
-            seen = seen or departs(part, self.tolerance, self.own_error[name])
+            calibration = self.calibrations[name]
+            regular = ~calibration.ill[events]
+            part = replace(self.outputs[name].take(events[regular]), artifact=by_event(values)[regular])
+            large = ~calibration.agrees(part)
+            if self.suffices:
+                large &= ~within(part.artifact, part.float32, self.tolerance)
+            seen = seen or departs(part, calibration, large)
             largest = max(largest, difference(part, self.tolerance).max_abs)
         return seen, largest
 

@@ -1,4 +1,4 @@
-"""Perturbation: which outputs jump when inputs change in their last places, since rounding decides something there.
+"""Perturbation: what the reference does with an event whose inputs change in their last places.
 
 Each event is moved by δ, some units in the last place of float32 in a random direction, and by δ/10. Its jump is
 [f(x + δ) − f(x)] − 10 · [f(x + δ/10) − f(x)]: about zero for a smooth function, however steep, and large where the move
@@ -6,80 +6,86 @@ crosses a tie, such as two particles that are equally near. An event whose short
 tenth of it, is so near a tie that its jump does not shrink: rounding decides it.
 
 The network computes in float64, and short moves are made in float64 between the inputs of two calls: rounding would
-look like a jump, tenfold. All that is left of it is what a family rounds by definition, and leaves unperturbed.
+look like a jump, tenfold. All that is left of it is what a family rounds by definition, and leaves unperturbed. The
+network in float32 shows what rounding does to its outputs near the event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from modelferry.comparison.difference import ILL_CONDITIONED
+from modelferry.comparison.difference import Examination
 from modelferry.comparison.eager import run_eagerly
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.tolerances import Tolerance
 from modelferry.families import Family
-from modelferry.families.probes import NOT_FINITE, Probe
 
-REPETITIONS = 4
+DIRECTIONS = 8
 """The number of directions that are tried."""
 WHOLE = 1e-6
 """Relative size of a move: some units in the last place, as much as another order of sums makes."""
 SHORT = 0.1
 """The short move, as a part of the whole one, and the shorter one, as a part of the short one."""
-UNASKED = Tolerance()
-"""The tolerance if a config asks for no other."""
+
+Networks = Callable[[], tuple[torch.nn.Module, torch.nn.Module]]
+"""Returns the reference in float32 and in float64."""
 
 
-def evaluate_perturbed(
-    network: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe], float32: Arrays
-) -> tuple[Arrays, Arrays]:
-    """Return `float32`, the outputs on all probes, as the whole move and as the short one makes them jump.
+class Examiner:
+    """Examines events, each once, in calls of typical size, however often and in whatever company they come.
 
-    Both are (repetitions, events, values).
+    The networks are loaded when the first event is examined that is not known yet: most artifacts need none.
 
-    `network` is the reference in float64. An event is perturbed once a repetition, in a call of typical size, however
-    often and in whatever company it comes. One that holds a number that is not finite has no output here.
+    Parameters
+    ----------
+    known
+        Events that were examined before, and what was found of each, by output.
     """
-    sound = [event for probe in probes if probe.source != NOT_FINITE for event in probe.events]
-    once = list({id(event): event for event in sound}.values())
-    indices = {id(event): index for index, event in enumerate(once)}
-    rows = np.array([indices.get(id(event), -1) for probe in probes for event in probe.events])
-    typical = contract.dimension(family.batch).typical
-    calls = [once[start : start + typical] for start in range(0, len(once), typical)]
-    perturbed: tuple[Arrays, Arrays] = ({}, {})
-    for into, moves in zip(perturbed, zip(*jumps(network, family, contract, calls), strict=True), strict=True):
-        for name, outputs in float32.items():
-            change = np.stack([jump[name] for jump in moves])[:, rows]
-            change[:, rows < 0] = np.nan
-            into[name] = outputs + change
-    return perturbed
 
+    def __init__(
+        self,
+        family: Family,
+        contract: Contract,
+        networks: Networks,
+        known: Iterable[tuple[Arrays, Mapping[str, Examination]]] = (),
+    ) -> None:
+        self.family, self.contract, self.networks = family, contract, networks
+        self._known = {id(event): (event, found) for event, found in known}
 
-def jumps(
-    network: torch.nn.Module, family: Family, contract: Contract, calls: Sequence[Sequence[Arrays]]
-) -> Iterator[tuple[Arrays, Arrays]]:
-    """Yield by how much outputs jump with the whole move and with the short one, for each direction in turn."""
-    still = [_collated(family, contract, events) for events in calls]
-    outputs = [run_eagerly(network, contract, [inputs], torch.float64) for inputs in still]
-    for seed in range(1, REPETITIONS + 1):
-        rng = np.random.default_rng(seed)
-        results = []
-        for events, before, truth in zip(calls, still, outputs, strict=True):
-            after = _collated(family, contract, [_perturbed(event, rng, family) for event in events])
-            changes = _changes(network, contract, before, after, truth)
-            whole = next(changes)
-            if not any(np.any(np.abs(change) > _limit(truth[name])) for name, change in whole.items()):
-                results.append((whole, whole))
-                continue
-            short, shorter = next(changes), next(changes)
-            far = {name: _jump(change, short[name]) for name, change in whole.items()}
-            near = {name: _jump(change, shorter[name]) for name, change in short.items()}
-            results.append((far, near if _same_integers(before, after) else far))
-        fars, nears = zip(*results, strict=True)
-        yield _joined(fars), _joined(nears)
+    def __call__(self, events: Sequence[Arrays]) -> dict[str, Examination]:
+        """Return what the reference does with some events, by output."""
+        new = list({id(event): event for event in events if id(event) not in self._known}.values())
+        typical = self.contract.dimension(self.family.batch).typical
+        for start in range(0, len(new), typical):
+            call = new[start : start + typical]
+            results = self._examine(call)
+            for index, event in enumerate(call):  # the event is kept, so that no other one gets its number
+                self._known[id(event)] = event, {name: found.take([index]) for name, found in results.items()}
+        known = [self._known[id(event)][1] for event in events]
+        return {
+            tensor.name: Examination.joined([one[tensor.name] for one in known]) for tensor in self.contract.outputs
+        }
+
+    def _examine(self, events: Sequence[Arrays]) -> dict[str, Examination]:
+        single, double = self.networks()
+        before = _collated(self.family, self.contract, events)
+        truth = run_eagerly(double, self.contract, [before], torch.float64)
+        found: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {name: [] for name in truth}
+        for seed in range(1, DIRECTIONS + 1):
+            rng = np.random.default_rng(seed)
+            after = _collated(self.family, self.contract, [_perturbed(event, rng, self.family) for event in events])
+            rounded = run_eagerly(single, self.contract, [after], torch.float32)
+            whole, short, shorter = _changes(double, self.contract, before, after, truth)
+            for name, change in whole.items():
+                far, near = _jump(change, short[name]), _jump(short[name], shorter[name])
+                error = np.square(rounded[name] - (truth[name] + change))
+                found[name].append((far, near if _same_integers(before, after) else far, error))
+        stacked = {name: [np.stack(kind) for kind in zip(*kinds, strict=True)] for name, kinds in found.items()}
+        return {
+            name: Examination(far, near, np.sqrt(error.mean(axis=0))) for name, (far, near, error) in stacked.items()
+        }
 
 
 def _changes(
@@ -92,19 +98,9 @@ def _changes(
         yield {name: value - truth[name] for name, value in outputs.items()}
 
 
-def _limit(outputs: np.ndarray) -> np.ndarray:
-    """Return up to where a change is left as it is, jump or not: with the tolerance of float32 it makes no near-tie."""
-    return ILL_CONDITIONED * (UNASKED.atol + UNASKED.rtol * np.abs(outputs))
-
-
 def _jump(change: np.ndarray, shorter: np.ndarray) -> np.ndarray:
     """Return what of a change is out of proportion to that of a shorter move, and never more than the change itself."""
-    rest = change - shorter / SHORT
-    return np.where(np.abs(rest) < np.abs(change), rest, change)
-
-
-def _joined(calls: Sequence[Arrays]) -> Arrays:
-    return {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
+    return np.minimum(np.abs(change - shorter / SHORT), np.abs(change))
 
 
 def _between(before: Arrays, after: Arrays, part: float) -> Arrays:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from modelferry.comparison.difference import Examination, Outputs
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
 from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe
 
-OUTPUTS = ("float32", "float64", "perturbed", "perturbed_less")
+OUTPUTS = ("float32", "float64")
 """Outputs of the reference in a recording, each by name."""
 
 
@@ -52,27 +53,28 @@ class Recording:
     ----------
     float32, float64
         Outputs of the reference by name, one row an event, in the order of the probes.
-    perturbed
-        `float32` as it jumps when inputs change in their last places (`perturbation`), (repetitions, events, values).
-    perturbed_less
-        The same for changes a tenth as large; nothing if that was not measured.
     classes, weights
         Class of each event (-1: unknown) and its weight.
     checkpoint_sha256
         The weights that the reference had.
     faulty
         What faulty networks make of some of the events.
+    examined
+        What the reference does with a few ordinary events when their inputs change in their last places, by the number
+        of the event and by output.
+    examine
+        Tells the same of any events, by output, where the reference is at hand.
     """
 
     probes: tuple[Probe, ...]
     float32: Arrays
     float64: Arrays
-    perturbed: Arrays
     classes: np.ndarray
     weights: np.ndarray
     checkpoint_sha256: str
     faulty: tuple[FaultyOutputs, ...] = ()
-    perturbed_less: Arrays = field(default_factory=dict)
+    examined: Mapping[int, Mapping[str, Examination]] = field(default_factory=dict)
+    examine: Callable[[Sequence[Arrays]], Mapping[str, Examination]] | None = field(default=None, compare=False)
 
     @property
     def labels(self) -> np.ndarray:
@@ -88,12 +90,25 @@ class Recording:
     def distinct(self) -> np.ndarray:
         """A number for each event, (events,): events that are repeated, in larger batches, have the same."""
         numbers: dict[int, int] = {}
-        events = [id(event) for probe in self.probes for event in probe.events]
-        return np.array([numbers.setdefault(event, len(numbers)) for event in events], np.int64)
+        return np.array([numbers.setdefault(id(event), len(numbers)) for event in self.events], np.int64)
+
+    @property
+    def events(self) -> list[Arrays]:
+        """All events, in the order of the probes."""
+        return [event for probe in self.probes for event in probe.events]
+
+    def outputs(self, name: str, artifact: np.ndarray) -> Outputs:
+        """Return one output of reference and artifact, (events, values), with what examines its events."""
+        examine, events = self.examine, self.events
+
+        def examined(rows: np.ndarray) -> Examination:
+            assert examine is not None
+            return examine([events[row] for row in rows])[name]
+
+        return Outputs(self.float64[name], self.float32[name], artifact, None if examine is None else examined)
 
     def event_facts(self, number: int) -> dict[str, Any]:
         """Return the `number`-th event: its group, inputs and outputs, as lists of numbers."""
-        events = [event for probe in self.probes for event in probe.events]
         outputs = {
             f"{name} in {dtype}": values[number].tolist()
             for dtype, columns in (("float32", self.float32), ("float64", self.float64))
@@ -102,7 +117,7 @@ class Recording:
         return {
             "event": number,
             "source": f"{self.sources[number]}, {self.labels[number]}",
-            "inputs": {name: value.tolist() for name, value in events[number].items()},
+            "inputs": {name: value.tolist() for name, value in self.events[number].items()},
             "outputs of the network as trained": outputs,
         }
 
@@ -113,12 +128,16 @@ class Recording:
             probes=tuple(probe for probe, kept in zip(self.probes, keep, strict=True) if kept),
             float32={name: value[events] for name, value in self.float32.items()},
             float64={name: value[events] for name, value in self.float64.items()},
-            perturbed={name: value[:, events] for name, value in self.perturbed.items()},
             classes=self.classes[events],
             weights=self.weights[events],
             checkpoint_sha256=self.checkpoint_sha256,
             faulty=tuple(faulty.part(events) for faulty in self.faulty),
-            perturbed_less={name: value[:, events] for name, value in self.perturbed_less.items()},
+            examined={
+                new: self.examined[old]
+                for new, old in enumerate(np.flatnonzero(events).tolist())
+                if old in self.examined
+            },
+            examine=self.examine,
         )
 
     def write(self, path: Path | str) -> None:
@@ -128,7 +147,7 @@ class Recording:
         """
         distinct = self.distinct
         _, first = np.unique(distinct, return_index=True)
-        every = [event for probe in self.probes for event in probe.events]
+        every = self.events
         events = [every[number] for number in first]
         arrays: Arrays = {
             "checkpoint_sha256": np.array(self.checkpoint_sha256),
@@ -145,6 +164,10 @@ class Recording:
             arrays[f"shape.{name}"] = np.array([event[name].shape for event in events], np.int64)
         for group in OUTPUTS:
             arrays |= {f"{group}.{name}": value for name, value in getattr(self, group).items()}
+        arrays["examined"] = np.array(list(self.examined), np.int64)
+        for number, outputs in self.examined.items():
+            for name, found in outputs.items():
+                arrays |= {f"examined.{number}.{kind}.{name}": values for kind, values in vars(found).items()}
         arrays["faulty"] = np.array([faulty.name for faulty in self.faulty], dtype=str)
         for number, faulty in enumerate(self.faulty):
             arrays[f"faulty.{number}.events"] = faulty.events
@@ -172,10 +195,12 @@ class Recording:
                 Probe(str(label), str(source), tuple(events[number] for number in numbers), json.loads(str(sizes)))
                 for label, source, sizes, numbers in facts
             ),
-            **{group: _group(arrays, group) for group in OUTPUTS},
+            float32=_group(arrays, "float32"),
+            float64=_group(arrays, "float64"),
             classes=arrays["classes"],
             weights=arrays["weights"],
             checkpoint_sha256=str(arrays["checkpoint_sha256"]),
+            examined={int(number): _examinations(arrays, int(number)) for number in arrays["examined"]},
             faulty=tuple(
                 FaultyOutputs(str(name), arrays[f"faulty.{number}.events"], _group(arrays, f"faulty.{number}.output"))
                 for number, name in enumerate(arrays["faulty"])
@@ -187,6 +212,12 @@ def _group(arrays: Arrays, group: str) -> Arrays:
     """Return the arrays whose names begin with that of a group, by the rest of their names."""
     prefix = f"{group}."
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _examinations(arrays: Arrays, number: int) -> dict[str, Examination]:
+    """Return what was found of one event, by output."""
+    kinds = {kind.name: _group(arrays, f"examined.{number}.{kind.name}") for kind in fields(Examination)}
+    return {name: Examination(**{kind: kinds[kind][name] for kind in kinds}) for name in kinds["noise"]}
 
 
 def _events(columns: Arrays, arrays: Arrays) -> Sequence[Arrays]:

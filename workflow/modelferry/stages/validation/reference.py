@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from modelferry.comparison.calibration import EXAMINED
+from modelferry.comparison.difference import Examination
+from modelferry.comparison.outputs import within
 from modelferry.core import paths
+from modelferry.core.contract import Contract
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import CheckpointError
 from modelferry.core.events import EventSet
+from modelferry.core.tolerances import ANY, tolerance_of
 from modelferry.demo import demo_for
 from modelferry.families import Family
-from modelferry.families.probes import Probe, evaluate, evaluate_repeatably, make_probes
+from modelferry.families.probes import MIXED, Probe, evaluate, evaluate_repeatably, make_probes
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_faulty_networks
-from modelferry.stages.validation.perturbation import evaluate_perturbed
-from modelferry.stages.validation.recording import Recording
+from modelferry.stages.validation.perturbation import Examiner
+from modelferry.stages.validation.recording import Recording, ordinary
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
@@ -44,18 +50,83 @@ def record_reference(planned: PlannedModel) -> Recording:
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
-    float32 = evaluate_repeatably(network, family, contract, probes)
-    perturbed, perturbed_less = evaluate_perturbed(double, family, contract, probes, float32)
+    calls, rows = without_repeats(probes)
+    if not treats_events_alone(double, family, contract, probes):
+        calls, rows = probes, np.arange(len(rows))
+    float32, float64 = (
+        {name: values[rows] for name, values in outputs.items()}
+        for outputs in (
+            evaluate_repeatably(network, family, contract, calls),
+            evaluate(double, family, contract, calls, torch.float64),
+        )
+    )
+    examiner = Examiner(family, contract, lambda: (network, double))
     return Recording(
         probes=tuple(probes),
         float32=float32,
-        perturbed=perturbed,
-        perturbed_less=perturbed_less,
-        float64=evaluate(double, family, contract, probes, torch.float64),
+        float64=float64,
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
         faulty=record_faulty_networks(family, planned.hyperparameters, contract, network.state_dict(), probes),
+        examined=examine_some(examiner, probes, contract.dimension(family.batch).typical),
+        examine=examiner,
     )
+
+
+def examiner_of(planned: PlannedModel, recording: Recording) -> Examiner:
+    """Return what examines the events of a recording; the reference is loaded if it is needed."""
+    family, hyperparameters = planned.family, planned.hyperparameters
+    contract = family.contract(hyperparameters, family.reference_layout)
+
+    @cache
+    def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
+        single, double = (load_reference(family, hyperparameters, planned.model.checkpoint) for _ in range(2))
+        return single, family.double(double)
+
+    events = recording.events
+    known = [(events[number], found) for number, found in recording.examined.items()]
+    return Examiner(family, contract, networks, known)
+
+
+def examine_some(examiner: Examiner, probes: Sequence[Probe], typical: int) -> dict[int, Mapping[str, Examination]]:
+    """Examine the events of the first calls that controls look at, so that a validation rarely needs the reference."""
+    ends = np.cumsum([len(probe.events) for probe in probes]).tolist()
+    chosen: list[int] = []
+    for index in ordinary(probes):
+        if 1 < len(probes[index].events) <= typical and len(chosen) < EXAMINED:
+            chosen += range(ends[index] - len(probes[index].events), ends[index])
+    events = [event for probe in probes for event in probe.events]
+    found = examiner([events[number] for number in chosen])
+    return {number: {name: of.take([place]) for name, of in found.items()} for place, number in enumerate(chosen)}
+
+
+def without_repeats(probes: Sequence[Probe]) -> tuple[list[Probe], np.ndarray]:
+    """Return each call with its repeated events left out, and for each event of `probes` its row in these calls."""
+    calls: list[Probe] = []
+    rows: list[int] = []
+    start = 0
+    for probe in probes:
+        once = {id(event): event for event in probe.events}
+        places = {number: start + place for place, number in enumerate(once)}
+        calls.append(replace(probe, events=tuple(once.values())))
+        rows += [places[id(event)] for event in probe.events]
+        start += len(once)
+    return calls, np.array(rows)
+
+
+def treats_events_alone(double: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe]) -> bool:
+    """Return whether a reference gives the same with repeated events and without, in a call of events of mixed sizes.
+
+    One that normalises over its batch, say, does not: then each call is made as it is.
+    """
+    repeating = [probe for probe in probes if len({id(event) for event in probe.events}) < len(probe.events)]
+    if not repeating:
+        return True
+    whole = min(repeating, key=lambda probe: (MIXED not in probe.label, len(probe.events)))
+    (once,), rows = without_repeats([whole])
+    each, fewer = (evaluate(double, family, contract, [probe], torch.float64) for probe in (whole, once))
+    exact = tolerance_of(ANY, "float64")
+    return all(within(values, fewer[name][rows], exact).all() for name, values in each.items())
 
 
 def real_events(planned: PlannedModel, family: Family) -> EventSet | None:

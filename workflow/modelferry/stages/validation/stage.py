@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from modelferry.stages.validation.controls import SoundArtifact, differ, run_con
 from modelferry.stages.validation.fault_matching import matching_faults
 from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording, ordinary
+from modelferry.stages.validation.reference import examiner_of
 from modelferry.stages.validation.run_probes import ProbeResults
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
@@ -62,6 +65,7 @@ def validate_artifact(
     torch.set_num_threads(1)
     artifact = _load(planned, export, runtime, recording)
     manifest, limits = artifact.manifest, planned.model.validation
+    recording = replace(recording, examine=examiner_of(planned, recording))
     results = check_artifact(
         artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits
     )
@@ -154,6 +158,9 @@ def _facts(results: CheckResults, output: str, recorded: int) -> dict[str, Any]:
         "error_float64": difference.error,
         "reference_error_float64": difference.reference_error,
         "error_ratio_float64": difference.error_ratio,
+        "error_rms": _known(results.judgement.bulk),
+        "error_max": _known(results.judgement.tail),
+        "allowed_share": _known(results.judgement.share),
         "smallest_rtol": difference.smallest_rtol,
         "smallest_atol": difference.smallest_atol,
         "sketch": pack(residuals, results.numbers[~near_tie], recorded),
@@ -164,6 +171,10 @@ def _facts(results: CheckResults, output: str, recorded: int) -> dict[str, Any]:
         "properties": results.properties,
         **vars(results.decisions),
     }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def nondeterminism(run: Runner, family: Family, contract: Contract, recording: Recording, artifact: Arrays) -> str:
