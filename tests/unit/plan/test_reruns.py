@@ -89,7 +89,7 @@ def test_network_concerns_its_campaign_only(jobs: list[tuple[Job, Reasons]], fil
     [
         ("comparison/judge.py", {"validate"}),
         ("comparison/difference.py", {"reference", "validate"}),
-        ("stages/validation/perturbation.py", {"reference"}),
+        ("stages/validation/perturbation.py", {"reference", "validate"}),
         ("stages/validation/verdict.py", {"validate"}),
         ("stages/validation/stage.py", {"validate"}),
         ("stages/benchmark/timing.py", {"benchmark"}),

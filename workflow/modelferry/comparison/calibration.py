@@ -12,14 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelferry.comparison.difference import ILL_CONDITIONED, Outputs, ill_conditioned
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import TAIL, Tolerance
 
-TAIL = 12.0
-"""An error of an artifact may be this many times the reference's root-mean-square error."""
 EXPLAINED = 6.0
-"""A larger one may be this many times the error that the reference makes on and near the very event."""
-BULK = 5.0
-"""The root-mean-square error of an artifact may be this many times the reference's."""
+"""A larger one may be this many times the error that the reference makes near the very event, in its worst value."""
 TIE = 2.0
 """An error is explained by a small jump of the event's outputs if it is at most this many times as large."""
 EXAMINED = 8
@@ -121,7 +117,8 @@ def explain(outputs: Outputs, calibration: Calibration, rows: np.ndarray) -> Exp
         return explanation
     found, part = outputs.examine(rows), outputs.take(rows)
     error = np.abs(part.artifact.astype(np.float64) - part.float64)
-    usual, noise = error <= TAIL * calibration.scale, error <= EXPLAINED * found.noise
+    noisy = (found.noise / np.maximum(calibration.scale, np.finfo(np.float64).tiny)).max(axis=1, keepdims=True)
+    usual, noise = error <= TAIL * calibration.scale, error <= EXPLAINED * noisy * calibration.scale
     for into, jumps in ((explanation.tied, found.jumps), (explanation.decided, found.short_jumps)):
         largest = jumps.max(axis=0, initial=0)
         tie = (error <= TIE * largest) | (largest > calibration.jump[rows]).any(axis=1, keepdims=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modelferry.comparison.calibration import BULK, TAIL, Calibration, bulk, explain
+from modelferry.comparison.calibration import Calibration, bulk, explain
 from modelferry.comparison.difference import Difference, Outputs, difference, same_where_not_finite, shares, within
 from modelferry.core.errors import first_few
 from modelferry.core.model import Status
-from modelferry.core.tolerances import ANY, TABLE, Tolerance
+from modelferry.core.tolerances import ANY, BULK, TABLE, TAIL, Tolerance
 
 ILL_CONDITIONED_SHARE = 1e-3
 """The largest share of ill-conditioned events in which the artifact agrees with the reference of neither precision."""

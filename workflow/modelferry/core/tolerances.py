@@ -22,6 +22,12 @@ class Tolerance(Part):
         return allowed
 
 
+BULK, TAIL = 5.0, 12.0
+"""The root-mean-square and the largest error of an artifact against float64, in units of the float32 reference's own.
+
+Where these are known, they decide (`comparison.calibration`), and the tolerance only counts if it was asked for.
+"""
+
 ANY = "any"
 
 TABLE: Mapping[tuple[str, DType], Tolerance] = {

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from modelferry.cli.validate import _print_verdict
-from modelferry.comparison.calibration import BULK, EXPLAINED, TAIL, TIE
+from modelferry.comparison.calibration import EXPLAINED, TIE
 from modelferry.comparison.difference import Examination, Outputs
 from modelferry.comparison.judge import ENOUGH, Verdict, judge
-from modelferry.core.tolerances import Tolerance
+from modelferry.core.tolerances import BULK, TAIL, Tolerance
 from modelferry.records.validation import Control, Validation
 from modelferry.stages.validation.diagnosis import _outcome
 from modelferry.stages.validation.verdict import with_bitwise, with_controls

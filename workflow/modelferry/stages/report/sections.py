@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelferry.comparison.calibration import BULK, TAIL
+from modelferry.core.tolerances import BULK, TAIL
 from modelferry.stages.report import failures, figures, probes, snippets, tables
 from modelferry.stages.report.artifact_matrix import matrix
 from modelferry.stages.report.formatting import pairs, plural, prose, table

@@ -13,6 +13,8 @@ network in float32 shows what rounding does to its outputs near the event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +23,11 @@ from modelferry.comparison.difference import Examination
 from modelferry.comparison.eager import run_eagerly
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
+from modelferry.families.weights import load_reference
+from modelferry.stages.validation.recording import Recording
+
+if TYPE_CHECKING:
+    from modelferry.plan.models import PlannedModel
 
 DIRECTIONS = 8
 """The number of directions that are tried."""
@@ -86,6 +93,21 @@ class Examiner:
         return {
             name: Examination(far, near, np.sqrt(error.mean(axis=0))) for name, (far, near, error) in stacked.items()
         }
+
+
+def examiner_of(planned: PlannedModel, recording: Recording) -> Examiner:
+    """Return what examines the events of a recording; the reference is loaded if it is needed."""
+    family, hyperparameters = planned.family, planned.hyperparameters
+    contract = family.contract(hyperparameters, family.reference_layout)
+
+    @cache
+    def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
+        single, double = (load_reference(family, hyperparameters, planned.model.checkpoint) for _ in range(2))
+        return single, family.double(double)
+
+    events = recording.events
+    known = [(events[number], found) for number, found in recording.examined.items()]
+    return Examiner(family, contract, networks, known)
 
 
 def _changes(

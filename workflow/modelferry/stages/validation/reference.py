@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from modelferry.core.events import EventSet
 from modelferry.core.tolerances import ANY, tolerance_of
 from modelferry.demo import demo_for
 from modelferry.families import Family
-from modelferry.families.probes import MIXED, Probe, evaluate, evaluate_repeatably, make_probes
+from modelferry.families.probes import MIXED, REAL, Probe, evaluate, evaluate_repeatably, make_probes
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_faulty_networks
 from modelferry.stages.validation.perturbation import Examiner
@@ -31,6 +30,8 @@ from modelferry.stages.validation.recording import Recording, ordinary
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
 
+LARGE = 64
+"""Ordinary events come in calls of so many, where a network treats each alone."""
 DEMO_SOURCE = "test fold of the demo"
 
 
@@ -50,7 +51,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
-    calls, rows = without_repeats(probes)
+    calls, rows = fewer_calls(probes, min(LARGE, contract.dimension(family.batch).maximum))
     if not treats_events_alone(double, family, contract, probes):
         calls, rows = probes, np.arange(len(rows))
     float32, float64 = (
@@ -73,21 +74,6 @@ def record_reference(planned: PlannedModel) -> Recording:
     )
 
 
-def examiner_of(planned: PlannedModel, recording: Recording) -> Examiner:
-    """Return what examines the events of a recording; the reference is loaded if it is needed."""
-    family, hyperparameters = planned.family, planned.hyperparameters
-    contract = family.contract(hyperparameters, family.reference_layout)
-
-    @cache
-    def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
-        single, double = (load_reference(family, hyperparameters, planned.model.checkpoint) for _ in range(2))
-        return single, family.double(double)
-
-    events = recording.events
-    known = [(events[number], found) for number, found in recording.examined.items()]
-    return Examiner(family, contract, networks, known)
-
-
 def examine_some(examiner: Examiner, probes: Sequence[Probe], typical: int) -> dict[int, Mapping[str, Examination]]:
     """Examine the events of the first calls that controls look at, so that a validation rarely needs the reference."""
     ends = np.cumsum([len(probe.events) for probe in probes]).tolist()
@@ -100,17 +86,24 @@ def examine_some(examiner: Examiner, probes: Sequence[Probe], typical: int) -> d
     return {number: {name: of.take([place]) for name, of in found.items()} for place, number in enumerate(chosen)}
 
 
-def without_repeats(probes: Sequence[Probe]) -> tuple[list[Probe], np.ndarray]:
-    """Return each call with its repeated events left out, and for each event of `probes` its row in these calls."""
+def fewer_calls(probes: Sequence[Probe], large: int) -> tuple[list[Probe], np.ndarray]:
+    """Return calls that hold each event of `probes`, and for each of these events its row in the calls.
+
+    Events that a call repeats come once, and ordinary events in calls of `large`.
+    """
     calls: list[Probe] = []
     rows: list[int] = []
-    start = 0
+    end = 0
     for probe in probes:
         once = {id(event): event for event in probe.events}
-        places = {number: start + place for place, number in enumerate(once)}
-        calls.append(replace(probe, events=tuple(once.values())))
+        places = {number: end + place for place, number in enumerate(once)}
         rows += [places[id(event)] for event in probe.events]
-        start += len(once)
+        end += len(once)
+        joined = (*calls[-1].events, *once.values()) if calls else ()
+        if probe.label in (MIXED, REAL) and calls and calls[-1].label == probe.label and len(joined) <= large:
+            calls[-1] = replace(calls[-1], events=joined)
+        else:
+            calls.append(replace(probe, events=tuple(once.values())))
     return calls, np.array(rows)
 
 
@@ -123,7 +116,7 @@ def treats_events_alone(double: torch.nn.Module, family: Family, contract: Contr
     if not repeating:
         return True
     whole = min(repeating, key=lambda probe: (MIXED not in probe.label, len(probe.events)))
-    (once,), rows = without_repeats([whole])
+    (once,), rows = fewer_calls([whole], len(whole.events))
     each, fewer = (evaluate(double, family, contract, [probe], torch.float64) for probe in (whole, once))
     exact = tolerance_of(ANY, "float64")
     return all(within(values, fewer[name][rows], exact).all() for name, values in each.items())

@@ -31,8 +31,8 @@ from modelferry.stages.validation.checks import CheckResults, check_artifact
 from modelferry.stages.validation.controls import SoundArtifact, differ, run_controls
 from modelferry.stages.validation.fault_matching import matching_faults
 from modelferry.stages.validation.loaded_artifact import LoadedArtifact
+from modelferry.stages.validation.perturbation import examiner_of
 from modelferry.stages.validation.recording import Recording, ordinary
-from modelferry.stages.validation.reference import examiner_of
 from modelferry.stages.validation.run_probes import ProbeResults
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
 
