@@ -2,7 +2,8 @@
 
 Errors are measured against float64, in units of the reference's own root-mean-square error, value by value. A right
 artifact rounds otherwise than the reference, but no worse: its errors are as large on the whole (`BULK`), and none
-stands out (`TAIL`). `bench/verdict.py` measures how often that is wrong, and docs/validation.md has the figures.
+stands out (`TAIL`), unless the reference has such errors near that very event, or a tie decides there.
+`bench/verdict.py` measures how often that is wrong, and docs/validation.md has the figures.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import numpy as np
 from modelferry.comparison.difference import ILL_CONDITIONED, Outputs, ill_conditioned
 from modelferry.core.tolerances import TAIL, Tolerance
 
-EXPLAINED = 6.0
-"""A larger one may be this many times the error that the reference makes near the very event, in its worst value."""
 TIE = 2.0
 """An error is explained by a small jump of the event's outputs if it is at most this many times as large."""
 EXAMINED = 8
 """This many events with large errors are examined where one that is not explained suffices."""
 UNIT = 2.0**-24
-"""Half a unit in the last place of a float32 of size 1: an error that nobody can avoid."""
+"""Half a unit in the last place of a float32 of size 1: an error that nobody can avoid in numbers about as large.
+
+Nor in a probability near 0, which runtimes compute from numbers near 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class Calibration:
 
 def _scale(outputs: Outputs) -> np.ndarray:
     own = _root_mean_square(outputs.float32.astype(np.float64) - outputs.float64)
-    return np.maximum(own, UNIT * _root_mean_square(outputs.float64))
+    size = _root_mean_square(outputs.float64)
+    shares = ((outputs.float64 >= 0) & (outputs.float64 <= 1)).all(axis=0)
+    return np.maximum(own, UNIT * np.where(shares, 1.0, size))
 
 
 def bulk(errors: np.ndarray) -> float:
@@ -118,7 +122,7 @@ def explain(outputs: Outputs, calibration: Calibration, rows: np.ndarray) -> Exp
     found, part = outputs.examine(rows), outputs.take(rows)
     error = np.abs(part.artifact.astype(np.float64) - part.float64)
     noisy = (found.noise / np.maximum(calibration.scale, np.finfo(np.float64).tiny)).max(axis=1, keepdims=True)
-    usual, noise = error <= TAIL * calibration.scale, error <= EXPLAINED * noisy * calibration.scale
+    usual, noise = (error <= TAIL * times * calibration.scale for times in (1, noisy))
     for into, jumps in ((explanation.tied, found.jumps), (explanation.decided, found.short_jumps)):
         largest = jumps.max(axis=0, initial=0)
         tie = (error <= TIE * largest) | (largest > calibration.jump[rows]).any(axis=1, keepdims=True)

@@ -131,6 +131,8 @@ class RuntimeVerdict(Decisions):
     weights_compared: int
     ill_conditioned: int
     properties: tuple[PropertyResult, ...]
+    real_events: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class Validation(RuntimeVerdict, Record):

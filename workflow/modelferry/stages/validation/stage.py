@@ -35,6 +35,7 @@ from modelferry.stages.validation.perturbation import examiner_of
 from modelferry.stages.validation.recording import Recording, ordinary
 from modelferry.stages.validation.run_probes import ProbeResults
 from modelferry.stages.validation.verdict import with_bitwise, with_controls, with_findings
+from modelferry.stages.validation.warnings import network_warnings, real_events
 
 if TYPE_CHECKING:
     from modelferry.families import StateDict
@@ -96,6 +97,8 @@ def validate_artifact(
         deployable_max_abs_diff=from_deployable,
         weights_compared=len(inside),
         **_facts(results, artifact.contract.outputs[0].name, len(recording.labels)),
+        real_events=real_events(probed),
+        warnings=network_warnings(probed, artifact.contract, results.properties),
         controls=controls,
         seconds=round(time.perf_counter() - started, 3),
         environment=describe(),
