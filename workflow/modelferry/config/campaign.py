@@ -22,6 +22,7 @@ class Campaign(Strict):
     family: str = Field(description="name of a family, or `package.module:Class` of one's own")
     axes: dict[str, list[AxisValue]] = Field(description="the product of these is the campaign's models")
     checkpoint: str = Field(description="path pattern over the axes, glob allowed; or `demo`")
+    checkpoint_gb: float = Field(default=20, gt=0, description="a larger checkpoint is refused, in 10⁹ bytes")
     formats: list[Export] = Field(description="what to export to")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
     overrides: list[Override] = Field(default_factory=list)

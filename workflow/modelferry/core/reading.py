@@ -1,0 +1,96 @@
+"""Where files are opened for reading: regular files only, no larger than they may be, and nothing unsaid if not.
+
+What is not a regular file would block (a named pipe), never end (``/dev/zero``), or answer anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelferry.core.errors import ArtifactError, ModelferryError
+
+MOST_TEXT = 256 * 2**20
+"""Bytes of a JSON, YAML or source file that is read at most."""
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def regular_file(
+    path: Path | str,
+    error: type[ModelferryError] = ArtifactError,
+    missing: str = "check the path",
+    most: int | None = None,
+) -> os.stat_result:
+    """Return the facts of a file that may be read.
+
+    Parameters
+    ----------
+    error
+        What is raised if it is not there, not a regular file, or has more than `most` bytes.
+    missing
+        The remedy if it is not there.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        target = f", a link to {os.readlink(path)}," if os.path.islink(path) else ""
+        raise error(f"{path}{target} is missing", missing) from None
+    except (OSError, ValueError) as reason:  # ValueError: a path with a NUL
+        said = reason.strerror if isinstance(reason, OSError) else str(reason)
+        raise error(f"{str(path)!r} cannot be read: {said}", "check the path and its permissions") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise error(f"{path} is {kind}, not a file", "give the path of a regular file")
+    if most is not None and found.st_size > most:
+        raise error(f"{path} has {found.st_size:,} bytes, and {most:,} are allowed", "is it the right file?")
+    return found
+
+
+def read_bytes(
+    path: Path | str,
+    error: type[ModelferryError] = ArtifactError,
+    missing: str = "check the path",
+    most: int = MOST_TEXT,
+) -> bytes:
+    """Return what is in a file; raise `error` as `regular_file` does, and if it cannot be read."""
+    regular_file(path, error, missing, most)
+    try:
+        return Path(path).read_bytes()
+    except OSError as reason:
+        raise error(f"{path} cannot be read: {reason.strerror}", "check its permissions") from None
+
+
+def read_text(
+    path: Path | str,
+    error: type[ModelferryError] = ArtifactError,
+    missing: str = "check the path",
+    most: int = MOST_TEXT,
+) -> str:
+    """Return the UTF-8 text in a file; raise `error` as `regular_file` does, and for other encodings."""
+    try:
+        return read_bytes(path, error, missing, most).decode()
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} is not UTF-8 text (byte {reason.start})", "save it as UTF-8") from None
+
+
+def read_json(
+    path: Path | str, error: type[ModelferryError] = ArtifactError, missing: str = "check the path"
+) -> Mapping[str, Any]:
+    """Return the object in a JSON file; raise `error` if there is none."""
+    try:
+        content = json.loads(read_bytes(path, error, missing))
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path} is not JSON: {reason}", "is it complete?") from None
+    if not isinstance(content, dict):
+        raise error(f"{path} holds a {type(content).__name__} instead of an object", "is it the right file?")
+    return content
