@@ -41,8 +41,15 @@ ITEM_BYTES = {
     "IntStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "ShortStorage": 2,
 }  # fmt: skip
 """Of an element in torch's storages; in all others it is one byte."""
+HASHING = {
+    pickle.SETITEM: slice(-2, -1), pickle.SETITEMS: slice(0, None, 2), pickle.DICT: slice(0, None, 2),
+    pickle.ADDITEMS: slice(0, None), pickle.FROZENSET: slice(0, None),
+}  # fmt: skip
+"""Opcodes that hash, and what of the stack they do."""
 LARGEST_KEY = 2**53
 MOST_AXES = 64
+_Unpickler: Any = pickle._Unpickler
+"""The one in Python: that in C hashes before it can be stopped, and makes room for any number in its memo."""
 
 
 class _Shape(tuple[int, ...]):
@@ -91,10 +98,21 @@ class _File:
         return len(data)
 
 
-class _ShapeReader(pickle._Unpickler):  # the one in Python: that in C hashes before it can be stopped
+def _after_check(opcode: bytes, keys: slice) -> Any:
+    """Return what an opcode does, once the keys that it hashes are known to be plain; they are a slice of the stack."""
+    load = _Unpickler.dispatch[opcode[0]]
+
+    def checked(reader: Any) -> None:
+        _check_keys(reader.stack[keys])
+        load(reader)
+
+    return checked
+
+
+class _ShapeReader(_Unpickler):
     """Reads a pickle: shapes for tensors, nothing for objects of classes, and plain values as they are."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch = {**_Unpickler.dispatch, **{opcode[0]: _after_check(opcode, keys) for opcode, keys in HASHING.items()}}
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)
@@ -139,32 +157,6 @@ class _ShapeReader(pickle._Unpickler):  # the one in Python: that in C hashes be
         self.declared += math.prod(shape) * (storage.item if isinstance(storage, _Storage) else 1)
         return shape
 
-    def load_setitem(self) -> None:
-        _check_keys([self.stack[-2]])
-        super().load_setitem()
-
-    def load_setitems(self) -> None:
-        _check_keys(self.stack[::2])
-        super().load_setitems()
-
-    def load_dict(self) -> None:
-        _check_keys(self.stack[::2])
-        super().load_dict()
-
-    def load_additems(self) -> None:
-        _check_keys(self.stack)
-        super().load_additems()
-
-    def load_frozenset(self) -> None:
-        _check_keys(self.stack)
-        super().load_frozenset()
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-    dispatch[pickle.DICT[0]] = load_dict
-    dispatch[pickle.ADDITEMS[0]] = load_additems
-    dispatch[pickle.FROZENSET[0]] = load_frozenset
-
 
 def _check_keys(keys: Iterable[Any], inside: bool = False) -> None:
     """Raise `CheckpointError` for keys whose hashes take time that nobody has, or that are chosen to be the same."""
@@ -174,7 +166,9 @@ def _check_keys(keys: Iterable[Any], inside: bool = False) -> None:
         elif isinstance(key, int | float) and not abs(key) < LARGEST_KEY:
             raise CheckpointError("it has a dict with huge numbers as keys", "save the state dict alone")
         elif not isinstance(key, str | bytes | int | float | _Nothing | None):
-            raise CheckpointError(f"it has a dict with a nested {type(key).__name__} as key", "save the state dict alone")
+            raise CheckpointError(
+                f"it has a dict with a nested {type(key).__name__} as key", "save the state dict alone"
+            )
 
 
 def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
@@ -227,6 +221,13 @@ def read_content(path: Path | str) -> Any:
         said = f"{path} has {size:,} bytes, and declares tensors or entries of {declared:,}"
         raise CheckpointError(said, "is it complete? save expanded tensors as .clone(), and no compressed archive")
     return content
+
+
+def check_content(file: BinaryIO, size: int) -> None:
+    """Raise an error of any kind for what ``torch.save`` did not write, or what hangs or fills the memory."""
+    _, declared = _read(Path(), file, size)
+    if declared > TIMES * size + SPARE:
+        raise CheckpointError(f"it declares {declared:,} bytes")
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> tuple[Any, int]:
@@ -295,4 +296,3 @@ def state_dict_in(content: Any, path: Path | str, kind: type[T]) -> dict[str, T]
     found = sorted(map(str, content))[:8] if isinstance(content, Mapping) else type(content).__name__
     wanted = ", ".join(STATE_DICT_KEYS[:2])
     raise CheckpointError(f"{path} holds no state dict (found: {found})", f"expected one, or a dict with {wanted}")
-

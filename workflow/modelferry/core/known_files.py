@@ -48,7 +48,7 @@ class KnownFiles:
         if not fresh and (known := self.facts.get(key)) is not None:
             return str(json.loads(known))
         fact = find(Path(path))
-        if key == f"{name}:{stamp(path)}" and time.time_ns() - os.stat(path).st_ctime_ns > SETTLED:
+        if key == f"{name}:{stamp(path)}" and time.time_ns() - Path(path).stat().st_ctime_ns > SETTLED:
             self._keep(key, json.dumps(fact))
         return fact
 
@@ -76,7 +76,7 @@ class KnownFiles:
 
 def stamp(path: Path | str) -> str:
     """Return what tells whether a file is still the one that it was."""
-    found = os.stat(path)
+    found = Path(path).stat()
     return f"{found.st_dev:x}.{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}.{found.st_ctime_ns:x}"
 
 

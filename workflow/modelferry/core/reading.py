@@ -16,6 +16,9 @@ from modelferry.core.errors import ArtifactError, ModelferryError
 
 MOST_TEXT = 256 * 2**20
 """Bytes of a JSON, YAML or source file that is read at most."""
+MOST_YAML = 16 * 2**20
+MOST_VALUES, DEEPEST = 10**6, 50
+"""Of a YAML file, what anchors repeat included."""
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -41,9 +44,9 @@ def regular_file(
         The remedy if it is not there.
     """
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except FileNotFoundError:
-        target = f", a link to {os.readlink(path)}," if os.path.islink(path) else ""
+        target = f", a link to {Path(path).readlink()}," if Path(path).is_symlink() else ""
         raise error(f"{path}{target} is missing", missing) from None
     except (OSError, ValueError) as reason:  # ValueError: a path with a NUL
         said = reason.strerror if isinstance(reason, OSError) else str(reason)
@@ -93,4 +96,32 @@ def read_json(
         raise error(f"{path} is not JSON: {reason}", "is it complete?") from None
     if not isinstance(content, dict):
         raise error(f"{path} holds a {type(content).__name__} instead of an object", "is it the right file?")
+    return content
+
+
+def read_yaml(path: Path | str, error: type[ModelferryError], missing: str = "check the path") -> Any:
+    """Return what is in a YAML file; raise `error` for what is no YAML, or is more than a person writes."""
+    return parse_yaml(read_text(path, error, missing, MOST_YAML), error, str(path))
+
+
+def parse_yaml(text: str, error: type[ModelferryError], source: str) -> Any:
+    """Return what a YAML text says; anchors may not name what they lie in, nor multiply without bound."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as reason:
+        raise error(f"{source} is not valid YAML: {' '.join(str(reason).split())}", "fix it") from None
+    except (RecursionError, ValueError, OverflowError, TypeError) as reason:  # deep, or a date that there is not
+        said = "too deep" if isinstance(reason, RecursionError) else str(reason)
+        raise error(f"{source} is not valid YAML: {said}", "fix it") from None
+    pending, seen = [(content, 0)], 0
+    while pending:
+        value, depth = pending.pop()
+        seen += 1
+        if depth > DEEPEST or seen > MOST_VALUES:
+            what = f"more than {DEEPEST} levels" if depth > DEEPEST else f"more than {MOST_VALUES:,} values"
+            raise error(f"{source} has {what}", "look for an anchor that names itself")
+        inside = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+        pending.extend((item, depth + 1) for item in inside)
     return content

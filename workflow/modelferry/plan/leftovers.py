@@ -57,7 +57,7 @@ def findings(plan: Plan) -> Iterator[Finding]:
     latest = time.time() + AHEAD
     for path, look in own_files(plan):
         try:
-            dated = os.stat(path).st_mtime
+            dated = Path(path).stat().st_mtime
         except OSError:
             continue
         if reason := look(path):
@@ -67,7 +67,7 @@ def findings(plan: Plan) -> Iterator[Finding]:
         if dated > latest:
             yield Finding(path, "is dated in the future", removed=False)
     for path in inputs(plan):
-        if Path(path).exists() and os.stat(path).st_mtime > latest:
+        if Path(path).exists() and Path(path).stat().st_mtime > latest:
             yield Finding(path, "is dated in the future", removed=False)
 
 
@@ -131,7 +131,7 @@ def altered_beside(path: str, look: Look) -> Iterator[Finding]:
     if not isinstance(kind, type) or not issubclass(kind, Manifest | Template | Embeddings):
         return
     digests = json.loads(known_files().ask(path, "files", lambda path: json.dumps(_digests(kind, path))))
-    altered = [file for file, digest in digests.items() if os.path.isfile(file) and known_sha256(file) != digest]
+    altered = [file for file, digest in digests.items() if Path(file).is_file() and known_sha256(file) != digest]
     yield from (Finding(file, f"is not the file that {path} describes") for file in altered)
     if altered:
         yield Finding(path, "describes a file that was altered")
@@ -150,7 +150,7 @@ def _digests(kind: type[Record], path: Path) -> dict[str, str]:
 
 
 def _content(path: str) -> str:
-    return "" if os.stat(path).st_size else "is empty"
+    return "" if Path(path).stat().st_size else "is empty"
 
 
 def _zip(path: str) -> str:
@@ -169,5 +169,5 @@ def _parquet(path: str) -> str:
     """Look for the mark at both ends, which is written first and last."""
     with Path(path).open("rb") as file:
         start = file.read(4)
-        file.seek(max(0, os.stat(path).st_size - 4))
+        file.seek(max(0, Path(path).stat().st_size - 4))
         return "" if start == file.read(4) == b"PAR1" else "is damaged"

@@ -170,4 +170,5 @@ def _demo(family: str) -> tuple[str, ...]:
 
 def _weights(model: Model) -> dict[str, str]:
     """Digest a checkpoint that the user brings; one that the workflow makes is left to Snakemake's checksums."""
-    return {} if model.demo or not Path(model.checkpoint).is_file() else {model.checkpoint: known_sha256(model.checkpoint)}
+    path = model.checkpoint
+    return {} if model.demo or not Path(path).is_file() else {path: known_sha256(path)}

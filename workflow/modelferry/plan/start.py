@@ -13,9 +13,10 @@ from typing import Any
 from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
 from modelferry.core import paths
 from modelferry.core.digests import digest_of
-from modelferry.core.errors import ModelferryError
+from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
 from modelferry.core.known_files import known_files
+from modelferry.core.reading import read_yaml
 from modelferry.core.running import wait_for_jobs
 from modelferry.plan import Plan
 from modelferry.plan.leftovers import findings, mend, remove_unfinished
@@ -60,6 +61,16 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     return plan
+
+
+def refuse_unreadable(path: str) -> None:
+    """End the start with one line if a config is there and no YAML: Snakemake would show where its reader stopped."""
+    try:
+        if Path(path).exists():
+            read_yaml(path, ConfigError)
+    except ModelferryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _find_mistakes(plan: Plan) -> None:

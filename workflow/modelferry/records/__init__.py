@@ -5,8 +5,6 @@ One file per stage; this one holds what they share.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -18,13 +16,9 @@ from modelferry.core.errors import ArtifactError
 from modelferry.core.files import sha256_of_files, write_text
 from modelferry.core.known_files import known_files, known_sha256
 from modelferry.core.model import Part
-from modelferry.core.reading import read_text
+from modelferry.core.sealed import AGAIN, read_sealed, sealed
 
 SCHEMA_VERSION = 1
-SEAL = ',\n "content_sha256": "{}"\n}}\n'
-"""The end of every record: the digest of what goes before it."""
-SEALED = re.compile(re.escape(SEAL.format("@")).replace("@", "([0-9a-f]{64})") + r"\Z")
-AGAIN = "delete it and run again"
 
 
 class Record(Part):
@@ -39,21 +33,14 @@ class Record(Part):
 
     def write(self, path: Path | str) -> None:
         """Write the record to `path`, atomically."""
-        text = self.model_dump_json(indent=1, exclude={"content_sha256"}).removesuffix("\n}")
-        write_text(path, text + SEAL.format(_digest(text)))
+        write_text(path, sealed(self.model_dump_json(indent=1, exclude={"content_sha256"})))
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a record; raise `ArtifactError` if it is missing, altered since it was written, or of another kind."""
-        text = read_text(path, missing="run `snakemake`, which will make it")
-        if (seal := SEALED.search(text)) is None:
-            reason = "empty" if not text.strip() else "not whole, or not written by this version"
-            raise ArtifactError(f"{path} is {reason}", AGAIN)
-        text = text[: seal.start()]
-        if _digest(text) != seal[1]:
-            raise ArtifactError(f"{path} was altered after it was written", AGAIN)
+        text = read_sealed(path, "run `snakemake`, which will make it")
         try:
-            return cls.model_validate_json(text + "\n}")
+            return cls.model_validate_json(text)
         except ValidationError as error:
             reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
             raise ArtifactError(f"{path} is not a {cls.__name__}: {reason}", AGAIN) from None
@@ -70,10 +57,6 @@ class Record(Part):
             return ""
 
         return known_files().ask(path, cls.__name__, find)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class FileFacts(Part):
