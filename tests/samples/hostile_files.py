@@ -17,7 +17,9 @@ NESTING = 60
 def nested_key() -> bytes:
     """Return a pickle of a dict whose key nobody lives to see hashed."""
     once = pickle.EMPTY_TUPLE + pickle.PUT + b"0\n"
-    again = b"".join(pickle.GET + f"{n}\n".encode() + pickle.TUPLE2 + pickle.PUT + f"{n + 1}\n".encode() for n in range(NESTING))
+    again = b"".join(
+        pickle.GET + f"{n}\n".encode() + pickle.TUPLE2 + pickle.PUT + f"{n + 1}\n".encode() for n in range(NESTING)
+    )
     return pickle.PROTO + b"\2" + pickle.EMPTY_DICT + once + again + pickle.NONE + pickle.SETITEM + pickle.STOP
 
 
@@ -46,8 +48,10 @@ def stream(path: Path, content: bytes, keys: bytes = b"\x80\x02].") -> None:
 def tensor(numbers: str, size: bytes, stride: bytes) -> bytes:
     """Return a pickle of one tensor: a storage of so many numbers, and a size and stride as the pickle has them."""
     storage = (
-        pickle.MARK + b"Vstorage\n" + b"ctorch\nFloatStorage\n" + b"V0\n" + b"Vcpu\n" + f"I{numbers}\n".encode()
-    ) + pickle.TUPLE + pickle.BINPERSID
+        (pickle.MARK + b"Vstorage\n" + b"ctorch\nFloatStorage\n" + b"V0\n" + b"Vcpu\n" + f"I{numbers}\n".encode())
+        + pickle.TUPLE
+        + pickle.BINPERSID
+    )
     made = b"ctorch._utils\n_rebuild_tensor_v2\n" + pickle.MARK + storage + b"I0\n" + size + stride
     made += pickle.NEWFALSE + b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
     entry = b"Vconv1.weight\n" + made + pickle.TUPLE + pickle.REDUCE
@@ -84,7 +88,9 @@ CHECKPOINTS: dict[str, Callable[[Path], object]] = {
     "nested_key.pt": lambda path: torch_zip(path, nested_key()),
     "nested_key_in_a_stream.pt": lambda path: stream(path, nested_key()),
     "nested_key_among_the_storages.pt": lambda path: stream(path, b"\x80\x02}.", nested_key()),
-    "nested_member_of_a_set.pt": lambda path: torch_zip(path, nested_key().replace(b"}", b"\x8f", 1).replace(b"Ns.", b"(\x90.")),
+    "nested_member_of_a_set.pt": lambda path: torch_zip(
+        path, nested_key().replace(b"}", b"\x8f", 1).replace(b"Ns.", b"(\x90.")
+    ),
     "room_for_bytes.pt": lambda path: torch_zip(path, call("bytearray", b"I60000000000\n")),
     "huge_memo.pt": lambda path: torch_zip(path, b"\x80\x02}r\xff\xff\xff\x7f."),
     "huge_frame.pt": lambda path: torch_zip(path, b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"}."),
@@ -95,7 +101,9 @@ CHECKPOINTS: dict[str, Callable[[Path], object]] = {
     "storage_that_is_not_there.pt": lambda path: torch_zip(
         path, tensor("40000", tuple_of(200, 200), tuple_of(200, 1)), **{"data/0": bytes(16)}
     ),
-    "negative_size.pt": lambda path: torch_zip(path, tensor("4", tuple_of(-2, -2), tuple_of(2, 1)), **{"data/0": bytes(16)}),
+    "negative_size.pt": lambda path: torch_zip(
+        path, tensor("4", tuple_of(-2, -2), tuple_of(2, 1)), **{"data/0": bytes(16)}
+    ),
     "code.pt": lambda path: torch_zip(path, call("system", b"Vtouch PWNED\n", "posix")),
     "long_header.safetensors": lambda path: path.write_bytes(struct.pack("<Q", 2**60)),
     "deep_header.safetensors": lambda path: safetensors(path, b'{"a":' + b"[" * 100000),
@@ -120,4 +128,3 @@ def write(folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     CHECKPOINTS[name](folder / name)
     return folder / name
-

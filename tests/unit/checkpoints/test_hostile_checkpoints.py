@@ -95,4 +95,3 @@ def test_file_that_is_larger_than_allowed_is_refused(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(CheckpointError, match="and 1,000 are allowed"):
         regular_file(tmp_path / "large.pt", CheckpointError, most=1000)
-
