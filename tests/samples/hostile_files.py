@@ -23,6 +23,13 @@ def nested_key() -> bytes:
     return pickle.PROTO + b"\2" + pickle.EMPTY_DICT + once + again + pickle.NONE + pickle.SETITEM + pickle.STOP
 
 
+def nested_member() -> bytes:
+    """Return a pickle of a set that has it as a member."""
+    nested = nested_key().removeprefix(pickle.PROTO + b"\2" + pickle.EMPTY_DICT)
+    nested = nested.removesuffix(pickle.NONE + pickle.SETITEM + pickle.STOP)
+    return pickle.PROTO + b"\4" + pickle.EMPTY_SET + pickle.MARK + nested + pickle.ADDITEMS + pickle.STOP
+
+
 def call(name: str, argument: bytes, module: str = "builtins") -> bytes:
     """Return a pickle of a dict that holds the result of a function."""
     made = pickle.GLOBAL + f"{module}\n{name}\n".encode() + argument + pickle.TUPLE1 + pickle.REDUCE

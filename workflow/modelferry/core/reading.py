@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelferry.core.errors import ArtifactError, ModelferryError
+from modelferry.core.errors import ArtifactError, EventFileError, ModelferryError
 
 MOST_TEXT = 256 * 2**20
 """Bytes of a JSON, YAML or source file that is read at most."""
+MOST_ENTRIES = 100
+"""Events a byte of a file, at most: columns compress well."""
 MOST_YAML = 16 * 2**20
 MOST_VALUES, DEEPEST = 10**6, 50
 """Of a YAML file, what anchors repeat included."""
@@ -57,6 +60,30 @@ def regular_file(
     if most is not None and found.st_size > most:
         raise error(f"{path} has {found.st_size:,} bytes, and {most:,} are allowed", "is it the right file?")
     return found
+
+
+@contextmanager
+def reading_events(path: Path | str, what: str) -> Iterator[int]:
+    """Let a library read a file of events, and give its bytes; whatever error it raises becomes one of the file.
+
+    `what` is what the file should be, such as ``a ROOT file``.
+    """
+    if not Path(path).exists():
+        raise EventFileError(f"{path}: no such file", "check the path of the events in config.yaml")
+    size = regular_file(path, EventFileError, "check the path of the events in config.yaml").st_size
+    try:
+        yield size
+    except ModelferryError:
+        raise
+    except Exception as error:  # libraries have a dozen kinds for a damaged file, struct.error among them
+        cause = " ".join(str(error).split())[:120] or type(error).__name__
+        raise EventFileError(f"{path}: not a whole {what} ({cause})", "copy or produce it again") from error
+
+
+def check_entries(path: Path | str, entries: int, size: int) -> None:
+    """Raise `EventFileError` for a file that declares more events than it can hold: to count them takes for ever."""
+    if not 0 <= entries <= MOST_ENTRIES * max(size, 1):
+        raise EventFileError(f"{path}: {size:,} bytes cannot hold {entries:,} events", "copy or produce it again")
 
 
 def read_bytes(
