@@ -55,7 +55,8 @@ def test_hostile_checkpoint_is_refused_in_one_line_two_seconds_and_a_gigabyte(
 ) -> None:
     assert name in answers, "the process died"
     planning, loading, seconds, grown = answers[name]
-    for said in (planning, loading):
+    assert loading, "it was taken"
+    for said in filter(None, (planning, loading)):  # to plan, shapes are enough
         assert name in said.splitlines()[0]
         assert "traceback" not in said
         assert len(said.splitlines()) == 1 or "a byte CNN needs" in said
