@@ -139,7 +139,7 @@ def _input(tensor: Tensor, contract: Contract, style: Language) -> str:
 
 
 def comment(text: str) -> str:
-    """Return a text as a comment to the end of the line: nothing in it begins another, a backslash at its end neither."""
+    """Return a text as a comment to the end of the line: nothing in it begins another, nor a backslash at its end."""
     plain = "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
     return plain.replace("??/", "?/").rstrip("\\ ")
 
