@@ -112,8 +112,8 @@ def load(
 
     path = Path(path)
     with ONE_AT_A_TIME:
-        regular_file(path, ArtifactError, "export it")
         target = _format_of(format, path)
+        regular_file(path, ArtifactError, "export it")
         check_manifest(target.files(path), None if manifest is None else Path(manifest))
         run = target.load(path, threads or torch.get_num_threads())
     return Artifact(path, target.name, run.contract, run, files=tuple(target.files(path)))

@@ -25,8 +25,8 @@ from modelferry.plan.embeddings import EmbeddingPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
 from modelferry.runtimes import runtime_of, runtimes_of
 
-ODD = re.compile(r"[{}\n\r]")
-"""Signs that Snakemake reads as something else than part of a path."""
+ODD = re.compile(r"[{}\x00-\x1f\ud800-\udfff]")
+"""Signs that Snakemake reads as something else than part of a path, and bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,11 @@ def _planned(model: Model, told: Mapping[str, Any], problem: str) -> PlannedMode
 
 def _check_files(model: Model) -> None:
     """Raise `ModelferryError` for a file that nobody should open: Snakemake would read all of it to the end."""
+    for file in (model.checkpoint, *model.events, *model.embed_files):
+        if odd := ODD.search(file):
+            raise ConfigError(f"{file!r}: Snakemake takes no file with {odd[0]!r} in its path", "rename it")
     if model.checkpoint and not model.demo:
         regular_file(model.checkpoint, CheckpointError, "put it there or fix the pattern in the config", model.largest)
     for file in (*model.events, *model.embed_files):
         if os.path.lexists(file):
             regular_file(file, EventFileError)
-    for file in (model.checkpoint, *model.events, *model.embed_files):
-        if odd := ODD.search(file):
-            raise ConfigError(f"{file!r}: Snakemake takes no file with {odd[0]!r} in its path", "rename it")

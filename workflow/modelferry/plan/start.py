@@ -60,6 +60,9 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except (TypeError, ValueError, RecursionError) as error:  # a value that YAML has and JSON has not, such as a date
+        print(f"error: {source} cannot be passed on: {error}", file=sys.stderr)
+        sys.exit(1)
     return plan
 
 

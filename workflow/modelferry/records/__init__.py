@@ -53,7 +53,7 @@ class Record(Part):
             try:
                 cls.read(path)
             except ArtifactError as error:
-                return str(error).removesuffix(f"; {AGAIN}")
+                return str(error).removeprefix(f"{path} ").removesuffix(f"; {AGAIN}")
             return ""
 
         return known_files().ask(path, cls.__name__, find)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ class Recorded:
             reason="; ".join(dict.fromkeys(problems)),
             demo=model.demo,
             checkpoint=SummaryCheckpoint(
-                path=manifest.checkpoint.path if manifest else model.checkpoint,
+                path=manifest.checkpoint.path if manifest else os.fsencode(model.checkpoint).decode(errors="replace"),
                 sha256=manifest.checkpoint.sha256 if manifest else "",
             ),
             architecture=planned.architecture,
