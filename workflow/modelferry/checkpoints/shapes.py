@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from modelferry.core.errors import CheckpointError
+from modelferry.core.known_files import known_files
 from modelferry.core.reading import MOST_TEXT, regular_file
 
 T = TypeVar("T")
@@ -196,8 +197,16 @@ def _bytearray(content: Any = b"", *rest: Any) -> bytes | str:
 
 
 def read_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of a checkpoint; raise `CheckpointError` if it holds none."""
-    return dict(state_dict_in(read_content(path), path, _Shape))
+    """Return the shape of each tensor of a checkpoint; raise `CheckpointError` if it holds none.
+
+    In the folder of a workflow they are known until the file changes.
+    """
+    regular_file(path, CheckpointError, MISSING)
+
+    def find(path: Path) -> str:
+        return json.dumps(state_dict_in(read_content(path), path, _Shape))
+
+    return {name: tuple(shape) for name, shape in json.loads(known_files().ask(path, "shapes", find)).items()}
 
 
 def read_content(path: Path | str) -> Any:
