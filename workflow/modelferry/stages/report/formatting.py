@@ -12,7 +12,7 @@ NOTHING = "–"
 SHORT_DIGEST = 12
 ROWS = 20
 """Most rows of a table on the first page of several campaigns."""
-ACTIVE = re.compile(r"[*`\[\]~$|]|(?<!\w)_|_(?!\w)")
+ACTIVE = re.compile(r"[*`\[\]~$]|(?<!\w)_|_(?!\w)")
 """Signs that Markdown acts upon wherever they stand; underscores do nothing within a word."""
 BLOCK = re.compile(r"^(\d*)([#+\-=.)])")
 """What makes a heading, a list or a rule of a line that begins with it."""
