@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast coverage lint types bench fuzz schemas lock clean
+.PHONY: run setup test test-fast coverage lint types bench fuzz fuzz-files schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -49,6 +49,9 @@ bench: setup # medians of interleaved runs on one thread; keep the machine idle 
 
 fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each artifact, each in a process of its own
 	$(BIN)/python bench/fuzz.py
+
+fuzz-files: setup # 10,000 mutated checkpoints, 2,000 ROOT and 2,000 parquet files; goes on where it was stopped
+	$(BIN)/python bench/fuzz_files.py --state .fuzz-files.json
 
 schemas: setup
 	$(BIN)/modelferry schemas workflow/schemas

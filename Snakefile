@@ -6,9 +6,12 @@
 
 from snakemake.utils import min_version
 
+from modelferry.plan import start
+
 min_version("9.27")
 
 if not workflow.overwrite_configfiles:
+    start.refuse_unreadable("config.yaml")
 
     configfile: "config.yaml"
 

@@ -36,6 +36,7 @@ class Rule(NamedTuple):
 IGNORED = (
     Rule("*", "environment.*", "the machine, its load and the versions"),
     Rule("summary", "generated", "the time of the report"),
+    Rule("*", "*content_sha256", "the digest of all else in the record"),
     Rule("*", "*seconds", "a time"),
     Rule("*", "*_ms", "a time"),
     Rule("*", "*samples", "a benchmark takes as many as its time allows"),

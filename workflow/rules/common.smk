@@ -3,7 +3,6 @@
 import re
 
 from modelferry.core import paths
-from modelferry.plan import start
 from modelferry.plan import reruns
 
 PLAN = start.begin(workflow, config)

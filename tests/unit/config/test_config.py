@@ -235,7 +235,7 @@ def test_exports_of_one_format_with_other_options_have_names_of_their_own() -> N
     assert trace.options == load_format("torchscript").resolve_options({})
 
 
-def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_an_error(tmp_path: Path) -> None:
+def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_that_models_failure(tmp_path: Path) -> None:
     from checkpoint_samples import save_checkpoint
 
     save_checkpoint(tmp_path / "wide.pt", hidden=24)
@@ -243,7 +243,10 @@ def test_width_is_read_off_the_checkpoint_and_a_contradiction_is_an_error(tmp_pa
     (planned,) = Plan(parse_config(data)).models.values()
     assert planned.hyperparameters == {"hidden": 24}
     data = config(checkpoint=f"{tmp_path}/wide.pt", axes={"fold": [0]}, hyperparameters={"hidden": 16})
-    assert "hidden is 16 in the config but 24 in the checkpoint" in message_of(data)
+    plan = Plan(parse_config(data))
+    (planned,) = plan.models.values()
+    assert "hidden is 16 in the config but 24 in the checkpoint" in planned.problem
+    assert plan.runnable == {}
 
 
 def test_default_config_has_these_models_and_formats() -> None:

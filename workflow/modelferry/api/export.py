@@ -16,9 +16,11 @@ from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
 from modelferry.api.isolation import ONE_AT_A_TIME, isolated
 from modelferry.api.verify import Comparison, compare_export
-from modelferry.core.errors import ArgumentError
+from modelferry.core.errors import ArgumentError, ArtifactError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import network_copy
+from modelferry.core.reading import regular_file
+from modelferry.core.sealed import check_manifest
 from modelferry.core.tolerances import Tolerance
 from modelferry.formats import Format, format_names, load_format
 
@@ -79,8 +81,17 @@ def export(
         return written(target, network, plain, contract, example, chosen, out)
 
 
-def load(path: Path | str, *, format: str | Format | None = None, threads: int | None = None) -> Artifact:
-    """Load what `export` or the workflow wrote.
+def load(
+    path: Path | str,
+    *,
+    format: str | Format | None = None,
+    threads: int | None = None,
+    manifest: Path | str | None = None,
+) -> Artifact:
+    """Load what `export` or the workflow wrote. An artifact is a program: load those that you trust.
+
+    Beside the manifest that the workflow writes, the digests of the files are checked before a byte of them is
+    interpreted.
 
     Parameters
     ----------
@@ -88,17 +99,22 @@ def load(path: Path | str, *, format: str | Format | None = None, threads: int |
         By default what the name of the file says and, for ``.pt2``, what lies inside.
     threads
         Threads within an operator; by default as many as PyTorch uses now. PyTorch has one number for the process.
+    manifest
+        The manifest that tells the digests; by default ``manifest.json`` beside the file, if it is about this file.
 
     Raises
     ------
     ArtifactError
-        If the file is missing, damaged, of another format, or made for another machine.
+        If the file is missing, damaged, not the one that the manifest describes, of another format, or made for
+        another machine.
     """
     import torch
 
     path = Path(path)
     with ONE_AT_A_TIME:
         target = _format_of(format, path)
+        regular_file(path, ArtifactError, "export it")
+        check_manifest(target.files(path), None if manifest is None else Path(manifest))
         run = target.load(path, threads or torch.get_num_threads())
     return Artifact(path, target.name, run.contract, run, files=tuple(target.files(path)))
 

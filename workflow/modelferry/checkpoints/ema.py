@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelferry.checkpoints.reader import SAFETENSORS, load_content, load_state_dict, state_dict_in, without_prefixes
+from modelferry.checkpoints.reader import load_content, load_state_dict, without_prefixes
+from modelferry.checkpoints.shapes import SAFETENSORS, state_dict_in
 from modelferry.core.errors import CheckpointError, did_you_mean
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def weights_at(path: Path, place: str) -> Tensors:
 
 def _places(content: Any, state: Tensors) -> Iterator[tuple[str, Tensors]]:
     """Yield what may be asked for: dicts of tensors in the file, and modules that are named like averages."""
-    yield from _tensors_in(content, ())
+    yield from _tensors_in(content, (), set())
     heads = dict.fromkeys(name[: name.index(".", end)] for name in state for end in _ends(name))
     for head in heads:
         yield head, _cleaned({n.removeprefix(f"{head}."): t for n, t in state.items() if n.startswith(f"{head}.")})
@@ -82,16 +83,17 @@ def _ends(name: str) -> Iterator[int]:
         start += len(part) + 1
 
 
-def _tensors_in(content: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Tensors]]:
+def _tensors_in(content: Any, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, Tensors]]:
     import torch
 
-    if not isinstance(content, Mapping) or len(path) > DEPTH or "optimizer" in "".join(path):
+    if not isinstance(content, Mapping) or len(path) > DEPTH or "optimizer" in "".join(path) or id(content) in seen:
         return
+    seen.add(id(content))
     tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if tensors and len(tensors) == len(content) and path and path != (LAST,):
         yield ".".join(path), _cleaned(tensors)
     for key, value in content.items():
-        yield from _tensors_in(value, (*path, str(key)))
+        yield from _tensors_in(value, (*path, str(key)), seen)
 
 
 def _prefixes(found: Tensors, state: Tensors, place: str) -> list[str]:

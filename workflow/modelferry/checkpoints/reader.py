@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from modelferry.checkpoints.shapes import SAFETENSORS, read_content, state_dict_in
 from modelferry.core.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model", "net", "weights")
 PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
-SAFETENSORS = ".safetensors"
 COUNTER = "num_batches_tracked"
 SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
 ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
@@ -35,8 +34,6 @@ def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
         If the file is missing, no checkpoint, or would have to run code to be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
     if path.suffix == SAFETENSORS:
         return _load_safetensors(path)
     import torch
@@ -48,8 +45,7 @@ def load_content(path: Path) -> Any:
     """Return all that a file of ``torch.save`` holds, tensors on the CPU; raise `CheckpointError` as above."""
     import torch
 
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
+    read_content(path)  # what would hang or fill the memory is refused here
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -85,23 +81,11 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    read_content(path)
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}", "is it complete?") from error
-
-
-def state_dict_in(content: Any, path: Path | str, kind: type[T]) -> dict[str, T]:
-    """Return the state dict that `content` is or holds; its values are of type `kind`."""
-    holders = [content]
-    if isinstance(content, Mapping):
-        holders += [content[key] for key in STATE_DICT_KEYS if key in content]
-    for holder in holders:
-        if isinstance(holder, Mapping) and holder and all(isinstance(value, kind) for value in holder.values()):
-            return {str(key): value for key, value in holder.items()}
-    found = sorted(map(str, content))[:8] if isinstance(content, Mapping) else type(content).__name__
-    wanted = ", ".join(STATE_DICT_KEYS[:2])
-    raise CheckpointError(f"{path} holds no state dict (found: {found})", f"expected one, or a dict with {wanted}")
 
 
 def without_prefixes(state: Mapping[str, T]) -> Iterator[dict[str, T]]:

@@ -16,6 +16,7 @@ from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
 from modelferry.config.file import read_config
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
+from modelferry.core.running import job
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        code = int(options.run(options))
+        with job():
+            code = int(options.run(options))
         sys.stdout.flush()
         return code
     except ModelferryError as error:

@@ -22,6 +22,7 @@ class Campaign(Strict):
     family: str = Field(description="name of a family, or `package.module:Class` of one's own")
     axes: dict[str, list[AxisValue]] = Field(description="the product of these is the campaign's models")
     checkpoint: str = Field(description="path pattern over the axes, glob allowed; or `demo`")
+    checkpoint_gb: float = Field(default=20, gt=0, description="a larger checkpoint is refused, in 10⁹ bytes")
     formats: list[Export] = Field(description="what to export to")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
     overrides: list[Override] = Field(default_factory=list)
@@ -80,13 +81,11 @@ class Campaign(Strict):
     def _known_axes(self) -> Campaign:
         others = (self.events.files if self.events else "", *(self.embed.patterns if self.embed else ()))
         for pattern in (self.checkpoint, *others, *(item.checkpoint or "" for item in self.overrides)):
-            for field in _fields(pattern):
+            for field, as_it_is in _fields(pattern):
                 if field not in self.axes:
                     raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
-            try:
-                pattern.format(**dict.fromkeys(self.axes, ""))
-            except (ValueError, LookupError, AttributeError) as error:
-                raise ValueError(f"'{pattern}': {error}; write an axis in braces as it is, {{fold}}") from None
+                if not as_it_is:
+                    raise ValueError(f"'{pattern}': write an axis in braces as it is, {{{field}}}")
         for override in self.overrides:
             for axis, value in override.where.items():
                 if axis not in self.axes:
@@ -97,8 +96,10 @@ class Campaign(Strict):
         return self
 
 
-def _fields(pattern: str) -> list[str]:
+def _fields(pattern: str) -> list[tuple[str, bool]]:
+    """Return the axes that a pattern names, and whether as they are: a width would fill the memory."""
     try:
-        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        parts = [part[1:] for part in string.Formatter().parse(pattern) if part[1] is not None]
+        return [(str(field), not width and not conversion) for field, width, conversion in parts]
     except ValueError as error:
         raise ValueError(f"'{pattern}': {error}") from None

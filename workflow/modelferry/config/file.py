@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from modelferry.config import Config
 from modelferry.config.strict import UNKNOWN_KEY
 from modelferry.core.errors import ConfigError
+from modelferry.core.reading import read_text, read_yaml
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
 
@@ -26,13 +27,9 @@ def read_config(path: Path | str | None = None) -> Config:
         The file; by default what ``$MODELFERRY_CONFIG`` names (the workflow sets it), else ``config.yaml``.
     """
     path = Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (UnicodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "fix it") from None
-    return parse_config(data, path)
+    return parse_config(read_yaml(path, ConfigError), path)
 
 
 def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
@@ -60,8 +57,8 @@ def _finding(item: Mapping[str, Any], source: Path) -> str:
 def _line(source: Path, location: Sequence[int | str], key: str | None) -> int | None:
     """Return the line of a value, or of one of its keys, as far down as the file has it."""
     try:
-        node = yaml.compose(source.read_text())
-    except (OSError, UnicodeError, yaml.YAMLError):
+        node = yaml.compose(read_text(source, ConfigError))
+    except (ConfigError, RecursionError, yaml.YAMLError):
         return None
     for part in location:
         child = None

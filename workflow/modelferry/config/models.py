@@ -47,6 +47,8 @@ class Model:
     embed_files: tuple[str, ...] = ()
     """Files whose events are embedded; those of the demo are for the plan to name."""
     explore: Explore | None = None
+    largest: int = 20 * 10**9
+    """Bytes of a checkpoint at most."""
 
     def export(self, name: str) -> Export:
         """Return the export called `name`; raise `ConfigError` if the campaign has none."""
@@ -85,6 +87,7 @@ def expand(name: str, campaign: Campaign) -> Iterator[Model]:
             embed=campaign.embed,
             embed_files=tuple(_embed_files(campaign.embed, axes)) if campaign.embed else (),
             explore=campaign.explore,
+            largest=int(campaign.checkpoint_gb * 1e9),
         )
 
 

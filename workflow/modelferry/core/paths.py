@@ -13,6 +13,8 @@ COMPLETE = f"{REPORTS}/report.complete"
 GATE = f"{REPORTS}/gate.passed"
 PREVIOUS = f"{RESULTS}/.previous-reports.json"
 FAILURES = "logs/failures"
+STATE = ".snakemake/modelferry"
+"""What the workflow keeps for itself."""
 
 
 def cpp_runner(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def find_family(path: Path) -> str:
     ConfigError
         If none or several read it.
     """
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}", "check the path")
     matching, opened = [], False
     for name in family_names():
@@ -42,8 +43,9 @@ def find_family(path: Path) -> str:
             reason = error
             continue
         opened = True
-        if infer_hyperparameters(family, shapes):
-            matching.append(name)
+        with suppress(LookupError, TypeError, ValueError):  # shapes that a family's own never have
+            if infer_hyperparameters(family, shapes):
+                matching.append(name)
     if not opened:
         raise reason
     if len(matching) != 1:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import importlib
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from pydantic import ValidationError
+
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, one_line
 from modelferry.core.import_path import module_of, own_instance
 from modelferry.core.model import Exactness
+from modelferry.core.reading import regular_file
 
 if TYPE_CHECKING:
     import torch
@@ -59,11 +63,45 @@ class CheckedRunner:
         """Return nothing: memory is that of this process."""
 
 
+@contextmanager
+def opening(files: Iterable[Path]) -> Iterator[None]:
+    """Let a library open the files of an artifact: regular ones only, and whatever error it raises in one line."""
+    main, *_ = paths = tuple(files)
+    for path in paths:
+        regular_file(path, ArtifactError, "export it")
+    try:
+        yield
+    except ModelferryError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise ArtifactError(f"{main} holds no {error.title} that can be read: {reason}", "export it again") from error
+    except Exception as error:  # a damaged file can break a library anywhere
+        raise ArtifactError(f"{main} does not load: {one_line(error)}", "export it again") from error
+
+
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def guarded(self: Format, path: Path, *others: Any, **named: Any) -> Any:
+        with opening(self.files(Path(path))):
+            return method(self, path, *others, **named)
+
+    return guarded
+
+
 class Format(ABC):
     """A deployment format.
 
     A format module imports nothing heavy at its top, since Snakemake reads these facts at every start.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let every format open artifacts as `opening` says."""
+        super().__init_subclass__(**kwargs)
+        for name in ("load", "read_weights", "layers"):
+            if name in vars(cls):
+                setattr(cls, name, _guarded(vars(cls)[name]))
 
     name: ClassVar[str]
     """A word that makes file names and names of rules: lower-case letters, digits and underscores."""

@@ -19,6 +19,7 @@ from modelferry.formats.shared.pt2_archive import (
     Kind,
     read_archive,
     read_entries,
+    refuse_code,
     write_archive,
 )
 from modelferry.formats.shared.snippets import python_torch
@@ -90,6 +91,7 @@ class TorchExport(Format):
         from modelferry.formats.shared.program import unremembered
         from modelferry.formats.shared.runner import on_tensors
 
+        refuse_code(path)
         torch.set_num_threads(threads)
         with unremembered(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
@@ -104,6 +106,7 @@ class TorchExport(Format):
         from modelferry.formats.shared.program import unremembered
         from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 
+        refuse_code(path)
         with unremembered(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             module = torch.export.unflatten(torch.export.load(str(path)))

@@ -31,8 +31,8 @@ class Plan:
 
     @cached_property
     def runnable(self) -> dict[str, PlannedModel]:
-        """Models that have a checkpoint, or will get one from the demo."""
-        return {name: planned for name, planned in self.models.items() if not planned.model.missing}
+        """Models that have a checkpoint, or will get one from the demo, and of which something can be made."""
+        return {name: planned for name, planned in self.models.items() if not planned.problem}
 
     @cached_property
     def templates(self) -> dict[str, TemplateSpec]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +14,8 @@ from typing import Any
 from modelferry.config.models import Model
 from modelferry.config.sections import Export
 from modelferry.core import paths
-from modelferry.core.errors import CheckpointError, ConfigError
+from modelferry.core.errors import CheckpointError, ConfigError, EventFileError, one_line
+from modelferry.core.reading import regular_file
 from modelferry.core.tolerances import Tolerance
 from modelferry.demo import demo_for
 from modelferry.families import Family, load_family
@@ -21,6 +25,9 @@ from modelferry.plan.embeddings import EmbeddingPlan
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
 from modelferry.runtimes import runtime_of, runtimes_of
 
+ODD = re.compile(r"[{}\x00-\x1f\ud800-\udfff]")
+"""Signs that Snakemake reads as something else than part of a path, and bytes that are no UTF-8."""
+
 
 @dataclass(frozen=True)
 class PlannedModel:
@@ -29,6 +36,8 @@ class PlannedModel:
     model: Model
     hyperparameters: dict[str, Any]
     architecture: str
+    problem: str = ""
+    """Why nothing can be made of the model, with the remedy; empty if something can."""
 
     @property
     def id(self) -> str:
@@ -70,6 +79,11 @@ class PlannedModel:
         """Return the weights and events that the reference is evaluated with."""
         events = self.demo_event_files() if self.model.demo else self.model.events
         return [self.model.checkpoint, *events]
+
+    def check(self) -> None:
+        """Raise `CheckpointError` if nothing can be made of the model."""
+        if self.problem:
+            raise CheckpointError(f"{self.id}: {self.problem}")
 
     def export_inputs(self, export: str) -> list[str]:
         """Return what an export reads."""
@@ -137,17 +151,43 @@ def plan_model(model: Model) -> PlannedModel:
     """Return the model with its hyperparameters, read off its checkpoint as far as that tells them.
 
     A demo checkpoint may not exist yet, and it has what the config says. A checkpoint that cannot be read counts as
-    one that tells nothing: the export will say what is wrong with it, and fail for this model only.
+    one that tells nothing: the export will say what is wrong with it, and fail for this model only. So does any error
+    that the config alone does not make: it is the model's `problem`, and stops no other.
     """
-    family = load_family(model.family)
-    inferred: dict[str, Any] = {}
-    if model.checkpoint and not model.demo:
-        try:
-            inferred = read_hyperparameters(family, model.checkpoint)
-        except CheckpointError:
-            inferred = {}
+    told: dict[str, Any] = {}
+    problem = model.missing
     try:
-        hyperparameters = family.resolve(model.hyperparameters, inferred)
-    except ConfigError as error:
-        raise ConfigError(f"{model.id}: {error}") from None
-    return PlannedModel(model, hyperparameters, architecture_digest(model.family, hyperparameters))
+        _check_files(model)
+        if model.checkpoint and not model.demo:
+            with suppress(CheckpointError):
+                told = read_hyperparameters(load_family(model.family), model.checkpoint)
+        return _planned(model, told, problem)
+    except Exception as error:  # whatever a foreign file, or a family of the user's own, comes up with
+        problem = one_line(error)
+        try:
+            return _planned(model, {}, problem)
+        except ConfigError as mistake:
+            raise ConfigError(f"{model.id}: {mistake}") from None
+        except Exception:  # not even without what the checkpoint tells
+            return PlannedModel(model, dict(model.hyperparameters), "", problem)
+
+
+def _planned(model: Model, told: Mapping[str, Any], problem: str) -> PlannedModel:
+    """Return a model of which a checkpoint tells so much, once all templates that it needs can be named."""
+    hyperparameters = load_family(model.family).resolve(model.hyperparameters, told)
+    planned = PlannedModel(model, hyperparameters, architecture_digest(model.family, hyperparameters), problem)
+    for export in planned.exports:
+        planned.template(export.name)
+    return planned
+
+
+def _check_files(model: Model) -> None:
+    """Raise `ModelferryError` for a file that nobody should open: Snakemake would read all of it to the end."""
+    for file in (model.checkpoint, *model.events, *model.embed_files):
+        if odd := ODD.search(file):
+            raise ConfigError(f"{file!r}: Snakemake takes no file with {odd[0]!r} in its path", "rename it")
+    if model.checkpoint and not model.demo:
+        regular_file(model.checkpoint, CheckpointError, "put it there or fix the pattern in the config", model.largest)
+    for file in (*model.events, *model.embed_files):
+        if os.path.lexists(file):
+            regular_file(file, EventFileError)

@@ -8,13 +8,13 @@ representation: strings only, in one order, and no absolute paths.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
-from modelferry.core.digests import canonical_json, digest_of, sha256_of_file
+from modelferry.core.digests import canonical_json, digest_of
 from modelferry.core.environment import installed
+from modelferry.core.known_files import known_sha256
 from modelferry.demo import demo_for
 from modelferry.families import family_module, load_family
 from modelferry.formats import format_module, load_format
@@ -128,7 +128,7 @@ def demo_events(family: str) -> Reasons:
 
 def report(models: Mapping[str, PlannedModel]) -> Reasons:
     """Return what decides whether the report is written again, beyond the records that it reads."""
-    missing = {name: planned.model.missing for name, planned in models.items() if planned.model.missing}
+    missing = {name: planned.problem for name, planned in models.items() if planned.problem}
     exports = {name: digest_of([e.name for e in planned.model.exports], 16) for name, planned in models.items()}
     return _reasons(_code(stages.REPORT), missing=missing, models=exports)
 
@@ -170,11 +170,5 @@ def _demo(family: str) -> tuple[str, ...]:
 
 def _weights(model: Model) -> dict[str, str]:
     """Digest a checkpoint that the user brings; one that the workflow makes is left to Snakemake's checksums."""
-    path = Path(model.checkpoint)
-    return {} if model.demo or not path.is_file() else {model.checkpoint: _sha256(path, path.stat().st_mtime_ns)}
-
-
-@cache
-def _sha256(path: Path, changed: int) -> str:
-    """Digest a file once, though all exports of a model ask; `changed` is when it was written."""
-    return sha256_of_file(path)
+    path = model.checkpoint
+    return {} if model.demo or not Path(path).is_file() else {path: known_sha256(path)}

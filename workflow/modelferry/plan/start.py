@@ -6,7 +6,6 @@ import fcntl
 import json
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,16 @@ from typing import Any
 from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
 from modelferry.core import paths
 from modelferry.core.digests import digest_of
-from modelferry.core.errors import ModelferryError
+from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
+from modelferry.core.known_files import known_files
+from modelferry.core.reading import read_yaml
+from modelferry.core.running import wait_for_jobs
 from modelferry.plan import Plan
+from modelferry.plan.leftovers import findings, mend, remove_unfinished
 from modelferry.plan.reasons import ReadableReasons
 
-STATE = Path(".snakemake/modelferry")
+STATE = Path(paths.STATE)
 LOCK = STATE / "lock"
 
 _held: list[int] = []
@@ -43,13 +46,34 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         if not path.exists():
             write_text(path, text)
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
-        if workflow.is_main_process and not workflow.output_settings.dryrun:
-            keep_others_out()
-            remove_unfinished()
+        if workflow.is_main_process:
+            dry = workflow.output_settings.dryrun
+            if not dry:
+                keep_others_out()
+                wait_for_jobs()
+                remove_unfinished()
+            for finding in findings(plan):
+                print(f"note: {finding}" + (" in a real run" if dry else ""), file=sys.stderr)
+                if not dry:
+                    mend(finding)
+            known_files().tidy()
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except (TypeError, ValueError, RecursionError) as error:  # a value that YAML has and JSON has not, such as a date
+        print(f"error: {source} cannot be passed on: {error}", file=sys.stderr)
+        sys.exit(1)
     return plan
+
+
+def refuse_unreadable(path: str) -> None:
+    """End the start with one line if a config is there and no YAML: Snakemake would show where its reader stopped."""
+    try:
+        if Path(path).exists():
+            read_yaml(path, ConfigError)
+    except ModelferryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _find_mistakes(plan: Plan) -> None:
@@ -82,9 +106,3 @@ def keep_others_out() -> None:
     os.ftruncate(handle, 0)
     os.write(handle, str(os.getpid()).encode())
     _held.append(handle)
-
-
-def remove_unfinished() -> None:
-    """Remove the temporary files and folders that a killed run left."""
-    for path in Path(paths.RESULTS).rglob(".*.part"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

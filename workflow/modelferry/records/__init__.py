@@ -14,32 +14,49 @@ from pydantic import ValidationError
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import sha256_of_files, write_text
+from modelferry.core.known_files import known_files, known_sha256
 from modelferry.core.model import Part
+from modelferry.core.sealed import AGAIN, read_sealed, sealed
 
 SCHEMA_VERSION = 1
 
 
 class Record(Part):
-    """A JSON file; written to a temporary name and moved into place, so that no half a file is ever seen."""
+    """A JSON file that tells whether it is whole: its last entry is the digest of all others.
+
+    It is written to a temporary name and moved into place, so that no half a file is ever seen.
+    """
 
     schema_version: int = SCHEMA_VERSION
+    content_sha256: str = ""
+    """SHA-256 of the file up to this entry's comma; empty here, since only the file has it."""
 
     def write(self, path: Path | str) -> None:
         """Write the record to `path`, atomically."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, sealed(self.model_dump_json(indent=1, exclude={"content_sha256"})))
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
-        """Read a record; raise `ArtifactError` if it is missing or of another kind."""
+        """Read a record; raise `ArtifactError` if it is missing, altered since it was written, or of another kind."""
+        text = read_sealed(path, "run `snakemake`, which will make it")
         try:
-            return cls.model_validate_json(Path(path).read_text())
-        except FileNotFoundError:
-            raise ArtifactError(f"{path} is missing", "run `snakemake`, which will make it") from None
-        except (ValidationError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            if isinstance(error, ValidationError):
-                reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
-            raise ArtifactError(f"{path} is not a {cls.__name__}: {reason}", "delete it and run again") from None
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            reason = ": ".join([*map(str, error.errors()[0]["loc"]), error.errors()[0]["msg"]])
+            raise ArtifactError(f"{path} is not a {cls.__name__}: {reason}", AGAIN) from None
+
+    @classmethod
+    def damage(cls, path: Path | str) -> str:
+        """Return why the file at `path` is not such a record, empty if it is; looks again only if it has changed."""
+
+        def find(path: Path) -> str:
+            try:
+                cls.read(path)
+            except ArtifactError as error:
+                return str(error).removeprefix(f"{path} ").removesuffix(f"; {AGAIN}")
+            return ""
+
+        return known_files().ask(path, cls.__name__, find)
 
 
 class FileFacts(Part):
@@ -56,8 +73,13 @@ class FileFacts(Part):
 
     @property
     def intact(self) -> bool:
-        """Whether the file is there, with these very bytes."""
-        return Path(self.path).is_file() and sha256_of_file(self.path) == self.sha256
+        """Whether the file is there, with these very bytes; all of them are read."""
+        return Path(self.path).is_file() and known_sha256(self.path, fresh=True) == self.sha256
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the file is there, with these very bytes as far as its times tell."""
+        return Path(self.path).is_file() and known_sha256(self.path) == self.sha256
 
 
 class ArtifactFacts(Part):
@@ -99,5 +121,10 @@ class ArtifactFacts(Part):
 
     @property
     def intact(self) -> bool:
-        """Whether all files are there, with these very bytes."""
+        """Whether all files are there, with these very bytes; all of them are read."""
         return all(file.intact for file in self.files)
+
+    @property
+    def altered(self) -> list[str]:
+        """The files that have other bytes now, as far as their times tell; those that are gone are not among them."""
+        return [file.path for file in self.files if Path(file.path).is_file() and not file.unchanged]

@@ -9,17 +9,17 @@ from __future__ import annotations
 import importlib
 import time
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.core.import_path import module_of, own_instance
-from modelferry.formats import Format, Runner, load_format
+from modelferry.formats import Format, Runner, load_format, opening
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,26 @@ class ColdStart:
     peak_memory_mb: float
 
 
+def _guarded(load: Callable[..., Runner]) -> Callable[..., Runner]:
+    @wraps(load)
+    def guarded(self: Runtime, target: Format, path: Path, threads: int) -> Runner:
+        with opening(target.files(path)):
+            return load(self, target, path, threads)
+
+    return guarded
+
+
 class Runtime(ABC):
     """A library that executes artifacts; by default one that Python imports.
 
     A runtime module imports nothing heavy at its top, since Snakemake reads these facts at every start.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let every runtime open artifacts as formats do."""
+        super().__init_subclass__(**kwargs)
+        if "load" in vars(cls):
+            cls.load = _guarded(vars(cls)["load"])  # type: ignore[method-assign]
 
     name: ClassVar[str]
     """A word that makes file names: lower-case letters, digits and underscores."""

@@ -33,12 +33,12 @@ class Process:
 
     def __init__(self, path: Path, threads: int) -> None:
         self.path = path
+        self.contract = Contract.model_validate_json(read_entries(path, None, CONTRACT)[CONTRACT])
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [str(build.runner()), str(path), "--threads", str(threads)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
         ready, _ = self._read()
         self.load_seconds: float = ready["load_seconds"]
-        self.contract = Contract.model_validate_json(read_entries(path, None, CONTRACT)[CONTRACT])
         self._peak_memory_mb = float("nan")
 
     def __call__(self, inputs: Arrays) -> Arrays:

@@ -16,7 +16,7 @@ from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import CheckpointError
 from modelferry.families import Family
-from modelferry.families.bytecnn.json_file import info, read_arrays, shape_of, stated
+from modelferry.families.bytecnn.json_file import info, numbers, read_arrays, shape_of, stated
 from modelferry.families.bytecnn.tensors import BYTES, misfits, mismatch_table, number_of_layers, reference_names
 from modelferry.families.transforms import FOLD_BATCH_NORM, NONE
 
@@ -64,9 +64,7 @@ class ByteCNN(Family):
         """Return the tensors of any checkpoint, and the arrays of a JSON file in float32."""
         if Path(path).suffix != JSON:
             return super().read_tensors(path)
-        import torch
-
-        return {name: torch.tensor(values, dtype=torch.float32) for name, values in read_arrays(Path(path)).items()}
+        return {name: numbers(Path(path), name, values) for name, values in read_arrays(Path(path)).items()}
 
     def read_facts(self, path: Path | str) -> Mapping[str, Any]:
         """Return the plain values beside the tensors of any checkpoint, and the `model_info` of a JSON file."""

@@ -7,21 +7,27 @@ the arrays.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import ConfigDict, ValidationError
 
 from modelferry.core.contract import Contract
-from modelferry.core.errors import CheckpointError
+from modelferry.core.errors import CheckpointError, ConfigError
 from modelferry.core.model import Part
+from modelferry.core.reading import read_bytes, read_json
+
+if TYPE_CHECKING:
+    import torch
 
 Pooling = Literal["mean_max", "mean", "max", "concat"]
 ENTRY = re.compile(r"(conv\d|bn\d|classifier|output|fc1|fc2)_(weight|bias|running_mean|running_var)")
 LENGTH_KEYS = ("max_len", "max_seq_len")
+LONGEST = 2**20
+"""Bytes of a text at most: a network that pads to more would fill the memory."""
+FOREIGN = "is it a byte CNN in JSON?"
 
 Numbers = list[float]
 Matrix = list[Numbers]
@@ -94,9 +100,7 @@ class ByteCnnFile(Level):
 def read_file(path: Path) -> ByteCnnFile:
     """Return what format `json` wrote, checked; raise `CheckpointError` if it is something else."""
     try:
-        return ByteCnnFile.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing", "export it") from None
+        return ByteCnnFile.model_validate_json(read_bytes(path, CheckpointError, "export it"))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "content"
@@ -113,21 +117,32 @@ def read_arrays(path: Path) -> dict[str, Any]:
     """
     content = _content(path)
     levels = content.get("weights", content)
+    if not isinstance(levels, dict):
+        raise CheckpointError(f"{path}: 'weights' is a {type(levels).__name__} instead of an object", FOREIGN)
     arrays = dict(_renamed(path, {k: v for k, v in levels.items() if isinstance(v, list) and k != "test_cases"}))
     if not arrays:
-        raise CheckpointError(f"{path} holds no weights", "is it a byte CNN in JSON?")
+        raise CheckpointError(f"{path} holds no weights", FOREIGN)
     return arrays
 
 
 def stated(path: Path) -> dict[str, Any]:
-    """Return the hyperparameters that a file states beside its arrays: `max_len`, `pooling`."""
+    """Return the hyperparameters that a file states beside its arrays: `max_len`, `pooling`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such network.
+    """
     content = _content(path)
     facts = {**_level(content, "model_info"), **_level(content, "architecture")}
     lengths = [facts[key] for key in LENGTH_KEYS if key in facts]
-    return {
-        **({"max_len": lengths[-1]} if lengths else {}),
-        **({"pooling": facts["pooling"]} if "pooling" in facts else {}),
-    }
+    said = {"max_len": lengths[-1]} if lengths else {}
+    said |= {"pooling": facts["pooling"]} if "pooling" in facts else {}
+    if "max_len" in said and not (type(said["max_len"]) is int and 1 <= said["max_len"] <= LONGEST):
+        raise ConfigError(f"{path}: max_len is {said['max_len']!r:.40}", f"a whole number from 1 to {LONGEST:,}")
+    if "pooling" in said and said["pooling"] not in get_args(Pooling):
+        raise ConfigError(f"{path}: pooling is {said['pooling']!r:.40}", f"one of {', '.join(get_args(Pooling))}")
+    return said
 
 
 def info(path: Path) -> dict[str, Any]:
@@ -135,24 +150,30 @@ def info(path: Path) -> dict[str, Any]:
     return _level(_content(path), "model_info")
 
 
-def shape_of(values: Any) -> tuple[int, ...]:
-    """Return the shape of nested lists, or raise ValueError if they are ragged."""
+def numbers(path: Path, name: str, values: Any) -> torch.Tensor:
+    """Return nested lists as a tensor in float32; raise `CheckpointError` if they are not of numbers."""
+    import torch
+
+    try:
+        return torch.tensor(values, dtype=torch.float32)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: '{name}' is not an array of numbers: {error}", "is it complete?") from None
+
+
+def shape_of(values: Any, axes: int = 8) -> tuple[int, ...]:
+    """Return the shape of nested lists, or raise ValueError if they are ragged, or have more levels than `axes`."""
     if not isinstance(values, list):
         return ()
-    shapes = {shape_of(row) for row in values}
+    if axes == 0:
+        raise ValueError("more levels than any array")
+    shapes = {shape_of(row, axes - 1) for row in values}
     if len(shapes) > 1:
         raise ValueError("rows of different lengths")
     return (len(values), *(shapes.pop() if shapes else ()))
 
 
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}", "is it complete?") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}", "is it a byte CNN in JSON?")
-    return content
+def _content(path: Path) -> Mapping[str, Any]:
+    return read_json(path, CheckpointError)
 
 
 def _level(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -164,7 +185,7 @@ def _renamed(path: Path, arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
     for key, values in arrays.items():
         match = ENTRY.fullmatch(key)
         if key != "embedding" and not match:
-            raise CheckpointError(f"{path} has '{key}', which is not part of a byte CNN", "remove it")
+            raise CheckpointError(f"{path} has {key!r}, which is not part of a byte CNN", "remove it")
         try:
             shape_of(values)
         except ValueError as error:

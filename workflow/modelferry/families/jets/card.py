@@ -8,10 +8,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean
+from modelferry.core.reading import read_yaml
 from modelferry.families.jets.expressions import Expression, parse
 
 CARDS = Path(__file__).parent / "cards"
@@ -259,13 +259,10 @@ def read_card(path: Path | str) -> Card:
         With all that is wrong in it, on one line.
     """
     path = packaged_cards().get(str(path), Path(path))
-    if not path.is_file():
+    if not path.exists():
         known = ", ".join(packaged_cards())
         raise ConfigError(f"there is no data card {path}", f"name a file, or one that comes with modelferry: {known}")
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (UnicodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "fix it") from None
+    data = read_yaml(path, ConfigError)
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path} is not a data card", "it needs at least `inputs`")
     try:

@@ -27,6 +27,7 @@ from modelferry.core.cutflow import (
 )
 from modelferry.core.errors import EventFileError, did_you_mean
 from modelferry.core.events import JetChunk
+from modelferry.core.reading import check_entries, reading_events
 from modelferry.families.jets.card import TRUTH, Card
 from modelferry.families.jets.columns import Jagged, Value
 from modelferry.families.jets.prepare import prepare
@@ -253,14 +254,8 @@ def _opened(path: Path) -> Iterator[_RootFile | _ParquetFile]:
         with opened_tree(path, TREE) as tree:
             yield _RootFile(path, tree)
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise EventFileError(f"{path}: no such file", "check the path of the jets in config.yaml")
-    try:
-        with pq.ParquetFile(path) as file:
-            yield _ParquetFile(path, file)
-    except (pa.ArrowException, OSError) as error:
-        cause = " ".join(str(error).split())[:120]
-        raise EventFileError(f"{path}: not a whole parquet file ({cause})", "copy or produce it again") from error
+    with reading_events(path, "parquet file") as size, pq.ParquetFile(path) as file:
+        check_entries(path, int(file.metadata.num_rows), size)
+        yield _ParquetFile(path, file)

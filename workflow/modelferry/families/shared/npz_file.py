@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from modelferry.core.contract import Arrays
-from modelferry.core.errors import EventFileError
+from modelferry.core.reading import reading_events
 
 
 def read_npz(path: Path) -> Arrays:
     """Return the arrays of a file by name; raise `EventFileError` if it is something else."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive.items())
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise EventFileError(f"{path} is not an .npz file of arrays: {error}", "write it with numpy.savez") from None
+    with reading_events(path, ".npz file of arrays"), np.load(path, allow_pickle=False) as archive:
+        return dict(archive.items())

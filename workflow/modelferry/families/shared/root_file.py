@@ -10,6 +10,7 @@ from typing import Any
 import uproot
 
 from modelferry.core.errors import EventFileError, did_you_mean
+from modelferry.core.reading import check_entries, reading_events
 
 TREE = "Events"
 
@@ -24,16 +25,10 @@ def opened_tree(path: Path | str, name: str = TREE) -> Iterator[Any]:
         If the file is missing, truncated or lacks the tree, also while the tree is being read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise EventFileError(f"{path}: no such file", "check the path of the events in config.yaml")
-    try:
-        with uproot.open(path) as file:
-            yield _tree(file, path, name)
-    except EventFileError:
-        raise
-    except Exception as error:  # uproot has a dozen kinds for a damaged file, struct.error among them
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
-        raise EventFileError(f"{path}: not a whole ROOT file ({cause})", "copy or produce it again") from error
+    with reading_events(path, "ROOT file") as size, uproot.open(path) as file:
+        tree = _tree(file, path, name)
+        check_entries(path, int(tree.num_entries), size)
+        yield tree
 
 
 def require_branches(tree: Any, path: Path | str, names: Sequence[str], remedy: str) -> None:

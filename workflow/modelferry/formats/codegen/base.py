@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,21 @@ class SourceFormat(Format):
         source.slots.check(weights, template)
         if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
             raise ArtifactError(f"{', '.join(broken)}: not all values are finite", "train again")
-        values = self.facts({"name": metadata.get("model", "network"), **metadata})
+        given = {"name": metadata.get("model", "network"), **metadata}
+        if "accuracy" in given:  # the one fact that becomes code without quotes
+            given["accuracy"] = _number(given["accuracy"])
+        values = self.facts(given)
         for name, tensor in weights.items():
             values |= self.literals(name, tensor.detach().cpu().numpy())
         out.write_text(source.filled(values), encoding="utf-8")
+
+
+def _number(text: str) -> str:
+    """Return a number as Python, C++ and JSON write it; raise `ArtifactError` for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ArtifactError(f"the accuracy {text!r:.60} is not a number", "give one with --accuracy")
+    return repr(number)

@@ -7,20 +7,26 @@ Source: ``caffe2/serialize/inline_container.h`` and ``torch/export/pt2_archive``
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
+from modelferry.checkpoints.shapes import SPARE, TIMES, check_content
 from modelferry.core.errors import ArtifactError
+from modelferry.core.reading import regular_file
 
 EXTRA = "extra/"
 """Folder of what a user adds; ``torch.export.load`` returns it."""
 CONTRACT = f"{EXTRA}contract.json"
 WEIGHTS = f"{EXTRA}weights.json"
 CONTAINER_VERSION = 6
+FOREIGN = "export it again, and ask where this file comes from"
 _OF_THE_WRITER = (".data/", "byteorder", "version")
 
 
@@ -73,16 +79,55 @@ def write_archive(entries: Mapping[str, bytes], out: Path) -> None:
 @contextmanager
 def _opened(path: Path, kind: Kind | None = None) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
     called = _CALLED[kind][0] if kind else "a .pt2 archive"
+    regular_file(path, ArtifactError, "make it first")
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2]: name for name in archive.namelist()}
+            _check_members(path, archive.infolist())
             if kind is not None:
                 _check_kind(path, kind, names)
             yield archive, names
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing", "make it first") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ArtifactError(f"{path} is damaged, or not {called}: {error}", "make it again") from error
+
+
+def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise `ArtifactError` for names that lead out of a folder, that two readers may take differently, or for bombs.
+
+    PyTorch extracts packages into a folder, to whatever path a name gives.
+    """
+    names = [member.filename for member in members]
+    for name in names:
+        if name.startswith("/") or "\\" in name or ":" in name or {"..", "."} & {*name.split("/")}:
+            raise ArtifactError(f"{path} is refused: its entry {name!r} would be written outside its folder", FOREIGN)
+    if len({name.partition("/")[2] for name in names}) < len(names):
+        raise ArtifactError(f"{path} is refused: it has two entries of one name", FOREIGN)
+    if sum(member.file_size for member in members) > TIMES * path.stat().st_size + SPARE:
+        raise ArtifactError(f"{path} is refused: its entries are much larger than the file", FOREIGN)
+
+
+def refuse_code(path: Path) -> None:
+    """Raise `ArtifactError` for an exported program that PyTorch would run code of while it loads it.
+
+    ``torch.export.load`` reads sample inputs, and weights and constants that say so, as any pickle; here they are read
+    as weights only, and constants that are no tensors are refused. The graph is a program of PyTorch's operators.
+    """
+    import torch
+
+    entries = read_archive(path, Kind.PROGRAM)
+    pickles = {name for name in entries if name.endswith(".pt")}
+    for config in [name for name in entries if name.endswith("_config.json")]:
+        for entry in json.loads(entries[config])["config"].values():
+            if entry["path_name"].startswith(("custom_obj", "opaque_obj")):
+                raise ArtifactError(f"{path} is refused: it holds an object, '{entry['path_name']}'", FOREIGN)
+            if entry.get("use_pickle"):
+                pickles.add(os.path.normpath(f"{config.rpartition('/')[0]}/{entry['path_name']}"))
+    for name in sorted(pickles & entries.keys()):
+        try:
+            check_content(io.BytesIO(entries[name]), len(entries[name]))
+            torch.load(io.BytesIO(entries[name]), map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file can break the reader anywhere
+            raise ArtifactError(f"{path} is refused: reading '{name}' would run code, or hang", FOREIGN) from error
 
 
 def kind_of(path: Path) -> Kind:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.core import paths
 from modelferry.core.environment import describe
-from modelferry.core.errors import ArtifactError, CheckpointError
+from modelferry.core.errors import ArtifactError
 from modelferry.core.files import replacing
 from modelferry.families.weights import count_parameters, trained_weights
 from modelferry.formats import load_format
@@ -32,8 +32,7 @@ def export_model(planned: PlannedModel, export: str) -> Manifest:
     started = time.perf_counter()
     model, spec = planned.model, planned.template(export)
     family, target = planned.family, load_format(spec.format)
-    if model.missing:
-        raise CheckpointError(f"{model.id}: {model.missing}")
+    planned.check()
     weights = trained_weights(family, planned.hyperparameters, planned.model.checkpoint)
     template = Template.read(spec.record)
     if not template.file.intact:

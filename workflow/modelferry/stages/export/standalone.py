@@ -12,6 +12,7 @@ import numpy as np
 from modelferry.checkpoints.reader import fit
 from modelferry.core.errors import ArtifactError, ConfigError, ContractError
 from modelferry.core.files import replacing
+from modelferry.core.reading import parse_yaml
 from modelferry.core.tolerances import tolerance_of
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
@@ -186,15 +187,13 @@ def _allowed(probe: Probe, model: StandaloneModel) -> bool:
 
 def parse_hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
     """Return the values of ``name=value``, read as YAML."""
-    import yaml
-
     hyperparameters = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"'{text}' sets nothing", "write --set NAME=VALUE, for instance max_len=256")
         try:
-            hyperparameters[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            hyperparameters[name] = parse_yaml(value, ConfigError, "it")
+        except ConfigError:
             raise ConfigError(f"'{value}' is not a value", "write --set NAME=VALUE, for instance max_len=256") from None
     return hyperparameters

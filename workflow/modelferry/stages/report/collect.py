@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Exported:
     @property
     def problems(self) -> Iterator[str]:
         """What is wrong with the artifact in any runtime."""
+        if altered := self.manifest.artifact.altered:
+            yield f"{' and '.join(altered)} altered after the export; run again, which makes it anew"
         for runtime, validation in self.validations.items():
             if validation is None:
                 yield f"was not validated in {runtime}"
@@ -109,10 +112,10 @@ class Recorded:
         model = planned.model
         exports = {
             export.name: Exported.read(model.id, export.name, runtimes_of(export.format))
-            for export in (planned.exports if not model.missing else ())
+            for export in (planned.exports if not planned.problem else ())
         }
         training = _read(DemoTraining, paths.training(model.checkpoint)) if model.demo else None
-        return cls(planned, exports, tuple(_failures(planned)), training)
+        return cls(planned, exports, () if planned.problem else tuple(_failures(planned)), training)
 
     @property
     def exported(self) -> list[Exported]:
@@ -127,8 +130,10 @@ class Recorded:
     @property
     def problems(self) -> list[str]:
         """What kept the model from passing; an export that is not there needs no reason where a stage left one."""
+        if self.planned.problem:
+            return [self.planned.problem]
         problems = list(self.failures)
-        for export in self.planned.model.exports if not self.planned.model.missing else ():
+        for export in self.planned.model.exports:
             if lacking := unavailable(export.format):
                 problems.append(f"{export.name}: {lacking}")
             elif exported := self.exports[export.name]:
@@ -148,10 +153,10 @@ class Recorded:
             family=model.family,
             axes=model.axes,
             status="missing" if model.missing else "failed" if problems else "passed",
-            reason=model.missing or "; ".join(dict.fromkeys(problems)),
+            reason="; ".join(dict.fromkeys(problems)),
             demo=model.demo,
             checkpoint=SummaryCheckpoint(
-                path=manifest.checkpoint.path if manifest else model.checkpoint,
+                path=manifest.checkpoint.path if manifest else os.fsencode(model.checkpoint).decode(errors="replace"),
                 sha256=manifest.checkpoint.sha256 if manifest else "",
             ),
             architecture=planned.architecture,

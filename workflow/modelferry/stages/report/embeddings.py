@@ -99,7 +99,7 @@ def page(one: Explored, mark: str) -> str:
         f"All models: [first page]({FIRST_PAGE}).",
         "> **Demo**: toy jets and networks trained on them, for demonstration only. Not for physics." if demo else "",
         _models(one),
-        HOW.replace("{against}", record.against),
+        HOW.replace("{against}", prose(record.against)),
         "## In two dimensions",
         _image(one, "projections"),
         f"## Each class against {prose(record.against)}",
@@ -123,7 +123,7 @@ def _models(one: Explored) -> str:
         "jets": lambda model, probe: count(one.record.jets),
         "width": lambda model, probe: count(model.width),
         "accuracy": lambda model, probe: f"{model.accuracy:.3f}",
-        f"AUC against {one.record.against}, mean": lambda model, probe: f"{_mean_auc(model):.3f}",
+        f"AUC against {prose(one.record.against)}, mean": lambda model, probe: f"{_mean_auc(model):.3f}",
         "linear probe": lambda model, probe: f"{probe['embedding']:.3f}",
         "kinematics only": lambda model, probe: f"{probe['kinematics']:.3f}",
         "shuffled labels": lambda model, probe: f"{probe['shuffled labels']:.3f}",
@@ -141,7 +141,10 @@ def _mean_auc(model: ExploredModel) -> float:
 
 
 def _classes(one: Explored) -> str:
-    header = ["class", *(f"{one.names[model.model]}: {what}" for model in one.record.models for what in _COLUMNS)]
+    header = [
+        "class",
+        *(f"{prose(one.names[model.model])}: {what}" for model in one.record.models for what in _COLUMNS),
+    ]
     rows = []
     for index, curve in enumerate(one.record.models[0].roc):
         cells = [text for model in one.record.models for text in _cells(model.roc[index])]

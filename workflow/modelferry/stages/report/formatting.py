@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,14 @@ NOTHING = "–"
 SHORT_DIGEST = 12
 ROWS = 20
 """Most rows of a table on the first page of several campaigns."""
+ACTIVE = re.compile(r"[*`\[\]~$]|(?<!\w)_|_(?!\w)")
+"""Signs that Markdown acts upon wherever they stand; underscores do nothing within a word."""
+BLOCK = re.compile(r"^(\d*)([#+\-=.)])")
+"""What makes a heading, a list or a rule of a line that begins with it."""
+ADDRESS = re.compile(r"(https?|ftp|www|@\w*)([:.@])", re.IGNORECASE)
+"""What becomes a link by itself."""
+BEFORE_PIPE = re.compile(r"\\(?=\|)")
+"""In code in a table, a backslash before a pipe would end the cell."""
 Columns = dict[str, Callable[..., str]]
 """The columns of a table: title → cell from the values of a row."""
 
@@ -22,7 +32,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "")
     header
         Column titles, with the unit where there is one.
     rows
-        Cells as text; pipes and line breaks in them are escaped here.
+        Cells as Markdown; pipes and line breaks in them are escaped here.
     align
         One letter a column, ``l``, ``r`` or ``c``; columns beyond its end are right-aligned.
     """
@@ -45,19 +55,36 @@ def tabulate(columns: Columns, rows: Iterable[Sequence[Any]], align: str = "", m
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|") or " "
+    return _one_line(text).replace("|", "\\|") or " "
 
 
 def prose(text: str) -> str:
-    """Return free text with the characters escaped that Markdown or HTML would act upon."""
-    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("*", "\\*"), ("`", "\\`")):
-        text = text.replace(sign, escaped)
-    return " ".join(text.split())
+    """Return free text on one line, with all signs escaped that Markdown or HTML would act upon."""
+    text = _one_line(text)
+    for sign, entity in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(sign, entity)
+    text = ACTIVE.sub(lambda found: f"\\{found[0]}", text)
+    return ADDRESS.sub(
+        lambda found: f"{found[1]}\\{found[2]}", BLOCK.sub(lambda found: f"{found[1]}\\{found[2]}", text)
+    )
 
 
 def code(text: object) -> str:
     """Return `text` as inline code."""
-    return f"`{' '.join(str(text).replace('`', chr(39)).split())}`"
+    plain = _one_line(str(text)).replace("`", "'").strip() or " "
+    return f"`{BEFORE_PIPE.sub(lambda found: found[0] + ' ', plain)}`"
+
+
+def fenced(text: str, language: str) -> str:
+    """Return a block of code, in a fence that nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line breaks, and without signs that nobody sees."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
 
 
 def scientific(value: float | None, digits: int = 2) -> str:
@@ -127,5 +154,5 @@ def pairs(values: Mapping[str, object]) -> str:
 
 
 def details(title: str, body: str) -> str:
-    """Return `body` folded away under `title`."""
-    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+    """Return `body` folded away under `title`, which is plain text."""
+    return f"<details>\n<summary>{html.escape(_one_line(title), quote=False)}</summary>\n\n{body}\n\n</details>"

@@ -83,7 +83,9 @@ def shapes(of: Sequence[SummaryProbes]) -> str:
             sum(point.outcome == "rejected" == point.expected for point in points)
         ),
         "wrong or wrongly rejected": lambda *row: f"**{len(row[3])}**: {some(row[3])}" if row[3] else "0",
-        "largest difference": lambda *row: f"{scientific(row[4].max_abs_diff)} at {row[4].label}" if row[4] else "",
+        "largest difference": lambda *row: (
+            f"{scientific(row[4].max_abs_diff)} at {prose(row[4].label)}" if row[4] else ""
+        ),
     }
     return "\n\n".join(filter(None, (tabulate(columns, rows, "lllrrrll"), *map(_grid, of))))
 
@@ -99,7 +101,7 @@ def _grid(probes: SummaryProbes) -> str:
         [f"{row:,}", *(_cell(sizes.get((row, column))) for column in columns)]
         for row in sorted({row for row, _ in sizes})
     ]
-    title = f"{prose(probes.export)} in {probes.runtime}: largest difference by {down} (rows) and {across} (columns)"
+    title = f"{probes.export} in {probes.runtime}: largest difference by {down} (rows) and {across} (columns)"
     return details(title, table(["", *(f"{column:,}" for column in columns)], rows))
 
 
@@ -140,7 +142,7 @@ def properties(models: Sequence[SummaryModel]) -> str:
         return f"**{'; '.join(several if len(numbers) > 1 else numbers)}**"
 
     columns: Columns = {
-        "outputs are": lambda key, results: key[0],
+        "outputs are": lambda key, results: prose(key[0]),
         "export": lambda key, results: key[1],
         "runtime": lambda key, results: key[2],
         "verdict": lambda key, results: verdict(results),
@@ -162,5 +164,5 @@ def class_pairs(models: Sequence[SummaryModel]) -> str:
 
     pairs = dict.fromkeys(pair.classes for of in groups.values() for pair in of)
     columns: Columns = {"export": lambda key, _: key[0], "runtime": lambda key, _: key[1]}
-    columns |= {" / ".join(pair): partial(change, pair) for pair in pairs}
+    columns |= {prose(" / ".join(pair)): partial(change, pair) for pair in pairs}
     return tabulate(columns, groups.items(), "ll") if pairs else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from dataclasses import dataclass
 from string import Template
 
@@ -9,7 +11,7 @@ from modelferry.core.contract import Contract, DType, Tensor
 from modelferry.formats import load_format
 from modelferry.formats.codegen.source_template import identifier
 from modelferry.records.summary import SummaryArtifact
-from modelferry.stages.report.formatting import details, prose
+from modelferry.stages.report.formatting import details, fenced, prose
 from modelferry.stages.report.page import OVERVIEW, Page
 from modelferry.stages.report.recommendation import CAMPAIGNS, best
 
@@ -62,7 +64,7 @@ def loading(page: Page) -> str:
     texts: dict[tuple[str, str, str], str] = {}
     for campaign, models in list(page.groups.items())[:CAMPAIGNS]:
         shipped = best(models) if page.kind == OVERVIEW else None
-        whose = f"{prose(campaign)}: " if shipped else ""
+        whose = f"{campaign}: " if shipped else ""
         for model in sorted(models, key=lambda model: model.status != "passed"):
             for artifact in model.artifacts:
                 key = campaign, artifact.format, artifact.layout
@@ -79,26 +81,27 @@ def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> s
         return ""
     fences = {language: language.lower().replace("+", "p") for language in target.snippets}
     blocks = [
-        f"```{fences[language]}\n{filled(text, language, artifact.path, contract)}\n```"
+        fenced(filled(text, language, artifact.path, contract), fences[language])
         for language, text in target.snippets.items()
     ]
     blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
     blocks += [f"{target.legacy}."] if target.legacy else []
-    title = f"{whose}{prose(artifact.format)}, {prose(artifact.layout)} layout: {' and '.join(target.snippets)}"
+    title = f"{whose}{artifact.format}, {artifact.layout} layout: {' and '.join(target.snippets)}"
     return details(title, "\n\n".join(blocks))
 
 
 def filled(text: str, language: str, path: str, contract: Contract) -> str:
     """Return the code of a format for the artifact at `path`; `Format.snippets` says what is filled in."""
     if (style := LANGUAGES.get(language)) is None:  # an own format's: only the path is known in any language
-        return Template(text).safe_substitute(path=path)
+        return Template(text).safe_substitute(path=literal(path))
+    contract = _with_identifiers(contract)
     lines = {
         "inputs": [_input(tensor, contract, style) for tensor in contract.inputs],
         "scores": _scores(contract, style),
     }
     return Template(text).safe_substitute(
         {name: "\n".join(f"{style.margin}{line}" for line in of) for name, of in lines.items()},
-        path=path,
+        path=literal(path),
         arguments=", ".join(tensor.name for tensor in contract.inputs),
         outputs=", ".join(tensor.name for tensor in contract.outputs),
         first=contract.outputs[0].name,
@@ -114,7 +117,7 @@ def _scores(contract: Contract, style: Language) -> list[str]:
     if contract.scores not in makers:
         return [style.show.format(value=output.name)]
     line = makers[contract.scores].format(output=output.name, axis=len(output.shape) - 1)
-    classes = f"{style.comment}{', '.join(contract.classes)}" if contract.classes else ""
+    classes = f"{style.comment}{comment(', '.join(contract.classes))}" if contract.classes else ""
     return [line + classes, style.show.format(value="scores")]
 
 
@@ -127,8 +130,33 @@ def _example(contract: Contract, style: Language) -> str:
 def _input(tensor: Tensor, contract: Contract, style: Language) -> str:
     sizes = [size if isinstance(size, int) else contract.dimension(size).typical for size in tensor.shape]
     maker, kind = _DTYPES[tensor.dtype]
-    meaning = ", ".join(tensor.features) or " ".join(tensor.description.split())
+    meaning = ", ".join(tensor.features) or tensor.description
     line = style.input.format(
         name=tensor.name, maker=maker, sizes=", ".join(map(str, sizes)), dtype=tensor.dtype, kind=kind
     )
-    return f"{line}{style.comment}({', '.join(map(str, tensor.shape))})" + (f": {meaning}" if meaning else "")
+    said = f"({', '.join(map(str, tensor.shape))})" + (f": {meaning}" if meaning else "")
+    return f"{line}{style.comment}{comment(said)}"
+
+
+def comment(text: str) -> str:
+    """Return a text as a comment to the end of the line: nothing in it begins another, nor a backslash at its end."""
+    plain = "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
+    return plain.replace("??/", "?/").rstrip("\\ ")
+
+
+def literal(text: str) -> str:
+    """Return a text as it stands between double quotes, in Python, C++ and most other languages."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(sign if sign.isprintable() else "?" for sign in escaped)
+
+
+def _with_identifiers(contract: Contract) -> Contract:
+    """Return a contract whose inputs and outputs have names that variables can have."""
+
+    def named(tensor: Tensor) -> Tensor:
+        name = re.sub(r"[^A-Za-z0-9_]", "_", tensor.name)
+        plain = name if name.isidentifier() and not keyword.iskeyword(name) else f"value_{name}"
+        return tensor.model_copy(update={"name": plain})
+
+    tensors = {"inputs": tuple(map(named, contract.inputs)), "outputs": tuple(map(named, contract.outputs))}
+    return contract.model_copy(update=tensors)

@@ -80,7 +80,7 @@ def _hyperparameters(models: Sequence[SummaryModel]) -> tuple[dict[str, str], di
 def _contract_rows(contracts: Mapping[str, Contract]) -> list[list[str]]:
     rows = []
     for layout, contract in contracts.items():
-        of = f" ({layout} layout)" if len(contracts) > 1 else ""
+        of = f" ({prose(layout)} layout)" if len(contracts) > 1 else ""
         rows += [[f"input{of}", tensor_line(tensor)] for tensor in contract.inputs]
         rows += [[f"output{of}", tensor_line(tensor)] for tensor in contract.outputs]
         rows.append([f"sizes{of}", "; ".join(_sizes(contract)) or "all fixed"])

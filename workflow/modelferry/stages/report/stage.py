@@ -62,6 +62,7 @@ def write_report(
 
 def _stale(folder: Path) -> list[Path]:
     """Return the pages and figures in the folder that a report wrote; nothing else may ever be removed."""
-    pages = [path for path in folder.glob("*.md") if path.read_text(errors="replace").startswith(MARK)]
+    pages = [path for path in folder.glob("*.md") if path.is_file()]
+    pages = [path for path in pages if path.read_text(errors="replace").startswith(MARK)]
     of_embeddings = (folder / FIGURES).glob(f"{EMBEDDINGS}*.png")
     return [*pages, *(folder / FIGURES / name for name in figures.TITLES), *of_embeddings]

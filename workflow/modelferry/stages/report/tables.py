@@ -87,7 +87,7 @@ def training(models: Sequence[SummaryModel]) -> str:
     if any(model.training_accuracy is not None for model in trained):
         columns |= {"accuracy": lambda model: decimal(model.training_accuracy)}
     classes = dict.fromkeys(name for model in trained for name in model.training_auc)
-    columns |= {name: lambda model, name=name: decimal(model.training_auc.get(name)) for name in classes}
+    columns |= {prose(name): lambda model, name=name: decimal(model.training_auc.get(name)) for name in classes}
     return tabulate(columns, [(model,) for model in trained], "l")
 
 

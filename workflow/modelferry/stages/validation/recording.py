@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from modelferry.comparison.difference import Examination, Outputs
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
+from modelferry.core.reading import regular_file
 from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe
 
 OUTPUTS = ("float32", "float64")
@@ -177,12 +177,11 @@ class Recording:
     @classmethod
     def read(cls, path: Path | str) -> Recording:
         """Read what `write` wrote; raise `ArtifactError` if it is missing or damaged."""
+        regular_file(path, ArtifactError, "run `modelferry reference` for this model")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return cls._from(dict(archive.items()))
-        except FileNotFoundError:
-            raise ArtifactError(f"{path} is missing", "run `modelferry reference` for this model") from None
-        except (OSError, ValueError, EOFError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file can break the reader anywhere
             raise ArtifactError(f"{path} is damaged: {error}", "delete it and run again") from error
 
     @classmethod

@@ -16,7 +16,6 @@ from modelferry.comparison.outputs import within
 from modelferry.core import paths
 from modelferry.core.contract import Contract
 from modelferry.core.digests import sha256_of_file
-from modelferry.core.errors import CheckpointError
 from modelferry.core.events import EventSet
 from modelferry.core.tolerances import ANY, tolerance_of
 from modelferry.demo import demo_for
@@ -39,8 +38,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     """Evaluate the reference of a model on all probes."""
     torch.set_num_threads(1)
     model = planned.model
-    if model.missing:
-        raise CheckpointError(f"{model.id}: {model.missing}")
+    planned.check()
     family = planned.family
     contract = family.contract(planned.hyperparameters, family.reference_layout)
     real = real_events(planned, family)

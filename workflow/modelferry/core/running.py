@@ -1,0 +1,54 @@
+"""Jobs that outlive their Snakemake: each holds a lock while it works, and the next run waits for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelferry.core.paths import STATE
+
+JOBS = f"{STATE}/jobs"
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """Hold the lock of jobs, which many may do at a time; the kernel lets go of it when the process ends, however."""
+    try:
+        handle = os.open(JOBS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:  # not in the folder of a workflow, or one that nobody may write to
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def wait_for_jobs() -> None:
+    """Wait until no job is at work that a killed run left behind: it may still write its files."""
+    Path(STATE).mkdir(parents=True, exist_ok=True)
+    handle = os.open(JOBS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = f" ({', '.join(held)})" if (held := holders(handle)) else ""
+            print(f"note: jobs of an earlier run{who} are still at work; this one waits for them", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    finally:
+        os.close(handle)
+
+
+def holders(handle: int) -> list[str]:
+    """Return the processes that hold a lock on a file; none where the system does not tell."""
+    inode = f":{os.fstat(handle).st_ino}"
+    try:
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return []
+    return sorted({line[4] for line in lines if len(line) > 5 and line[1] == "FLOCK" and line[5].endswith(inode)})
