@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
 from modelferry.api.isolation import ONE_AT_A_TIME, isolated
-from modelferry.api.verify import Comparison, compare_export
+from modelferry.api.verify import compare_export
+from modelferry.comparison.result import Comparison
 from modelferry.core.errors import ArgumentError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import network_copy
 from modelferry.core.tolerances import Tolerance
-from modelferry.formats import Format, format_names, load_format
+from modelferry.formats import Format, by_extension, load_format
 
 if TYPE_CHECKING:
     import torch
@@ -208,7 +209,7 @@ def _format_of(given: str | Format | None, path: Path) -> Format:
 
 def _format_named(path: Path) -> str:
     """Return the format that a file's name stands for: the longest ending that one has, exact formats first."""
-    formats = sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness != "exact"))
+    formats = by_extension()
     for target in formats:
         if path.name.endswith(f".{target.extension}"):
             return target.name

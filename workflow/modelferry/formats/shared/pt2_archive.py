@@ -85,6 +85,21 @@ def _opened(path: Path, kind: Kind | None = None) -> Iterator[tuple[zipfile.ZipF
         raise ArtifactError(f"{path} is damaged, or not {called}: {error}", "make it again") from error
 
 
+def is_of_kind(path: Path, kind: Kind) -> bool:
+    """Return whether a file is an archive that holds this."""
+    try:
+        with _opened(path) as (_, names):
+            return _kind(names) is kind
+    except ArtifactError:
+        return False
+
+
+def entries_of(path: Path) -> list[str]:
+    """Return the names of an archive's entries below its top folder."""
+    with _opened(path) as (_, names):
+        return list(names)
+
+
 def kind_of(path: Path) -> Kind:
     """Return what an archive holds; raise `ArtifactError` if it is neither."""
     with _opened(path) as (_, names):
