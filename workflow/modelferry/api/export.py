@@ -97,6 +97,8 @@ def load(path: Path | str, *, format: str | Format | None = None, threads: int |
     """
     import torch
 
+    if not isinstance(path, str | Path):
+        raise ArgumentError(f"a {type(path).__name__} is not the path of a file", "give the path of what was exported")
     path = Path(path)
     with ONE_AT_A_TIME:
         target = _format_of(format, path)
@@ -128,6 +130,9 @@ def validate(
     NetworkError
         If the network gives other outputs for the same inputs.
     """
+    if isinstance(original, str | Path | Artifact):
+        what = f"the network to compare with is a {type(original).__name__}"
+        raise ArgumentError(what, "write validate(network, exported, inputs); `compare` takes any two, in any order")
     artifact = exported if isinstance(exported, Artifact) else load(exported)
     with isolated():
         network = checked_copy(original)

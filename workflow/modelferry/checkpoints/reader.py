@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelferry.core.errors import CheckpointError
+from modelferry.checkpoints.trusted import trusted_classes
+from modelferry.core.errors import CheckpointError, ModelferryError
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,10 @@ PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 SAFETENSORS = ".safetensors"
 COUNTER = "num_batches_tracked"
 SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
-ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
+ALLOWING = (
+    "or, if it is a class that you trust, name it: `trusted_classes: ['{0}:{2}']` in config.yaml, --trust {0}:{2} on "
+    "the command line, torch.serialization.add_safe_globals in Python"
+)
 
 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
@@ -51,13 +55,16 @@ def load_content(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(trusted_classes()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelferryError:
+        raise
     except pickle.UnpicklingError as error:
         name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
         if name is None:
             raise CheckpointError(f"{path} is not a checkpoint that torch can read", SAFE_WAYS) from error
         message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
-        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
+        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING.format(*name.group(1).rpartition('.'))}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is not a checkpoint that torch can read", "is it complete?") from error
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from modelferry import cli
-from modelferry.cli import benchmark, demo, embeddings, report, setup
+from modelferry.checkpoints.trusted import trust
+from modelferry.cli import benchmark, demo, embeddings, outputs, report, setup
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
+        trust(options.trust)
         code = int(options.run(options))
         sys.stdout.flush()
         return code
@@ -82,6 +84,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     _add_export(add("export", exports.export, chosen))
     _add_validate(add("validate", validations.validate, chosen))
     _add_compare(add("compare", comparisons.compare, common))
+    _add_outputs(add("outputs", outputs.outputs, common))
     diagnose = add("diagnose", validations.diagnose, common)
     diagnose.add_argument("id", metavar="ID", help="id of a model")
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
@@ -124,6 +127,9 @@ def _shared() -> tuple[Parser, Parser]:
     """
     common = Parser(add_help=False)
     common.add_argument("--config", help="config file (default: config.yaml)")
+    common.add_argument(
+        "--trust", action="append", default=[], metavar="NAME", help="a class that checkpoints may hold, module:Class"
+    )
     common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
     chosen = Parser(add_help=False, parents=[common])
     chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
@@ -197,6 +203,19 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--rtol", type=float, help="relative tolerance, which then decides alone")
     compare.add_argument("--atol", type=float, help="absolute tolerance, which then decides alone")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def _add_outputs(outputs: argparse.ArgumentParser) -> None:
+    outputs.add_argument("checkpoint", help="path of a checkpoint")
+    outputs.add_argument(
+        "--inputs", required=True, metavar="FILE", help=".npz with an array for each input, or events of the family"
+    )
+    outputs.add_argument("--out", required=True, metavar="FILE", help=".npz to write")
+    outputs.add_argument("--family", help="family of the network (default: the one that its tensors fit)")
+    outputs.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
+    )
+    outputs.add_argument("--events", type=int, default=10**9, help="read at most so many (default: all)")
 
 
 def accuracy(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from modelferry.checkpoints.trusted import trust
 from modelferry.config import Config
 from modelferry.config.strict import UNKNOWN_KEY
 from modelferry.core.errors import ConfigError
@@ -32,7 +33,9 @@ def read_config(path: Path | str | None = None) -> Config:
         data = yaml.safe_load(path.read_text())
     except (UnicodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}", "fix it") from None
-    return parse_config(data, path)
+    config = parse_config(data, path)
+    trust(config.trusted_classes)
+    return config
 
 
 def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:

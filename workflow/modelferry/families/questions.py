@@ -76,13 +76,18 @@ def _question(probe: Probe, family: Family, first: Asked, second: Asked, numbers
 
 def _allowed(probe: Probe, family: Family, sides: Sequence[Asked]) -> bool:
     for asked in sides:
-        try:
-            inputs = family.collate(probe.events, asked.contract.layout)
-            asked.contract.check(inputs)
-        except ContractError:
+        inputs = family.collate(probe.events, asked.contract.layout)
+        if not allows(asked.contract, inputs) or not all(np.isfinite(array).all() for array in inputs.values()):
             return False
-        if not all(np.isfinite(array).all() for array in inputs.values()):
-            return False
+    return True
+
+
+def allows(contract: Contract, inputs: Arrays) -> bool:
+    """Return whether inputs are within a contract."""
+    try:
+        contract.check(inputs)
+    except ContractError:
+        return False
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,11 @@ import numpy as np
 from modelferry.checkpoints.reader import fit
 from modelferry.comparison.side import Side, declared, eager_side
 from modelferry.core.contract import Arrays, Contract
+from modelferry.core.errors import ContractError
+from modelferry.core.events import EventSet
 from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import find_family, read_hyperparameters
+from modelferry.families.shared.npz_file import NPZ, read_npz
 
 if TYPE_CHECKING:
     import torch
@@ -68,32 +71,64 @@ class TrainedModel:
         """Return the network as trained, to compare it with something."""
         return eager_side(str(self.path), self.network(), declared(self.contract), self.family.double, self.contract)
 
-    def outputs(self, events: Sequence[Arrays], batch: int | None = None) -> Arrays:
+    def outputs(self, inputs: Sequence[Arrays] | EventSet | Arrays, batch: int | None = None) -> Arrays:
         """Return the outputs of the network as trained by name, one row an event.
 
         Parameters
         ----------
-        events
-            Named arrays without a batch axis, as `family.sample` and `family.read_events` give them.
+        inputs
+            Events without a batch axis, as `family.sample` and `family.read_events` give them; or the inputs of a call
+            by name, as the contract has them.
         batch
             Events of a call; by default the contract's typical number.
 
         Raises
         ------
         ContractError
-            For events that the contract does not allow.
+            For inputs that the contract does not allow.
         """
-        from modelferry.comparison.eager import run_eagerly
-
-        size = batch or self.contract.dimension(self.family.batch).typical
-        calls = []
-        for start in range(0, len(events), size):
-            inputs = self.family.collate(events[start : start + size], self.contract.layout)
-            self.contract.check(inputs)
-            calls.append({tensor.name: np.asarray(inputs[tensor.name]) for tensor in self.contract.inputs})
         import torch
 
+        from modelferry.comparison.eager import run_eagerly
+
+        names = [tensor.name for tensor in self.contract.inputs]
+        calls = [{name: np.asarray(call[name]) for name in names} for call in self._calls(inputs, batch)]
         return run_eagerly(self.network(), self.contract, calls, torch.float32)
+
+    def _calls(self, inputs: Sequence[Arrays] | EventSet | Arrays, batch: int | None) -> Iterator[Arrays]:
+        size = batch or self.contract.dimension(self.family.batch).typical
+        if isinstance(inputs, Mapping):
+            names = [tensor.name for tensor in self.contract.inputs]
+            if missing := [name for name in names if name not in inputs]:
+                raise ContractError(f"there is no input '{missing[0]}'", f"the contract asks for {', '.join(names)}")
+            by_event = all(tensor.shape[:1] == (self.family.batch,) for tensor in self.contract.inputs)
+            total = len(inputs[names[0]]) if by_event else 1
+            pieces = range(0, total, size if by_event else 1)
+            given = ({n: inputs[n][i : i + size] if by_event else inputs[n] for n in names} for i in pieces)
+        else:
+            events = inputs.events if isinstance(inputs, EventSet) else inputs
+            starts = range(0, len(events), size)
+            given = (self.family.collate(events[i : i + size], self.contract.layout) for i in starts)
+        for call in given:
+            self.contract.check(call)
+            yield call
+
+    def read(self, path: Path | str, limit: int) -> EventSet | Arrays:
+        """Return what a file holds: an array for each input of the network, or events that the family reads.
+
+        Raises
+        ------
+        EventFileError
+            If the file is not what it should be.
+        ConfigError
+            If the family reads no files of events.
+        """
+        path = Path(path)
+        if path.suffix == NPZ:
+            arrays = read_npz(path)
+            if all(tensor.name in arrays for tensor in self.contract.inputs):
+                return {tensor.name: arrays[tensor.name] for tensor in self.contract.inputs}
+        return self.family.read_events([path], self.hyperparameters, limit)
 
 
 def load_checkpoint(

@@ -19,7 +19,7 @@ from modelferry.core.tensors import to_array
 from modelferry.core.tolerances import Tolerance, loosest
 from modelferry.families import Family, load_family
 from modelferry.families.questions import Asked, of_family
-from modelferry.families.shared.npz_file import read_npz
+from modelferry.families.shared.npz_file import NPZ, read_npz
 from modelferry.stages.comparison.contracts import Range, Shape, check_map, merged, paired, restricted
 from modelferry.stages.comparison.questions import drawn, of_arrays
 from modelferry.stages.comparison.sides import Opened, open_side
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Comparable = Path | str | torch.nn.Module | TrainedModel | Any
     """Anything else is an artifact: it has a `path`, a `format`, a `contract`, and `run`."""
 
-NPZ = ".npz"
 EVENTS = 500
 """Ordinary events that are compared if none are given."""
 
