@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from modelferry.comparison.determinism import ARTIFACT_IS_RANDOM, OTHER_OUTPUTS, check_network, repeats
-from modelferry.comparison.difference import Outputs, same_where_not_finite, within
+from modelferry.comparison.difference import ILL_CONDITIONED, Outputs, same_where_not_finite, within
 from modelferry.comparison.judge import Judgement, judge, judge_damage, judge_values
 from modelferry.comparison.outputs import by_event
 from modelferry.comparison.result import Comparison, EventDifference, OutputDifference
@@ -286,17 +286,19 @@ def _judged_events(
     truth, perturbed = reference.copy(), None
     starts = np.cumsum([0, *counts])
     for call, start, stop in zip(calls, starts, starts[1:], strict=False):
-        if rule.asked is None and name in call.truth:
-            truth[start:stop] = by_event(call.truth[name])
-        if not differ[start:stop].any():
-            continue
-        exact, moves = _examined(call, name, asked)
+        part, rows = reference[start:stop], differ[start:stop]
+        exact = by_event(call.truth[name]).astype(np.float64) if name in call.truth else None
+        if rows.any():
+            exact, moves = _examined(call, name, asked)
+            if moves is not None:
+                moves = np.where(rows[:, None], moves, 0)
+                perturbed = np.repeat(reference[None], DIRECTIONS, axis=0) if perturbed is None else perturbed
+                perturbed[:, start:stop] += moves
+                rows = rows & np.all([within(part + m, part, tolerance, ILL_CONDITIONED) for m in moves], axis=0)
         if rule.asked is None and exact is not None:
-            rows = differ[start:stop]
-            truth[start:stop][rows] = exact[rows]
-        if moves is not None:
-            perturbed = np.repeat(reference[None], DIRECTIONS, axis=0) if perturbed is None else perturbed
-            perturbed[:, start:stop] += np.where(differ[start:stop, None], moves, 0)
+            # Events that agree need no explanation, and those that rounding decides have one.
+            near = within(part, exact, tolerance, ILL_CONDITIONED) if name in call.truth else False
+            truth[start:stop] = np.where((rows | near)[:, None], exact, part)
     kept = compared | odd
     moved = None if perturbed is None else perturbed[:, kept]
     outputs = Outputs(truth[kept], reference[kept], other[kept], moved)
