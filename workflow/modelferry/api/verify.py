@@ -44,7 +44,7 @@ def compare_export(
         If the network itself gives other outputs for the same inputs, or fails on all of them.
     """
     calls = [Question(label, inputs, inputs) for label, inputs in sized_calls(contract, example)]
-    rule = Rule(partial(loosest, (format_name,)), tolerance, repeated=len(calls))
+    rule = Rule(partial(loosest, (format_name,)), tolerance, repeated=len(calls), rounding=True)
     original = eager_side("the network", network, declared(contract), lambda copy: copy.double())
     return compare_sides(original, Side("the export", run, declared(contract)), calls, rule)
 

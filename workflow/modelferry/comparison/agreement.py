@@ -68,8 +68,8 @@ class Rule:
         case float64 may decide as well.
     special
         Labels of questions that are near a tie by design.
-    repeated
-        How many calls are repeated, at most.
+    repeated, rounding
+        How many calls are repeated, at most, and whether files that compute with several threads may round otherwise.
     outputs
         What outputs of the other belong to those of the reference, by name, where names do not tell.
     damage
@@ -82,6 +82,7 @@ class Rule:
     asked: Tolerance | None = None
     special: Collection[str] = ()
     repeated: int = 16
+    rounding: bool = False
     outputs: Mapping[str, str] = field(default_factory=dict)
     damage: float | None = None
     scores: str = "nothing"
@@ -166,7 +167,7 @@ def compare_sides(reference: Side, other: Side, questions: Iterable[Question], r
         labels.append(label)
         checked = len(labels) <= rule.repeated
         if checked:
-            _check_repeats(first, question, wanted)
+            _check_repeats(first, question, wanted, rule)
         try:
             returned = second.answer(question)
             again = second.answer(question) if checked else returned
@@ -177,7 +178,8 @@ def compare_sides(reference: Side, other: Side, questions: Iterable[Question], r
             if not pairs:
                 return result(f"its outputs are {list(returned)} instead of {list(wanted)} at {label}")
             notes += paired_by_place
-        if reason := _misfit(wanted, returned, pairs) or ("" if repeats(returned, again, True) else ARTIFACT_IS_RANDOM):
+        random = "" if repeats(returned, again, rule.rounding) else ARTIFACT_IS_RANDOM
+        if reason := _misfit(wanted, returned, pairs) or random:
             return result(f"{reason} at {label}")
         truth = _truth(first, question) if reference.eager else {}
         calls.append(_Call(question, wanted, {name: returned[to] for name, to in pairs.items()}, truth))
@@ -198,11 +200,11 @@ def _alone(*sides: _Asked) -> list[str]:
     return [f"{asked.side.called} takes one event a call: {asked.alone}" for asked in sides if asked.alone]
 
 
-def _check_repeats(asked: _Asked, question: Question, first: Arrays) -> None:
+def _check_repeats(asked: _Asked, question: Question, first: Arrays, rule: Rule) -> None:
     again = partial(asked.answer, question, asked.side.repeatable)
     if asked.side.eager:
         check_network(first, again)
-    elif not repeats(first, again(), rounding=True):
+    elif not repeats(first, again(), rule.rounding):
         raise NetworkError(f"{asked.side.called} {OTHER_OUTPUTS} at {question.label}", "export it in evaluation mode")
 
 
