@@ -21,7 +21,7 @@ from modelferry.comparison.result import Comparison, EventDifference, OutputDiff
 from modelferry.comparison.scores import SCORES
 from modelferry.comparison.side import Function, Side
 from modelferry.core.contract import Arrays
-from modelferry.core.errors import ModelferryError, NetworkError, one_line
+from modelferry.core.errors import NetworkError, one_line
 from modelferry.core.tolerances import Tolerance
 
 WORST = 5
@@ -286,20 +286,18 @@ def _judged_events(
     odd = ~compared & ~same_where_not_finite(other, reference)
     differ = compared & ~within(other, reference, tolerance)
     truth, perturbed = reference.copy(), None
+    measured = rule.asked is None and (asked.side.eager or bool(differ.any()))
     starts = np.cumsum([0, *counts])
     for call, start, stop in zip(calls, starts, starts[1:], strict=False):
         part, rows = reference[start:stop], differ[start:stop]
-        exact = by_event(call.truth[name]).astype(np.float64) if name in call.truth else None
-        if rows.any():
-            exact, moves = _examined(call, name, asked)
-            if moves is not None:
-                moves = np.where(rows[:, None], moves, 0)
-                perturbed = np.repeat(reference[None], DIRECTIONS, axis=0) if perturbed is None else perturbed
-                perturbed[:, start:stop] += moves
-                rows = rows & np.all([within(part + m, part, tolerance, ILL_CONDITIONED) for m in moves], axis=0)
-        if rule.asked is None and exact is not None:
+        if rows.any() and (moves := _moves(call, name, asked)) is not None:
+            moves = np.where(rows[:, None], moves, 0)
+            perturbed = np.repeat(reference[None], DIRECTIONS, axis=0) if perturbed is None else perturbed
+            perturbed[:, start:stop] += moves
+            rows = rows & np.all([within(part + move, part, tolerance, ILL_CONDITIONED) for move in moves], axis=0)
+        if measured and (exact := _exact(call, name, asked)) is not None:
             # Events that agree need no explanation, and those that rounding decides have one.
-            near = within(part, exact, tolerance, ILL_CONDITIONED) if name in call.truth else False
+            near = within(part, exact, tolerance, ILL_CONDITIONED)
             truth[start:stop] = np.where((rows | near)[:, None], exact, part)
     kept = compared | odd
     moved = None if perturbed is None else perturbed[:, kept]
@@ -315,10 +313,9 @@ def _judged_events(
     found = _difference(name, tolerance, judgement, events=int(kept.sum()))
     if not kept.any():
         return found.replaced(reason=f"none of its {len(kept)} events is finite, and nothing was compared")
-    exact_there = any(name in call.truth for call in calls) and rule.asked is None
-    changes: dict[str, object] = {} if exact_there else {"error": np.nan, "own_error": np.nan}
+    changes: dict[str, object] = {} if measured else {"error": np.nan, "own_error": np.nan}
     changes["score_shift"] = shift
-    changes["near_ties"] = int((differ & ~regular & compared).sum())
+    changes["near_ties"] = len(np.unique(events[differ & ~regular]))
     if reference.shape[1] > 1 and all(np.issubdtype(call.reference[name].dtype, np.floating) for call in calls):
         changes["argmax_flips"] = int((reference.argmax(axis=1) != other.argmax(axis=1))[regular & compared].sum())
     if found.reason:
@@ -344,37 +341,48 @@ def _difference(name: str, tolerance: Tolerance, judgement: Judgement, events: i
     return OutputDifference(name, tolerance, own_error=own_error, events=events, **measured)
 
 
-def _examined(call: _Call, name: str, asked: _Asked) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the exact values of a call, (events, values), and by how much they jump, (directions, events, values).
+def _exact(call: _Call, name: str, asked: _Asked) -> np.ndarray | None:
+    """Return the exact values of a call, (events, values): in float64, or the mean over inputs moved by rounding.
+
+    None where the function refuses both.
+    """
+    truth = call.truth or _truth(asked, call.question)
+    if name in truth:
+        return by_event(truth[name]).astype(np.float64)
+    try:
+        draws = [_moved(call, name, asked, asked.side.call, seed, ROUNDING) for seed in range(DRAWS)]
+    except Exception:  # a function may refuse moved inputs in any way
+        return None
+    return np.mean(draws, axis=0)
+
+
+def _moves(call: _Call, name: str, asked: _Asked) -> np.ndarray | None:
+    """Return by how much the outputs of a call jump when its inputs are moved, (directions, events, values).
 
     A jump is what of a change is out of proportion to that of a move ten times as large: about zero for a smooth
-    function, however steep. Both are None where inputs cannot be moved, or the function refuses those that are.
+    function, however steep. None where the function refuses inputs that are moved.
     """
-    moved = call.question.moved
-    functions = [asked.side.call] if asked.side.double is None else [asked.side.double, asked.side.call]
-    for function in functions if moved is not None else ():
-
-        def at(seed: int, size: float, function: Function = function) -> np.ndarray:
-            assert moved is not None
-            inputs = moved(seed, size)
-            question = Question(call.question.label, inputs, inputs, call.question.events)
-            if asked.alone:  # then events are moved one by one too
-                raise ModelferryError("not known how to move single events")
-            return by_event(asked.answer(question, function)[name]).astype(np.float64)
-
+    for function in filter(None, (asked.side.double, asked.side.call)):
         try:
             still = by_event(asked.answer(call.question, function)[name]).astype(np.float64)
             jumps = []
             for seed in range(DIRECTIONS):
-                near, far = at(seed, MOVE) - still, at(seed, 10 * MOVE) - still
+                near, far = (_moved(call, name, asked, function, seed, m) - still for m in (MOVE, 10 * MOVE))
                 rest = near - far / 10
                 jumps.append(np.where(np.abs(rest) < np.abs(near), rest, near))
-            if function is asked.side.double:
-                return still, np.stack(jumps)
-            return np.mean([at(seed, ROUNDING) for seed in range(DRAWS)], axis=0), np.stack(jumps)
+            return np.stack(jumps)
         except Exception:  # the next one may do, or none
             continue
-    return call.truth.get(name), None
+    return None
+
+
+def _moved(call: _Call, name: str, asked: _Asked, function: Function, seed: int, size: float) -> np.ndarray:
+    """Return an output of a call whose inputs are moved."""
+    question = call.question
+    if question.moved is None or asked.alone:
+        raise NotImplementedError("not known how to move these inputs")
+    inputs = question.moved(seed, size)
+    return by_event(function(inputs)[name]).astype(np.float64)
 
 
 def _explained(reference: np.ndarray, other: np.ndarray, tolerance: Tolerance) -> str:

@@ -112,7 +112,7 @@ class FrozenGraph(nn.Module):
         self.network.load_state_dict(dict(HIGGS.convert(formula_state(16), {"hidden": 16}, "flat", approximation)))
 
     def forward(self, x: Tensor, edge_index: Tensor, graph_input: Tensor) -> Tensor:
-        return self.network(x, edge_index, graph_input[:1], torch.zeros(len(x), dtype=torch.int64))[:1]
+        return self.network(x, edge_index, graph_input[:1], torch.zeros(x.shape[0], dtype=torch.int64))[:1]
 
 
 def test_network_with_a_frozen_graph_is_not_its_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +170,7 @@ def test_near_ties_do_not_make_a_network_different() -> None:
     files = [traced(Nearest(products), inputs, f"{products}.pt") for products in (True, False)]
     found = modelferry.compare(*files, inputs="events.npz")
     assert found, found
-    assert 0 < found.outputs[0].near_ties <= 10
+    assert 0 < found.outputs[0].near_ties <= 5
     assert "near ties and set apart" in str(found)
     onnx = to_onnx(Nearest(False), inputs, "n.onnx", ({0: torch.export.Dim("events")},), input_names=["x"])
     assert modelferry.compare(files[0], onnx, inputs="events.npz")
@@ -313,7 +313,7 @@ class Noisy(nn.Module):
         (["t.pt", "missing.onnx"], "there is no file missing.onnx"),
         (["t.pt", "t.pt"], "neither file tells the shape of 'x'; give --inputs FILE.npz, or --shape x=events,9"),
         (["t.pt", "other.onnx"], "other.onnx takes features, mask, and t.pt x; say which is which: --map x=features"),
-        (["t.pt", "t.pt", "--shape", "y=events,9"], "--shape y: there is no such input; did you mean 'x'?"),
+        (["t.pt", "t.pt", "--shape", "y=events,9"], "--shape y: there is no such input; known: x"),
         (["t.pt", "t.pt", "--range", "x=0"], "--range x=0 is not two numbers"),
         (["t.pt", "t.pt", "--map", "x"], "--map x says nothing"),
         (["t.pt", "text.txt"], "text.txt is of no format that is known, and as a checkpoint: "),

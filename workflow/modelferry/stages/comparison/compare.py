@@ -20,7 +20,7 @@ from modelferry.core.tolerances import Tolerance, loosest
 from modelferry.families import Family, load_family
 from modelferry.families.questions import Asked, of_family
 from modelferry.families.shared.npz_file import NPZ, read_npz
-from modelferry.stages.comparison.contracts import Range, Shape, check_map, merged, paired, restricted
+from modelferry.stages.comparison.contracts import Range, Shape, check_map, check_ranges, merged, paired, restricted
 from modelferry.stages.comparison.questions import drawn, of_arrays
 from modelferry.stages.comparison.sides import Opened, open_side
 
@@ -48,6 +48,11 @@ class _Wishes:
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
     events: int = EVENTS
+
+    @property
+    def source(self) -> str:
+        """What errors call the inputs."""
+        return str(self.inputs) if isinstance(self.inputs, str | Path) else "`inputs`"
 
 
 def compare(
@@ -149,11 +154,13 @@ def _compared(first: Opened, second: Opened, wishes: _Wishes, tolerance: Toleran
     return compared.replaced(notes=(roles, *said, *notes, *compared.notes))
 
 
-def _rank(opened: Opened) -> int:
-    """Return how good a reference a side is: a checkpoint, a network, a file that computes in float64, any other."""
-    if opened.model is not None:
-        return 0
-    return 1 if opened.side.eager else 2 if opened.side.double is not None else 3
+def _rank(opened: Opened) -> tuple[int, bool]:
+    """Return how good a reference a side is: a checkpoint, a network, a file that computes in float64, any other.
+
+    Of two that are alike, one that tells the names of its inputs goes first.
+    """
+    kind = 0 if opened.model is not None else 1 if opened.side.eager else 2 if opened.side.double is not None else 3
+    return kind, not opened.side.named
 
 
 def _check_names(given: Mapping[str, str], first: Side, second: Side) -> None:
@@ -171,6 +178,9 @@ def _family(reference: Opened, other: Opened, wishes: _Wishes) -> tuple[Family |
         if opened.model is not None:
             return opened.model.family, opened.model.hyperparameters
     if wishes.family is None:
+        for option, value in (("--layout", wishes.layout), ("--set", wishes.hyperparameters)):
+            if value:
+                raise ArgumentError(f"{option} is of a family, and neither side is a checkpoint", "name the --family")
         return None, {}
     family = load_family(wishes.family)
     resolved = family.resolve(wishes.hyperparameters, {})
@@ -198,13 +208,14 @@ def _asked_of_family(
         sides.append(Asked(contract, pairs, opened.side))
         notes += said
     first, second = sides
+    check_ranges(wishes.ranges, [d.name for asked in sides for d in asked.contract.dimensions], "axis")
     if wishes.inputs is None:
         note = f"{wishes.events} synthetic {family.batch}, and others at every size; --inputs FILE gives real ones"
         return of_family(family, first, second, (), "synthetic", wishes.events), [*notes, note]
     arrays = _arrays(wishes.inputs)
     if arrays is not None and {tensor.name for tensor in first.contract.inputs} <= set(arrays):
         if first.contract.layout != second.contract.layout:
-            what = f"{wishes.inputs} holds inputs of layout {first.contract.layout}"
+            what = f"{wishes.source} holds inputs of layout {first.contract.layout}"
             remedy = f"{second.side.called} takes {second.contract.layout}: give events that the family reads"
             raise ArgumentError(what, remedy)
         given = {tensor.name: arrays[tensor.name] for tensor in first.contract.inputs}
@@ -242,30 +253,32 @@ def _asked_of_arrays(
 ) -> tuple[Iterable[Question], list[str]]:
     arrays = None if wishes.inputs is None else _arrays(wishes.inputs)
     if wishes.inputs is not None and arrays is None:
-        raise ArgumentError(f"{wishes.inputs} is not an .npz file", "give one, or the --family that reads these events")
+        raise ArgumentError(f"{wishes.source} is not an .npz file", "give one, or the --family that reads these events")
     pairs, notes = paired([tensor.name for tensor in reference.inputs], other, names, reference.called)
     shapes = dict(wishes.shapes)
     for name in shapes:
-        known = [*pairs, *pairs.values(), *(tensor.name for tensor in reference.inputs)]
-        if name not in known:
-            raise ArgumentError(f"--shape {name}: there is no such input", did_you_mean(name, known))
+        inputs = sorted({*pairs.values(), *(tensor.name for tensor in reference.inputs)})
+        if name not in inputs:
+            raise ArgumentError(f"--shape {name}: there is no such input", did_you_mean(name, inputs))
     given: Arrays = {}
     for tensor in reference.inputs if arrays is not None else ():
         assert arrays is not None
         own = tensor.name if tensor.name in arrays else pairs.get(tensor.name, tensor.name)
         if own not in arrays:
             near = did_you_mean(own, arrays)
-            raise ArgumentError(f"{wishes.inputs} has no array '{own}'", f"{near}; rename it to that of the input")
+            raise ArgumentError(f"{wishes.source} has no array '{own}'", f"{near}; rename it to that of the input")
         given[tensor.name] = arrays[own]
         if tensor.shape is None and not _shape_of(other, pairs.get(tensor.name)):
             rest = arrays[own].shape[1:]
             sizes: tuple[int | str, ...] = ("events", *rest) if arrays[own].ndim else rest
             shapes.setdefault(tensor.name, Shape(sizes, arrays[own].dtype.name))
     contract, said = merged((reference, other), pairs, shapes, wishes.ranges)
+    known = [*(d.name for d in contract.dimensions), *(tensor.name for tensor in contract.inputs)]
+    check_ranges(wishes.ranges, known, "input or axis")
     first = Asked(contract, {tensor.name: tensor.name for tensor in reference.inputs}, reference)
     second = Asked(contract, pairs, other)
     if given:
-        return of_arrays(first, second, _checked(given, contract, str(wishes.inputs))), [*notes, *said]
+        return of_arrays(first, second, _checked(given, contract, wishes.source)), [*notes, *said]
     plain = [t.name for t in contract.inputs if t.name not in wishes.ranges and t.dtype in ("float32", "float64")]
     if plain:
         said.append(f"{', '.join(plain)}: normal numbers were drawn; --inputs FILE.npz or --range NAME=LOW,HIGH if not")

@@ -64,6 +64,13 @@ def check_map(given: Mapping[str, str], first: Sequence[str], second: Sequence[s
                 raise ArgumentError(f"--map {name}={to}: there is no '{word}'", did_you_mean(word, known))
 
 
+def check_ranges(ranges: Mapping[str, Range], known: Sequence[str], what: str) -> None:
+    """Raise `ArgumentError` for a range of something that is not known."""
+    for name in ranges:
+        if name not in known:
+            raise ArgumentError(f"--range {name}: there is no such {what}", did_you_mean(name, known))
+
+
 def restricted(contract: Contract, side: Side, names: Mapping[str, str], ranges: Mapping[str, Range]) -> Contract:
     """Return a contract with the sizes that a file fixes, or that `ranges` do, by the names of the contract.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def of_arrays(first: Asked, second: Asked, arrays: Arrays) -> Iterator[Question]
                 continue
             yield _arrays_question(GIVEN, first, second, piece, range(number, number + count))
             number += count
-    yield from _at_sizes(first, second, pieces[0], number)
+    yield from _at_sizes(first, second, pieces[0])
 
 
 def drawn(first: Asked, second: Asked, ranges: Mapping[str, Range], count: int) -> Iterator[Question]:
@@ -62,11 +62,11 @@ def drawn(first: Asked, second: Asked, ranges: Mapping[str, Range], count: int) 
         events = range(number, number + count_now) if rows is not None else None
         yield _arrays_question(DRAWN, first, second, example_now, events)
         number += max(count_now, 1)
-    yield from _at_sizes(first, second, example, number)
+    yield from _at_sizes(first, second, example)
 
 
-def _at_sizes(first: Asked, second: Asked, example: Arrays, number: int) -> Iterator[Question]:
-    """Yield calls at every pair of sizes that the contract allows.
+def _at_sizes(first: Asked, second: Asked, example: Arrays) -> Iterator[Question]:
+    """Yield calls at every pair of sizes that the contract allows, of events that have the numbers of the example's.
 
     There are none where integers may count along an axis that nothing tells: compiled code would read past its end.
     """
@@ -84,12 +84,12 @@ def _at_sizes(first: Asked, second: Asked, example: Arrays, number: int) -> Iter
             continue
         label = ", ".join(f"{name}={size}" for name, size in sizes.items())
         rows = sizes.get(batch) if isinstance(batch, str) else batch
-        events = None if rows is None else range(number, number + rows)
+        total = len(next(iter(example.values()))) if rows else 1
+        events = None if rows is None else [row % total for row in range(rows)]
         yield _arrays_question(label, first, second, inputs, events)
-        number += rows or 0
 
 
-def _arrays_question(label: str, first: Asked, second: Asked, inputs: Arrays, events: range | None) -> Question:
+def _arrays_question(label: str, first: Asked, second: Asked, inputs: Arrays, events: Sequence[int] | None) -> Question:
     def one(position: int) -> tuple[Arrays, Arrays]:
         row = {name: array[position : position + 1] for name, array in inputs.items()}
         return first.named(row), second.named(row)

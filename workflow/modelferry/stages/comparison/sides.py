@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelferry.comparison.side import Declared, Side, declared, eager_side
-from modelferry.core.errors import ArgumentError, ArtifactError, ConfigError, ModelferryError, one_line
+from modelferry.core.errors import ArgumentError, ArtifactError, CheckpointError, ConfigError, ModelferryError, one_line
 from modelferry.core.import_path import imported
 from modelferry.core.network_copy import network_copy
 from modelferry.families.trained import TrainedModel, load_checkpoint
@@ -70,9 +70,9 @@ def open_side(what: Any, family: str | None = None, hyperparameters: Mapping[str
         return Opened(target.open(path, THREADS), target.name)
     try:
         model = load_checkpoint(path, family=family, hyperparameters=hyperparameters)
-    except ConfigError as error:
+    except (ConfigError, CheckpointError) as error:
         if family is None:
-            raise ConfigError(f"{path} is of no format that is known, and as a checkpoint: {error}") from error
+            raise type(error)(f"{path} is of no format that is known, and as a checkpoint: {error}") from error
         raise
     return Opened(model.side(), model=model)
 
