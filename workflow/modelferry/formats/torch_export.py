@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import json
@@ -120,7 +121,8 @@ class TorchExport(Format):
             raise ArtifactError(f"{path} does not load: {one_line(error)}", "export it again") from error
         side = super().open(path, threads) if CONTRACT in entries_of(path) else _side(program, path)
         names = [tensor.name for tensor in side.inputs]
-        double = on_any_tensors(program.module().double(), names, torch.float64, side.outputs)
+        exact = copy.deepcopy(program.module()).double()  # modules of a program share its weights
+        double = on_any_tensors(exact, names, torch.float64, side.outputs)
         return dataclasses.replace(side, double=double)
 
     def layers(self, path: Path) -> Function:

@@ -96,7 +96,7 @@ def test_plain_exports_of_a_demo_network_are_the_same(name: str) -> None:
     if name != "charged_higgs_particlenet":  # integers without a range: the graph does not tell them
         assert modelferry.compare(*files, events=FEW)
     state = state_of(name)
-    weight = next(value for value in state.values() if value.dim() > 1)
+    weight = [value for value in state.values() if value.dim() > 1][-1]
     weight.flatten()[weight.abs().argmax()] *= 1.01
     torch.save(state, "other.pth")
     assert not modelferry.compare("other.pth", files[0], family=name, hyperparameters=settings, events=FEW)
@@ -131,7 +131,10 @@ def test_network_with_a_frozen_graph_is_not_its_checkpoint(capsys: pytest.Captur
     assert output.max_abs > 0.05
     assert len(output.worst) == 5
     assert all(event.max_abs > 0.01 for event in output.worst)
-    assert main(["compare", "net.pt", "shipped.pt", "--events", "50", "--range", "particles=1,5"]) == 0  # all are edges
+    five = ["--range", "events=1,1", "--range", "nodes=1,5"]  # each pair of up to five particles is an edge
+    assert main(["compare", "net.pt", "shipped.pt", "--events", "50", *five]) == 0
+    assert main(["compare", "net.pt", "shipped.pt", "--range", "particles=1,5"]) == 2  # in no list of particles
+    assert "--range particles: there is no such axis" in capsys.readouterr().err
 
 
 class Nearest(nn.Module):

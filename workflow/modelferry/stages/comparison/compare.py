@@ -208,7 +208,8 @@ def _asked_of_family(
         sides.append(Asked(contract, pairs, opened.side))
         notes += said
     first, second = sides
-    check_ranges(wishes.ranges, [d.name for asked in sides for d in asked.contract.dimensions], "axis")
+    axes = {axis for asked in sides for tensor in asked.contract.inputs for axis in tensor.shape}
+    check_ranges(wishes.ranges, sorted(axis for axis in axes if isinstance(axis, str)), "axis")
     if wishes.inputs is None:
         note = f"{wishes.events} synthetic {family.batch}, and others at every size; --inputs FILE gives real ones"
         return of_family(family, first, second, (), "synthetic", wishes.events), [*notes, note]
