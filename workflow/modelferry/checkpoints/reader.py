@@ -55,7 +55,7 @@ def load_content(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}", "put it there or fix the pattern in the config")
     try:
-        with torch.serialization.safe_globals(trusted_classes()):
+        with torch.serialization.safe_globals([*trusted_classes()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except ModelferryError:
         raise
