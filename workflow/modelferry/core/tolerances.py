@@ -45,7 +45,7 @@ def loosest(format_names: Collection[str], dtypes: Collection[str]) -> Tolerance
     if not found:
         kinds = " and ".join(sorted(dtypes))
         raise ArgumentError(f"there is no tolerance for outputs of {kinds}", "give rtol and atol")
-    return max(found, key=lambda tolerance: (tolerance.rtol, tolerance.atol))
+    return Tolerance(rtol=max(entry.rtol for entry in found), atol=max(entry.atol for entry in found))
 
 
 def _needed(format_names: Collection[str], dtype: str) -> bool:
