@@ -64,7 +64,7 @@ def jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
     monkeypatch.syspath_prepend(tmp_path)
     rng = np.random.default_rng(1)
     count = rng.integers(1, 9, 40)
-    tracks = np.stack([rng.exponential(3, count.sum()), *rng.normal(size=(2, count.sum()))], axis=1)
+    tracks = np.stack([0.6 + rng.exponential(3, count.sum()), *rng.normal(size=(2, count.sum()))], axis=1)
     np.savez("events.npz", tracks=tracks, count=count, label=np.arange(40) % 2)
     return load_family("jet_tagger:JetTagger")
 
