@@ -23,7 +23,8 @@ from claims import Claim, print_claims
 
 from modelferry.core.environment import describe
 from modelferry.families import load_family
-from modelferry.stages.export.standalone import Truth, export_file, read_model
+from modelferry.families.trained import load_checkpoint
+from modelferry.stages.export.standalone import StandaloneExport, wanted_formats
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared/data/pinybytecnn/bytecnn_10k_reference.json"
 SHORT = "Hello, world!"
@@ -71,9 +72,11 @@ def main() -> int:
     print(f"{describe().cpu}, {describe().isa}, load average {describe().load_average}, Python {describe().python}")
     with tempfile.TemporaryDirectory(prefix="modelferry-bench-") as name:
         folder = Path(name)
-        model = read_model(checkpoint(folder), "bytecnn", {}, {"name": "network"})
+        model = load_checkpoint(checkpoint(folder), family="bytecnn", facts={"name": "network"})
         formats, out = ("json", "python", "cpp"), folder / "out"
-        written = {found.path.suffix: found for found in export_file(model, Truth.of(model), formats, out)}
+        written = {
+            found.path.suffix: found for found in StandaloneExport.of(model).write(wanted_formats(formats, {}), out)
+        }
         folder = out
         predict = runpy.run_path(str(folder / "network_10k_weights.py"))["predict"]
         timer = compiled(folder)

@@ -48,6 +48,7 @@ SLOW = {
     "unit/formats/test_formats_stock_loaders.py": "exports to all formats and opens them in other processes",
     "unit/runtimes/test_runtimes.py": "loads artifacts in every runtime",
     "unit/api/test_api_noise.py": "exports noisy networks to four formats",
+    "unit/stages/comparison/test_compare.py": "exports networks as others do, and compares the files",
     "unit/stages/export/test_standalone.py": "exports and checks checkpoints without a config",
     "unit/stages/validation/test_approximations.py": "validates approximations",
     "unit/stages/validation/test_controls.py": "validates every control",

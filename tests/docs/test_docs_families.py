@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from modelferry.core.errors import EventFileError
+from modelferry.families import Family, load_family
 from modelferry.records.validation import Validation
 
 DOCUMENT = Path(__file__).parents[2] / "docs/families.md"
@@ -50,3 +53,47 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(workspace: Path)
     exported = modelferry(workspace, "export", "--fold", "1")
     assert exported.returncode == 1
     assert re.fullmatch(r"error: my_analysis/fold-1: .*does not fit.*\n", exported.stderr)
+
+
+@pytest.fixture
+def jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
+    """The second example of the page, with a file of events."""
+    code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1:]
+    (tmp_path / "jet_tagger.py").write_text(next(block for block in code if "class JetTagger" in block))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    rng = np.random.default_rng(1)
+    count = rng.integers(1, 9, 40)
+    tracks = np.stack([0.6 + rng.exponential(3, count.sum()), *rng.normal(size=(2, count.sum()))], axis=1)
+    np.savez("events.npz", tracks=tracks, count=count, label=np.arange(40) % 2)
+    return load_family("jet_tagger:JetTagger")
+
+
+def test_the_example_of_events_reads_them_and_is_a_family(jets: Family) -> None:
+    events = jets.read_events([Path("events.npz")], {}, 30, least_pt=1.0)
+    assert len(events) == 30
+    assert all((event["tracks"][:, 0] >= 1).all() for event in events.events)
+    assert set(events.labels) == {0, 1}
+    np.savez("wrong.npz", tracks=np.zeros((2, 3)))
+    with pytest.raises(EventFileError, match="has no array 'count'"):
+        jets.read_events([Path("wrong.npz")], {}, 30)
+
+    suite = "from modelferry.testing import FamilyConformance\n\n\nclass TestJets(FamilyConformance):\n"
+    Path("test_jets.py").write_text(f'{suite}    family = "jet_tagger:JetTagger"\n')
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_jets.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_of_events_exports_by_hand_and_compares_on_its_events(jets: Family) -> None:
+    torch.manual_seed(1)
+    torch.save(jets.reference({}).state_dict(), "jets.pt")
+    done = modelferry(Path.cwd(), "export", "jets.pt", "--family", "jet_tagger:JetTagger", "--format", "onnx")
+    assert done.returncode == 0, done.stderr
+    arguments = ("--family", "jet_tagger:JetTagger", "--inputs", "events.npz")
+    compared = modelferry(Path.cwd(), "compare", "jets.pt", "jets.onnx", *arguments)
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+    written = modelferry(Path.cwd(), "outputs", "jets.pt", *arguments, "--out", "out.npz")
+    assert written.returncode == 0, written.stderr
+    with np.load("out.npz") as outputs:
+        assert outputs["logits"].shape == (40, 2)

@@ -54,7 +54,7 @@ def test_table_of_errors_names_all_that_there_are() -> None:
     assert documented == classes - {"ModelferryError", "EventFileError"}
 
 
-@pytest.mark.parametrize("name", ["export", "validate", "export_checkpoint"])
+@pytest.mark.parametrize("name", ["export", "validate", "export_checkpoint", "compare", "load_checkpoint"])
 def test_table_of_verbs_has_parameters_that_exist(name: str) -> None:
     shown = re.search(rf"\| `{name}\((.*?)\)` \|", DOCUMENT)
     assert shown

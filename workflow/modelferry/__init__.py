@@ -17,13 +17,15 @@ if TYPE_CHECKING:
         load_torchscript,
         validate_torchscript_export,
     )
-    from modelferry.api.verify import Comparison
+    from modelferry.comparison.result import Comparison
     from modelferry.core.contract import Contract, Dimension, Tensor
     from modelferry.core.errors import ModelferryError
     from modelferry.core.events import EventSet
     from modelferry.families import Family
+    from modelferry.families.trained import TrainedModel, load_checkpoint
     from modelferry.formats import CheckedRunner, Format, Runner
     from modelferry.runtimes import Runtime
+    from modelferry.stages.comparison.compare import compare
 
 __all__ = [
     "Artifact",
@@ -39,12 +41,15 @@ __all__ = [
     "Runner",
     "Runtime",
     "Tensor",
+    "TrainedModel",
     "__version__",
+    "compare",
     "export",
     "export_checkpoint",
     "export_checkpoint_to_torchscript",
     "export_to_torchscript",
     "load",
+    "load_checkpoint",
     "load_torchscript",
     "validate",
     "validate_torchscript_export",
@@ -55,11 +60,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or
 
 _HOMES = {
     "modelferry.api.export": ("Artifact", "export", "export_checkpoint", "load", "validate"),
-    "modelferry.api.verify": ("Comparison",),
+    "modelferry.comparison.result": ("Comparison",),
     "modelferry.core.contract": ("Contract", "Dimension", "Tensor"),
     "modelferry.core.errors": ("ModelferryError",),
     "modelferry.core.events": ("EventSet",),
     "modelferry.families": ("Family",),
+    "modelferry.families.trained": ("TrainedModel", "load_checkpoint"),
+    "modelferry.stages.comparison.compare": ("compare",),
     "modelferry.formats": ("CheckedRunner", "Format", "Runner"),
     "modelferry.runtimes": ("Runtime",),
     "modelferry.api.lightning_mixin": ("ExportMixin",),

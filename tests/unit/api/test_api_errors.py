@@ -328,3 +328,12 @@ def test_place_where_no_file_can_lie(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError, match=said):
             modelferry.export(nn.Linear(5, 2), place, format="torchscript", inputs=torch.ones(3, 5))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_arguments_in_the_other_order_are_said_to_be(tmp_path: Path) -> None:
+    network = nn.Linear(2, 2)
+    modelferry.export(network, tmp_path / "m.pt", inputs=torch.zeros(2, 2))
+    with pytest.raises(ArgumentError, match=r"the network to compare with is a str; write validate\(network, exported"):
+        modelferry.validate(str(tmp_path / "m.pt"), network, torch.zeros(2, 2))
+    with pytest.raises(ArgumentError, match="a Linear is not the path of a file"):
+        modelferry.load(network)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from modelferry.api.example_inputs import at_least_two, contract_of, named_inputs, resized
+from modelferry.api.example_inputs import at_least_two, contract_of, named_inputs
+from modelferry.comparison.sizes import resized
 from modelferry.core.contract import Dimension
 from modelferry.core.errors import ArgumentError
 from modelferry.core.tensors import to_array, to_tensor

@@ -116,7 +116,10 @@ void Contract::check(std::span<const at::Tensor> tensors) const {
   for (std::size_t i = 0; i < inputs.size(); ++i) check_shape(*this, inputs[i], tensors[i], sizes);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const std::optional<Size>& below = inputs[i].below;
-    if (below) check_integers(inputs[i], tensors[i], below->dimension ? sizes[*below->dimension] : below->fixed);
+    if (!below) continue;
+    std::int64_t limit = below->dimension ? sizes[*below->dimension] : below->fixed;
+    if (limit == UNKNOWN) limit = dimensions[*below->dimension].maximum;  // only outputs have an axis of it
+    check_integers(inputs[i], tensors[i], limit);
   }
 }
 

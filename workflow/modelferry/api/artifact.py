@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelferry.api.example_inputs import at_least_two
-from modelferry.api.verify import Comparison, compare_export, evaluate
+from modelferry.api.verify import compare_export, evaluate
+from modelferry.comparison.result import Comparison
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import replacing, sha256_of_files

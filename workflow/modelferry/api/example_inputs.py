@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from modelferry.comparison.eager import call_eagerly
+from modelferry.comparison.sizes import resized
 from modelferry.core.contract import Arrays, Contract, Dimension, DType, Tensor
 from modelferry.core.errors import ArgumentError, ModelferryError, NetworkError, did_you_mean
 from modelferry.core.tensors import to_array
@@ -133,27 +134,6 @@ def at_least_two(example: Arrays, contract: Contract) -> Arrays:
     return resized(
         example, contract, {n: max(size, min(2, contract.dimension(n).maximum)) for n, size in sizes.items()}
     )
-
-
-def resized(example: Arrays, contract: Contract, sizes: Mapping[str, int]) -> Arrays:
-    """Return the example with its free axes cut, or repeated from the start, to `sizes`.
-
-    Repeated floating numbers are each a little larger than before, so that no two rows are equal.
-    """
-    resized_inputs = {}
-    for tensor in contract.inputs:
-        array = example[tensor.name]
-        for axis, name in enumerate(tensor.shape):
-            if isinstance(name, str) and sizes[name] != (size := array.shape[axis]):
-                indices = np.arange(sizes[name])
-                array = np.take(array, indices % max(size, 1), axis=axis)
-                if tensor.dtype in ("float32", "float64", "bfloat16"):
-                    grown = 1 + 2.0**-6 * (indices // max(size, 1))
-                    array = (array * np.expand_dims(grown, [a for a in range(array.ndim) if a != axis])).astype(
-                        example[tensor.name].dtype
-                    )
-        resized_inputs[tensor.name] = np.ascontiguousarray(array).reshape(array.shape)
-    return resized_inputs
 
 
 def _free_axes(example: Arrays, dynamic: Dynamic) -> dict[str, dict[int, str | Dimension]]:

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from modelferry.api.artifact import Artifact, written
 from modelferry.api.example_inputs import Dynamic, contract_of, named_inputs
 from modelferry.api.isolation import ONE_AT_A_TIME, isolated
-from modelferry.api.verify import Comparison, compare_export
+from modelferry.api.verify import compare_export
+from modelferry.comparison.result import Comparison
 from modelferry.core.errors import ArgumentError, ArtifactError
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import network_copy
 from modelferry.core.reading import regular_file
 from modelferry.core.sealed import check_manifest
 from modelferry.core.tolerances import Tolerance
-from modelferry.formats import Format, format_names, load_format
+from modelferry.formats import Format, by_extension, load_format
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +111,8 @@ def load(
     """
     import torch
 
+    if not isinstance(path, str | Path):
+        raise ArgumentError(f"a {type(path).__name__} is not the path of a file", "give the path of what was exported")
     path = Path(path)
     with ONE_AT_A_TIME:
         target = _format_of(format, path)
@@ -143,6 +146,9 @@ def validate(
     NetworkError
         If the network gives other outputs for the same inputs.
     """
+    if isinstance(original, str | Path | Artifact):
+        what = f"the network to compare with is a {type(original).__name__}"
+        raise ArgumentError(what, "write validate(network, exported, inputs); `compare` takes any two, in any order")
     artifact = exported if isinstance(exported, Artifact) else load(exported)
     with isolated():
         network = checked_copy(original)
@@ -224,7 +230,7 @@ def _format_of(given: str | Format | None, path: Path) -> Format:
 
 def _format_named(path: Path) -> str:
     """Return the format that a file's name stands for: the longest ending that one has, exact formats first."""
-    formats = sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness != "exact"))
+    formats = by_extension()
     for target in formats:
         if path.name.endswith(f".{target.extension}"):
             return target.name

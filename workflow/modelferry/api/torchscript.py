@@ -17,7 +17,8 @@ from modelferry.api.artifact import written
 from modelferry.api.example_inputs import contract_of, named_inputs
 from modelferry.api.export import checked_copy, from_checkpoint, tolerance_given
 from modelferry.api.isolation import ONE_AT_A_TIME, isolated
-from modelferry.api.verify import Comparison, compare_export
+from modelferry.api.verify import compare_export
+from modelferry.comparison.result import Comparison
 from modelferry.core.contract import Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, did_you_mean
 from modelferry.core.network_copy import unwrapped

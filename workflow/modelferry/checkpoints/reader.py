@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelferry.checkpoints.shapes import SAFETENSORS, read_content, state_dict_in
-from modelferry.core.errors import CheckpointError
+from modelferry.checkpoints.trusted import trusted_classes
+from modelferry.core.errors import CheckpointError, ModelferryError
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,10 @@ T = TypeVar("T")
 PREFIXES = ("module.", "mod.", "_orig_mod.", "model.", "net.")
 COUNTER = "num_batches_tracked"
 SAFE_WAYS = "save `model.state_dict()` alone with torch.save, or as .safetensors, and use that file"
-ALLOWING = "or, if you trust the class, allow it with torch.serialization.add_safe_globals"
+ALLOWING = (
+    "or, if it is a class that you trust, name it: `trusted_classes: ['{0}:{2}']` in config.yaml, --trust {0}:{2} on "
+    "the command line, torch.serialization.add_safe_globals in Python"
+)
 
 
 def load_state_dict(path: Path | str) -> dict[str, torch.Tensor]:
@@ -47,13 +51,16 @@ def load_content(path: Path) -> Any:
 
     read_content(path)  # what would hang or fill the memory is refused here
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([*trusted_classes()]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelferryError:
+        raise
     except pickle.UnpicklingError as error:
         name = re.search(r"(?:GLOBAL |Unsupported class |unsupported GLOBAL )([\w.]+)", str(error))
         if name is None:
             raise CheckpointError(f"{path} is not a checkpoint that torch can read", SAFE_WAYS) from error
         message = f"{path} is refused: reading it would run or import '{name.group(1)}'"
-        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING}") from error
+        raise CheckpointError(message, f"{SAFE_WAYS}; {ALLOWING.format(*name.group(1).rpartition('.'))}") from error
     except Exception as error:  # a damaged file can break the reader anywhere
         raise CheckpointError(f"{path} is not a checkpoint that torch can read", "is it complete?") from error
 

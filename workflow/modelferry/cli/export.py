@@ -8,7 +8,8 @@ from pathlib import Path
 from modelferry.cli.jobs import chosen_exports, for_each, plan_of, reported
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.families import load_family
-from modelferry.families.hyperparameters import find_family
+from modelferry.families.hyperparameters import find_family, named_values
+from modelferry.families.trained import load_checkpoint
 from modelferry.formats import format_names, load_format
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.stages import EXPORT, TEMPLATE
@@ -50,7 +51,7 @@ def template(options: argparse.Namespace) -> int:
 def _export_file(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from modelferry.stages.export import standalone
+    from modelferry.stages.export.standalone import StandaloneExport, wanted_formats
 
     if options.model or options.all or any(v for name, v in vars(options).items() if name.startswith("axis_")):
         raise ConfigError("both a checkpoint and models of the config are chosen", "give one or the other")
@@ -63,20 +64,29 @@ def _export_file(options: argparse.Namespace) -> int:
     asked = [name for entry in options.format or [BOTH] for name in (usual if entry == BOTH else (entry,))]
     if not asked:
         raise ConfigError(f"{path} is of family {family}: no format is given", f"--format {', '.join(format_names())}")
+    wanted = wanted_formats(asked, named_values(options.option, "--option", "isa=avx2"))
     given = {"name": options.name, "version": options.version, "accuracy": options.accuracy}
     facts = {name: value for name, value in given.items() if value is not None}
     if options.time_stamp:
         facts["exported"] = datetime.now(UTC).isoformat(timespec="seconds")
-    settings = standalone.parse_hyperparameters(options.set)
-    model = standalone.read_model(path, family, settings, facts)
-    truth = standalone.Truth.of(model)
-    if model.assumed:
-        defaults = ", ".join(f"{name} = {model.hyperparameters[name]}" for name in model.assumed)
-        print(f"note: the checkpoint does not tell {defaults}; if they differ, give them with --set NAME=VALUE")
-    for written in standalone.export_file(model, truth, list(dict.fromkeys(asked)), Path(options.output_dir)):
+    settings = named_values(options.set, "--set", "max_len=256")
+    transforms = named_values(options.transform, "--transform", "fold_batch_norm=off")
+    model = load_checkpoint(path, family=family, hyperparameters=settings, facts=facts)
+    one = StandaloneExport.of(model, options.layout, transforms)
+    if not options.family:
+        print(f"note: {path} is of family {family}, by the names and shapes of its tensors; --family says otherwise")
+    others = ", ".join(name for name in model.family.layouts if name != one.layout)
+    if others and not options.layout:
+        print(f"note: the files take layout {one.layout}; --layout gives {others}")
+    if model.note:
+        print(f"note: {model.note}")
+    for written in one.write(wanted, Path(options.output_dir)):
         checked = f"largest difference on {written.events} {model.family.batch} {written.max_abs_diff:.2g}"
+        if not written.exact:
+            shift = max(output.score_shift for output in written.comparison.outputs)
+            checked = f"an approximation: a score shifts by up to {shift:.2g}, {checked}"
         print(f"{written.path}  {written.bytes / 1e3:.1f} kB, {checked}")
-    if truth.undecided:
+    if one.undecided:
         alike = f"nearly the same scores for all {model.family.batch}"
         print(f"warning: {model.path} gives {alike}; is it trained and complete?")
     return 0

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from modelferry import cli
-from modelferry.cli import benchmark, demo, embeddings, report, setup
+from modelferry.checkpoints.trusted import trust
+from modelferry.cli import benchmark, demo, embeddings, outputs, report, setup
+from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
 from modelferry.config.file import read_config
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
+        trust(options.trust)
         with job():
             code = int(options.run(options))
         sys.stdout.flush()
@@ -82,6 +85,8 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("models", report.models, common)
     _add_export(add("export", exports.export, chosen))
     _add_validate(add("validate", validations.validate, chosen))
+    _add_compare(add("compare", comparisons.compare, common))
+    _add_outputs(add("outputs", outputs.outputs, common))
     diagnose = add("diagnose", validations.diagnose, common)
     diagnose.add_argument("id", metavar="ID", help="id of a model")
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
@@ -124,6 +129,9 @@ def _shared() -> tuple[Parser, Parser]:
     """
     common = Parser(add_help=False)
     common.add_argument("--config", help="config file (default: config.yaml)")
+    common.add_argument(
+        "--trust", action="append", default=[], metavar="NAME", help="a class that checkpoints may hold, module:Class"
+    )
     common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
     chosen = Parser(add_help=False, parents=[common])
     chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
@@ -151,6 +159,17 @@ def _add_export(export: argparse.ArgumentParser) -> None:
     alone.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
     )
+    alone.add_argument("--layout", help="input layout of the files (default: the family's first one)")
+    alone.add_argument(
+        "--transform",
+        action="append",
+        default=[],
+        metavar="NAME=off",
+        help="switch an exact rewrite of the network off",
+    )
+    alone.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the formats, such as isa=avx2"
+    )
     alone.add_argument("--time-stamp", action="store_true", help="write the time of the export into the files")
 
 
@@ -161,6 +180,44 @@ def _add_validate(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
     validate.add_argument("--events", type=int, help="number of events instead of the config's")
     validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    kinds = "a file of any format, a checkpoint, or a network as package.module:Name"
+    compare.add_argument("first", metavar="A", help=kinds)
+    compare.add_argument("second", metavar="B", help="another")
+    compare.add_argument("--inputs", metavar="FILE", help=".npz with an array for each input, or events of the family")
+    compare.add_argument("--family", help="family of a checkpoint (default: the one that its tensors fit)")
+    compare.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter of the checkpoint"
+    )
+    compare.add_argument("--layout", help="layout of the family that a file of others takes")
+    compare.add_argument(
+        "--map", action="append", default=[], metavar="A=B", help="an input or output of A is called so in B"
+    )
+    compare.add_argument(
+        "--shape", action="append", default=[], metavar="NAME=SIZES", help="sizes of an input, such as x=events,9"
+    )
+    compare.add_argument(
+        "--range", action="append", default=[], metavar="NAME=LOW,HIGH", help="values of an input, or sizes of an axis"
+    )
+    compare.add_argument("--events", type=int, default=500, help="ordinary events (default: %(default)s)")
+    compare.add_argument("--rtol", type=float, help="relative tolerance, which then decides alone")
+    compare.add_argument("--atol", type=float, help="absolute tolerance, which then decides alone")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+
+
+def _add_outputs(outputs: argparse.ArgumentParser) -> None:
+    outputs.add_argument("checkpoint", help="path of a checkpoint")
+    outputs.add_argument(
+        "--inputs", required=True, metavar="FILE", help=".npz with an array for each input, or events of the family"
+    )
+    outputs.add_argument("--out", required=True, metavar="FILE", help=".npz to write")
+    outputs.add_argument("--family", help="family of the network (default: the one that its tensors fit)")
+    outputs.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter, such as max_len=256"
+    )
+    outputs.add_argument("--events", type=int, default=10**9, help="read at most so many (default: all)")
 
 
 def accuracy(text: str) -> str:

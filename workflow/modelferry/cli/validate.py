@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,9 @@ def validate(options: argparse.Namespace) -> int:
 
     With other tolerances or events than the config's, the verdict is printed, and the workflow's record is not changed.
     """
+    manifests = [_manifest(Path(file)) for file in options.artifact]
     plan = plan_of(options)
-    jobs = list(_artifacts(plan, options.artifact)) if options.artifact else chosen_exports(plan, options)
+    jobs = [(plan.model(manifest.model), manifest.export) for manifest in manifests] or chosen_exports(plan, options)
     failed: list[str] = []
 
     def run(planned: PlannedModel, name: str) -> None:
@@ -84,15 +86,18 @@ def event(options: argparse.Namespace) -> int:
     return 0
 
 
-def _artifacts(plan: Plan, files: list[str]) -> Iterator[tuple[PlannedModel, str]]:
-    for file in files:
-        path = Path(file)
-        if not path.is_file():
-            raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
-        manifest = Manifest.read(path.parent / "manifest.json")
-        if not manifest.artifact.intact or not path.samefile(manifest.artifact.path):
-            raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
-        yield plan.model(manifest.model), manifest.export
+def _manifest(path: Path) -> Manifest:
+    """Return the manifest beside an artifact; raise `ArtifactError` if there is none, or it describes another file."""
+    if not path.is_file():
+        raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
+    beside = path.parent / "manifest.json"
+    if not beside.is_file():
+        remedy = f"compare it with what it was made from: modelferry compare CHECKPOINT {shlex.quote(str(path))}"
+        raise ArtifactError(f"{path} has no {beside.name} beside it, as artifacts of the workflow have", remedy)
+    manifest = Manifest.read(beside)
+    if not manifest.artifact.intact or not path.samefile(manifest.artifact.path):
+        raise ArtifactError(f"{path} is not the artifact that its manifest describes", "export it again")
+    return manifest
 
 
 def _others(plan: Plan, planned: PlannedModel) -> list[str]:

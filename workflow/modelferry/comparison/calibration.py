@@ -45,17 +45,19 @@ class Calibration:
     jump: np.ndarray
 
     @classmethod
-    def of(cls, outputs: Outputs, tolerance: Tolerance, distinct: np.ndarray) -> Calibration:
-        """Calibrate on all well-conditioned events; rows with the same number in `distinct` are the same event."""
+    def of(cls, outputs: Outputs, tolerance: Tolerance, distinct: np.ndarray, typical: bool = True) -> Calibration:
+        """Calibrate on all well-conditioned events; rows with the same number in `distinct` are the same event.
+
+        If their own errors are not `typical`, an error may also be twice the largest of them.
+        """
         ill = np.isin(distinct, distinct[ill_conditioned(outputs, tolerance)])
-        return cls(_scale(outputs.take(~ill)), ill, ILL_CONDITIONED * tolerance.allowed(outputs.float64))
+        return cls(_scale(outputs.take(~ill), typical), ill, ILL_CONDITIONED * tolerance.allowed(outputs.float64))
 
     @classmethod
     def on_values(cls, outputs: Outputs) -> Calibration:
-        """Calibrate on single values, of any sizes: an error may also be twice the reference's largest one."""
-        largest = np.abs(outputs.float32.astype(np.float64) - outputs.float64).max(axis=0, initial=0)
-        scale = np.maximum(_scale(outputs), 2 * largest / TAIL)
-        return cls(scale, np.zeros(len(outputs.float64), bool), np.full(outputs.float64.shape, np.inf))
+        """Calibrate on single values, of any sizes."""
+        jump = np.full(outputs.float64.shape, np.inf)
+        return cls(_scale(outputs, typical=False), np.zeros(len(outputs.float64), bool), jump)
 
     def agrees(self, outputs: Outputs) -> np.ndarray:
         """Return which events have no error that needs an explanation, (events,)."""
@@ -70,9 +72,11 @@ class Calibration:
         return np.nan_to_num(scaled, nan=np.inf)
 
 
-def _scale(outputs: Outputs) -> np.ndarray:
-    own = _root_mean_square(outputs.float32.astype(np.float64) - outputs.float64)
-    size = _root_mean_square(outputs.float64)
+def _scale(outputs: Outputs, typical: bool) -> np.ndarray:
+    error = outputs.float32.astype(np.float64) - outputs.float64
+    own, size = _root_mean_square(error), _root_mean_square(outputs.float64)
+    if not typical:
+        own = np.maximum(own, 2 / TAIL * np.abs(error).max(axis=0, initial=0))
     shares = ((outputs.float64 >= 0) & (outputs.float64 <= 1)).all(axis=0)
     return np.maximum(own, UNIT * np.where(shares, 1.0, size))
 

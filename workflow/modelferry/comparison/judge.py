@@ -29,6 +29,10 @@ ENOUGH = 100
 """Fewer events are not enough to calibrate on: outputs within the tolerance pass as well."""
 
 
+NOISY_SHARE = 5e-3
+"""The largest share of events whose errors only the reference's own, near them, explain."""
+
+
 EVENTS, VALUES = "events", "values"
 """What is counted: rows of outputs whose first axis is that of events, or single numbers."""
 
@@ -77,6 +81,7 @@ def judge(
     tolerance: Tolerance,
     special: Collection[str] = (),
     distinct: np.ndarray | None = None,
+    calibrated: bool = True,
 ) -> Judgement:
     """Compare all events, (events,) labels naming the group of each.
 
@@ -87,15 +92,20 @@ def judge(
     with it within a tolerance that suffices; if what is not finite is so in both, and the same; and if no more than
     0.1 % of the events are ill-conditioned and agree with neither, 1 % ill-conditioned or decided by rounding, 10 % set
     apart. Only events with large errors are examined for ties.
+
+    Unless `calibrated`, the float64 outputs are known, or estimated, only where outputs differ: the tolerance suffices,
+    and an error may be twice the reference's largest one.
     """
     distinct = np.arange(len(labels)) if distinct is None else distinct
-    calibration, suffices = Calibration.of(outputs, tolerance, distinct), suffices_alone(tolerance, len(labels))
+    calibration = Calibration.of(outputs, tolerance, distinct, calibrated)
+    suffices = suffices_alone(tolerance, len(labels)) or not calibrated
     large = ~calibration.ill & ~calibration.agrees(outputs)
     if suffices:
         large &= ~within(outputs.artifact, outputs.float32, tolerance)
     few = _count(distinct[large]) <= SET_APART_SHARE * _count(distinct)
     explained = explain(outputs, calibration, np.flatnonzero(large & few))
     tied, decided = (np.isin(distinct, distinct[found]) for found in (explained.tied, explained.decided))
+    noisy = explained.noisy & (_count(distinct[explained.noisy]) <= max(1, NOISY_SHARE * _count(distinct)))
     near_tie, counted = calibration.ill | tied, ~np.isin(labels, list(special))
     unsettled = calibration.ill & ~calibration.agrees(outputs) & ~within(outputs.artifact, outputs.float32, tolerance)
     counts = [
@@ -103,7 +113,7 @@ def judge(
         for found in (np.True_, unsettled, calibration.ill, calibration.ill | decided, near_tie)
     ]
     judgement = _compare(
-        outputs.take(~near_tie), labels[~near_tie], tolerance, EVENTS, calibration, suffices, explained.noisy[~near_tie]
+        outputs.take(~near_tie), labels[~near_tie], tolerance, EVENTS, calibration, suffices, noisy[~near_tie]
     )
     reason = (
         _not_finite(outputs, EVENTS)

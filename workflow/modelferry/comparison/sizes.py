@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from modelferry.core.contract import Dimension
+import numpy as np
 
+from modelferry.core.contract import Arrays, Contract, Dimension
+
+MOST_VALUES = 2**20
+"""Sizes at which the inputs would have more values are not tried."""
+SEED = 21
+FLOATING = ("float64", "float32", "bfloat16")
 Sizes = Mapping[str, int]
 """The size of each dimension that a family samples."""
 
@@ -47,3 +53,44 @@ def all_pairs(values: Mapping[str, Sequence[int]]) -> list[Sizes]:
 
 def _pairs(point: Sizes) -> set[frozenset[tuple[str, int]]]:
     return {frozenset(pair) for pair in combinations(point.items(), 2)}
+
+
+def resized(example: Arrays, contract: Contract, sizes: Mapping[str, int]) -> Arrays:
+    """Return the example with its free axes cut, or repeated from the start, to `sizes`.
+
+    Repeated floating numbers are each a little larger than before, so that no two rows are equal.
+    """
+    resized_inputs = {}
+    for tensor in contract.inputs:
+        array = example[tensor.name]
+        for axis, name in enumerate(tensor.shape):
+            if isinstance(name, str) and sizes[name] != (size := array.shape[axis]):
+                indices = np.arange(sizes[name])
+                array = np.take(array, indices % max(size, 1), axis=axis)
+                if tensor.dtype in ("float32", "float64", "bfloat16"):
+                    grown = 1 + 2.0**-6 * (indices // max(size, 1))
+                    array = (array * np.expand_dims(grown, [a for a in range(array.ndim) if a != axis])).astype(
+                        example[tensor.name].dtype
+                    )
+        resized_inputs[tensor.name] = np.ascontiguousarray(array).reshape(array.shape)
+    return resized_inputs
+
+
+def sized_calls(contract: Contract, example: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yield the example, its numbers in another order, and it at each size that the contract allows, with labels."""
+    rng = np.random.default_rng(SEED)
+    yield "the example", example
+    floating = [t.name for t in contract.inputs if t.dtype in FLOATING and example[t.name].size]
+    if floating:
+        mixed = {name: rng.permutation(example[name].reshape(-1)).reshape(example[name].shape) for name in floating}
+        yield "the example's numbers in another order", {**example, **mixed}
+    present = contract.sizes(example)
+    points = all_pairs({name: sizes_of(contract.dimension(name)) for name in present})
+    for sizes in points:
+        if sizes != present and _values(contract, sizes) <= MOST_VALUES:
+            yield ", ".join(f"{name}={size}" for name, size in sizes.items()), resized(example, contract, sizes)
+
+
+def _values(contract: Contract, sizes: Mapping[str, int]) -> int:
+    shapes = [[sizes[size] if isinstance(size, str) else size for size in tensor.shape] for tensor in contract.inputs]
+    return sum(int(np.prod(shape)) for shape in shapes)

@@ -22,6 +22,9 @@ class Config(Strict):
     )
 
     campaigns: dict[str, Campaign] = Field(description="what to export")
+    trusted_classes: tuple[str, ...] = Field(
+        default=(), description="classes that checkpoints may hold beside tensors, as package.module:Class"
+    )
 
     @field_validator("campaigns")
     @classmethod

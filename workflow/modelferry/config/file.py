@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from modelferry.checkpoints.trusted import trust
 from modelferry.config import Config
 from modelferry.config.strict import UNKNOWN_KEY
 from modelferry.core.errors import ConfigError
@@ -29,7 +30,9 @@ def read_config(path: Path | str | None = None) -> Config:
     path = Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
     if not path.exists():
         raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
-    return parse_config(read_yaml(path, ConfigError), path)
+    config = parse_config(read_yaml(path, ConfigError), path)
+    trust(config.trusted_classes)
+    return config
 
 
 def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:

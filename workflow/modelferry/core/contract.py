@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from modelferry.core.errors import ContractError
 
@@ -38,7 +38,7 @@ class Tensor(BaseModel):
 
     `shape` mixes fixed sizes with names of dimensions; `features` names the entries of the last axis, in order.
     `below` bounds the integers of an input, which go from 0 to less than it: a number, or the size of a dimension that
-    they count along.
+    they count along. Where no input has an axis of that dimension, it is the dimension's largest size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,9 +68,24 @@ class Contract(BaseModel):
     scores: Literal["softmax", "sigmoid", "nothing"] = "softmax"
     notes: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _names_known(self) -> Contract:
+        known = {dimension.name for dimension in self.dimensions}
+        for tensor in (*self.inputs, *self.outputs):
+            for name in (*tensor.shape, tensor.below):
+                if isinstance(name, str) and name not in known:
+                    remedy = f"declare Dimension(name='{name}', minimum=…, typical=…, maximum=…)"
+                    raise ContractError(f"'{tensor.name}' has a size '{name}', which is no dimension", remedy)
+        return self
+
     def dimension(self, name: str) -> Dimension:
-        """Return the dimension called `name`."""
-        return next(d for d in self.dimensions if d.name == name)
+        """Return the dimension called `name`; raise `ContractError` if there is none."""
+        found = next((d for d in self.dimensions if d.name == name), None)
+        if found is None:
+            known = ", ".join(d.name for d in self.dimensions) or "none"
+            remedy = f"it has {known}; a family says by `batch` which of them counts events, and by `sizes` which vary"
+            raise ContractError(f"the contract of layout {self.layout} has no dimension '{name}'", remedy)
+        return found
 
     def sizes(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
         """Return the sizes of the dimensions that `inputs` have axes of."""
@@ -104,7 +119,9 @@ class InputCheck:
         self.inputs = tuple(inputs)
         self.limits = {t.name: tuple(s if isinstance(s, int) else limits[s] for s in t.shape) for t in inputs}
         self.below = [
-            (t.name, axes[t.below] if isinstance(t.below, str) else t.below) for t in inputs if t.below is not None
+            (t.name, axes.get(t.below, limits[t.below][2]) if isinstance(t.below, str) else t.below)
+            for t in inputs
+            if t.below is not None
         ]
         self.last: list[tuple[str, np.dtype[Any], tuple[int, ...]]] | None = None
         """Names, dtypes and shapes of the last call's inputs: event loops ask for the same again and again."""

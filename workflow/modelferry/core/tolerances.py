@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from modelferry.core.contract import DType
+from modelferry.core.errors import ArgumentError
 from modelferry.core.model import Part
 
 
@@ -45,3 +46,20 @@ TABLE: Mapping[tuple[str, DType], Tolerance] = {
 def tolerance_of(format_name: str, dtype: DType) -> Tolerance:
     """Return the tolerance of a format's outputs of one type."""
     return TABLE.get((format_name, dtype), TABLE[ANY, dtype])
+
+
+def loosest(format_names: Collection[str], dtypes: Collection[str]) -> Tolerance:
+    """Return the widest tolerance of some formats and types of one output; raise `ArgumentError` if none has any."""
+    found = [
+        tolerance
+        for (name, dtype), tolerance in TABLE.items()
+        if dtype in dtypes and (name in format_names or (name == ANY and _needed(format_names, dtype)))
+    ]
+    if not found:
+        kinds = " and ".join(sorted(dtypes))
+        raise ArgumentError(f"there is no tolerance for outputs of {kinds}", "give rtol and atol")
+    return Tolerance(rtol=max(entry.rtol for entry in found), atol=max(entry.atol for entry in found))
+
+
+def _needed(format_names: Collection[str], dtype: str) -> bool:
+    return not format_names or any((name, dtype) not in TABLE for name in format_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,20 @@ def find_family(path: Path) -> str:
         remedy = f"say which with --family: {', '.join(family_names())}, or yours as package.module:Class"
         raise ConfigError(f"the tensors of {path} fit {what}", remedy)
     return matching[0]
+
+
+def named_values(texts: Sequence[str], option: str, example: str) -> dict[str, Any]:
+    """Return the values of ``name=value``, read as YAML; `option` and `example` are for the error's remedy."""
+    import yaml
+
+    values = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        remedy = f"write {option} NAME=VALUE, for instance {example}"
+        if not (name and sign):
+            raise ConfigError(f"'{text}' sets nothing", remedy)
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"'{value}' is not a value", remedy) from None
+    return values

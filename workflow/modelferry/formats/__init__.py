@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
+from modelferry.comparison.side import Function as Function
+from modelferry.comparison.side import Side, declared
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, one_line
 from modelferry.core.import_path import module_of, own_instance
@@ -27,9 +29,6 @@ from modelferry.core.reading import regular_file
 if TYPE_CHECKING:
     import torch
     from pydantic import BaseModel
-
-Function = Callable[[Arrays], Arrays]
-"""Arrays by name to arrays by name."""
 
 
 @runtime_checkable
@@ -181,6 +180,21 @@ class Format(ABC):
     def load(self, path: Path, threads: int) -> Runner:
         """Load an artifact in the first of `runtimes`; raise `ArtifactError` if it is not one that runs here."""
 
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file is of this format, whoever wrote it; by default its name tells."""
+        return path.name.endswith(f".{self.extension}")
+
+    def open(self, path: Path, threads: int) -> Side:
+        """Open a file that anyone may have written, to compare it; by default, only one that `load` loads.
+
+        Raises
+        ------
+        ArtifactError
+            If it does not load.
+        """
+        run = self.load(path, threads)
+        return Side(str(path), run, declared(run.contract), contract=run.contract)
+
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return what an exact artifact holds in the place of each weight: values in memory order, by name.
 
@@ -248,3 +262,13 @@ def load_format(name: str) -> Format:
         own_instance(name, "format", Format, format_names()) if own else importlib.import_module(module).FORMAT
     )
     return target
+
+
+def by_extension() -> list[Format]:
+    """Return all formats, those of the longest endings first, and of these the exact ones."""
+    return sorted(map(load_format, format_names()), key=lambda f: (-len(f.extension), f.exactness != "exact"))
+
+
+def format_of_file(path: Path) -> Format | None:
+    """Return the format that recognises a file, whoever wrote it; None if none does."""
+    return next((target for target in by_extension() if target.recognises(path)), None)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from modelferry.comparison.side import Declared, Side
 from modelferry.core import environment
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
@@ -32,6 +33,8 @@ from modelferry.formats.shared.pt2_archive import (
     EXTRA,
     WEIGHTS,
     Kind,
+    entries_of,
+    is_of_kind,
     read_archive,
     read_entries,
     write_archive,
@@ -171,6 +174,27 @@ class AOTInductor(Format):
         sizes = {name: slots.root[name].bytes for name in slots.read}
         return WeightOffsets.load(entries[OFFSETS]).read(sizes, entries[_blob(entries)])
 
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file is an archive that holds a compiled library."""
+        return is_of_kind(path, Kind.PACKAGE)
+
+    def open(self, path: Path, threads: int) -> Side:
+        """Open any package; one of others tells how many inputs it takes, and neither names nor sizes."""
+        if CONTRACT in entries_of(path):
+            return super().open(path, threads)
+        import torch
+
+        from modelferry.formats.shared.runner import on_any_tensors
+
+        torch.set_num_threads(threads)
+        package = _package(path)
+        positional, by_name = json.loads(package.loader.get_call_spec()[0])[1]["children_spec"]
+        if by_name["children_spec"]:
+            raise ArtifactError(f"{path} takes inputs by keyword", "compile the network with `args` only")
+        inputs = tuple(Declared(f"input_{index}") for index, _ in enumerate(positional["children_spec"]))
+        run = on_any_tensors(package, [tensor.name for tensor in inputs])
+        return Side(str(path), run, inputs, named=False)
+
     def load(self, path: Path, threads: int) -> Runner:
         """Load with PyTorch's own loader, if the package was made for this CPU and this PyTorch.
 
@@ -180,17 +204,22 @@ class AOTInductor(Format):
         contract = Contract.model_validate_json(entries[CONTRACT])
         _check_target(path, Target.model_validate_json(entries[TARGET]))
         import torch
-        import torch._inductor
 
         from modelferry.formats.shared.runner import on_tensors
 
         torch.set_num_threads(threads)
-        try:
-            package = torch._inductor.aoti_load_package(str(path))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise ArtifactError(f"{path} does not load: {reason}", "export it again") from error
+        package = _package(path)
         return on_tensors(lambda inputs: package(*inputs), contract)
+
+
+def _package(path: Path) -> Any:
+    """Load with PyTorch's own loader."""
+    import torch._inductor
+
+    try:
+        return torch._inductor.aoti_load_package(str(path))
+    except RuntimeError as error:
+        raise ArtifactError(f"{path} does not load: {str(error).splitlines()[0]}", "export it again") from error
 
 
 def _torch_version() -> str:

@@ -58,6 +58,16 @@ class Json(SourceFormat):
         """Return the name that pinybytecnn's exporter gives."""
         return f"{stem}.json"
 
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file has our contract; without one, it is a checkpoint of others."""
+        if path.suffix != ".json":
+            return False
+        try:
+            content = json.loads(path.read_bytes())
+        except ValueError:
+            return False
+        return isinstance(content, dict) and "contract" in content
+
     def schemas(self) -> dict[str, type[BaseModel]]:
         """Return the model of the file."""
         from modelferry.families.bytecnn.json_file import ByteCnnFile

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
 from modelferry.formats import CheckedRunner, Format, Function, Runner
@@ -17,6 +18,7 @@ from modelferry.formats.shared.snippets import PYTHON_ONNX
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx_ir
     import onnxruntime as ort
     import torch
@@ -89,6 +91,33 @@ class Onnx(Format):
 
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
+        session = self._session(path, threads)
+        properties = session.get_modelmeta().custom_metadata_map
+        if CONTRACT_KEY not in properties:
+            raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
+        contract = Contract.model_validate_json(properties[CONTRACT_KEY])
+        names = [tensor.name for tensor in contract.outputs]
+        return CheckedRunner(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
+
+    def open(self, path: Path, threads: int) -> Side:
+        """Open any model in ONNX Runtime: names, types and sizes of its inputs are those of its graph."""
+        session = self._session(path, threads)
+        if CONTRACT_KEY in session.get_modelmeta().custom_metadata_map:
+            return super().open(path, threads)
+        inputs = tuple(
+            Declared(given.name, _numpy_name(given.type), tuple(size or None for size in given.shape))
+            for given in session.get_inputs()
+        )
+        names = [output.name for output in session.get_outputs()]
+
+        def run(inputs: Arrays) -> Arrays:
+            values = session.run(names, inputs)
+            return {name: _array(value, f"{path}: '{name}'") for name, value in zip(names, values, strict=True)}
+
+        return Side(str(path), run, inputs)
+
+    def _session(self, path: Path, threads: int) -> ort.InferenceSession:
+        """Return a session with `threads` threads within an operator and one operator at a time."""
         import onnxruntime as ort
         from onnxruntime.capi.onnxruntime_pybind11_state import (
             Fail,
@@ -116,12 +145,7 @@ class Onnx(Format):
             raise ArtifactError(
                 f"{path} is not an ONNX model that this runtime loads: {reason}", "export it again"
             ) from error
-        properties = session.get_modelmeta().custom_metadata_map
-        if CONTRACT_KEY not in properties:
-            raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
-        contract = Contract.model_validate_json(properties[CONTRACT_KEY])
-        names = [tensor.name for tensor in contract.outputs]
-        return CheckedRunner(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
+        return session
 
     def session_options(self, path: Path) -> ort.SessionOptions:
         """Return what ONNX Runtime has to know about a file of this format."""
@@ -151,6 +175,24 @@ class Onnx(Format):
             return dict(zip(values, session.run(list(values.values()), inputs), strict=True))
 
         return run
+
+
+def _numpy_name(kind: str) -> str:
+    """Return the dtype of ONNX Runtime's ``tensor(float)``."""
+    inside = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inside, inside)
+
+
+def _array(value: Any, what: str) -> np.ndarray:
+    """Return an output as an array: classifiers of other libraries give a dict for each event."""
+    import numpy as np
+
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return np.array([[row[key] for key in sorted(row)] for row in value], np.float32)
+    array: np.ndarray = np.asarray(value)
+    if array.dtype.kind in "OUS":
+        raise ArtifactError(f"{what} is text, which cannot be compared", "export it with numbers for its classes")
+    return array
 
 
 def _converted(program: torch.export.ExportedProgram, contract: Contract, shapes: Any) -> onnx_ir.Model:

@@ -53,11 +53,15 @@ class Ort(Onnx):
 
     def session_options(self, path: Path) -> ort.SessionOptions:
         """Return options that say of which format a file is, whatever it is called: a template is of that of ONNX."""
-        with path.open("rb") as file:
-            filled = file.read(8)[4:] == MARK
+        filled = self.recognises(path)
         options = super().session_options(path)
         options.add_session_config_entry(FORMAT_KEY.format("load"), ORT_FORMAT if filled else ONNX_FORMAT)
         return options
+
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file has the mark of an ORT file."""
+        with path.open("rb") as file:
+            return file.read(8)[4:] == MARK
 
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return nothing: the optimiser folds weights into one another."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
 import json
 import warnings
@@ -9,19 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.errors import ArtifactError
+from modelferry.core.errors import ArtifactError, one_line
 from modelferry.formats import Format, Function, Runner
 from modelferry.formats.shared.pt2_archive import (
     CONTRACT,
     EXTRA,
     WEIGHTS,
     Kind,
+    entries_of,
+    is_of_kind,
     read_archive,
     read_entries,
     refuse_code,
     write_archive,
 )
+from modelferry.formats.shared.runner import on_any_tensors
 from modelferry.formats.shared.snippets import python_torch
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FOLDER = "data/weights/"
 WEIGHTS_CONFIG = f"{WEIGHTS_FOLDER}model_weights_config.json"
+LARGEST = 2**31 - 1
+"""What a size without an upper limit is at most."""
 
 
 class TorchExport(Format):
@@ -98,6 +106,27 @@ class TorchExport(Format):
             module = torch.export.load(str(path)).module()
         return on_tensors(lambda inputs: module(*inputs), contract)
 
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file is an archive that holds a program."""
+        return is_of_kind(path, Kind.PROGRAM)
+
+    def open(self, path: Path, threads: int) -> Side:
+        """Open any exported program that takes tensors by position; it tells names, types and ranges of sizes."""
+        import torch
+
+        torch.set_num_threads(threads)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                program = torch.export.load(str(path))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{path} does not load: {one_line(error)}", "export it again") from error
+        side = super().open(path, threads) if CONTRACT in entries_of(path) else _side(program, path)
+        names = [tensor.name for tensor in side.inputs]
+        exact = copy.deepcopy(program.module()).double()  # modules of a program share its weights
+        double = on_any_tensors(exact, names, torch.float64, side.outputs)
+        return dataclasses.replace(side, double=double)
+
     def layers(self, path: Path) -> Function:
         """Return the outputs of the modules that the program remembers, computed by its own graph."""
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
@@ -112,6 +141,25 @@ class TorchExport(Format):
             module = torch.export.unflatten(torch.export.load(str(path)))
         run = outputs_of_modules(module, contract)
         return lambda inputs: {name: value for name, value in run(inputs).items() if not name.endswith(INPUT)}
+
+
+def _side(program: torch.export.ExportedProgram, path: Path) -> Side:
+    names = [str(name) for name in program.graph_signature.user_inputs]
+    if program.call_spec.in_spec is not None and program.call_spec.in_spec.child(1).num_leaves:
+        raise ArtifactError(f"{path} takes inputs by keyword", "export the network with `args` only")
+    values = {n.name: n.meta["val"] for n in program.graph.nodes if n.op == "placeholder" and n.name in names}
+    inputs = tuple(
+        Declared(name, str(value.dtype).removeprefix("torch."), tuple(_size(size) for size in value.shape))
+        for name, value in values.items()
+    )
+    limits = program.range_constraints.items()
+    ranges = tuple((str(symbol), int(lim.lower), int(min(lim.upper, LARGEST))) for symbol, lim in limits)
+    return Side(str(path), on_any_tensors(program.module(), names), inputs, ranges=ranges)
+
+
+def _size(size: Any) -> int | str:
+    """Return a size of a program's input: a number, or the name of its symbol."""
+    return size if isinstance(size, int) else str(size)
 
 
 def _weight_files(entries: Mapping[str, bytes]) -> dict[str, str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, NetworkError
 from modelferry.core.tensors import to_tensor
 from modelferry.formats import Format, Function, Runner
+from modelferry.formats.shared.runner import on_any_tensors
 from modelferry.formats.shared.snippets import python_torch
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
 
@@ -122,6 +126,41 @@ class TorchScript(Format):
             raise ArtifactError(f"{path} holds no contract", remedy)
         return on_tensors(lambda inputs: module(*inputs), contract)
 
+    def recognises(self, path: Path) -> bool:
+        """Return whether a file is an archive that holds code and constants, as ``torch.jit.save`` writes them."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = {name.partition("/")[2] for name in archive.namelist()}
+        except (OSError, zipfile.BadZipFile):
+            return False
+        return "constants.pkl" in names and any(name.startswith("code/") for name in names)
+
+    def open(self, path: Path, threads: int) -> Side:
+        """Open any module whose ``forward`` takes tensors, in evaluation mode; its inputs have the names in its code.
+
+        A module that holds weights computes in float64 as well, once they are converted.
+        """
+        import torch
+
+        torch.set_num_threads(threads)
+        extra = {CONTRACT_FILE: ""}
+        try:
+            module, double = _loaded(path, extra), _loaded(path, {})
+        except (RuntimeError, ValueError) as error:
+            raise ArtifactError(f"{path} does not load: {str(error).splitlines()[0]}", "export it again") from error
+        outputs = None
+        if extra[CONTRACT_FILE] and Contract.model_validate_json(extra[CONTRACT_FILE]).inputs:
+            side = super().open(path, threads)
+            outputs = side.outputs
+        else:
+            notes = ("it was saved in training mode, and is called in evaluation mode",)
+            trained, names = getattr(module, "training", False), _parameters(module, path)
+            run = on_any_tensors(module.eval(), names)
+            side = Side(str(path), run, tuple(map(Declared, names)), notes=notes if trained else ())
+        names = [tensor.name for tensor in side.inputs]
+        exact = on_any_tensors(double.eval().double(), names, torch.float64, outputs)
+        return dataclasses.replace(side, double=exact)
+
     def layers(self, path: Path) -> Function:
         """Return the outputs of the nodes that read a module's bias, from a copy of the graph that returns them."""
         import torch
@@ -145,6 +184,15 @@ class TorchScript(Format):
             return {name: result.numpy() for name, result in zip(values, results, strict=True)}
 
         return run
+
+
+def _parameters(module: torch.jit.ScriptModule, path: Path) -> list[str]:
+    """Return the names of the tensors that ``forward`` takes."""
+    arguments = module._c._get_method("forward").schema.arguments[1:]
+    if odd := [a for a in arguments if str(a.type) != "Tensor" and not a.has_default_value()]:
+        reason = f"{path}: '{odd[0].name}' of its forward is a {odd[0].type}, not a tensor"
+        raise ArtifactError(reason, "compare a module whose forward takes tensors only")
+    return [a.name for a in arguments if str(a.type) == "Tensor"]
 
 
 def _traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], strict: bool) -> torch.jit.ScriptModule:

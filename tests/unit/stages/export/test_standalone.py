@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoint_samples import formula_state
-from family_samples import HYPERPARAMETERS
+from checkpoint_samples import formula_state, save_checkpoint
+from family_samples import HYPERPARAMETERS, SMALL
 from modelferry.cli.main import main
 from modelferry.core import tolerances
-from modelferry.families import load_family
-from modelferry.formats import CheckedRunner
+from modelferry.core.errors import ArtifactError
+from modelferry.families import family_names, load_family
+from modelferry.families.trained import load_checkpoint
+from modelferry.formats import CheckedRunner, format_names, load_format
 from modelferry.formats.python import Python
+from modelferry.stages.export.standalone import StandaloneExport, wanted_formats
 from noise_samples import NOISE, named, with_noise
 
 FAMILY = load_family("bytecnn")
@@ -217,3 +220,71 @@ def test_checkpoint_that_fits_no_family_or_several_asks_for_one(
     for name in ("particlenet", "image_classifier"):
         monkeypatch.setattr(type(load_family(name)), "infer", lambda *_: {"classes": 2})
     assert "fit the networks of image_classifier and particlenet; say which with --family: " in fails("other.pth")
+
+
+LAYOUTS = [(name, layout) for name in family_names() for layout in SMALL[name].layouts]
+
+
+def state_of(name: str, seed: int) -> dict[str, torch.Tensor]:
+    """Return weights and statistics of a family's small network that follow from a seed."""
+    torch.manual_seed(seed)
+    state = SMALL[name].reference(SMALL[name].hyperparameters).state_dict()
+    generator = torch.Generator().manual_seed(seed)
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and tensor.dim() == 1:
+            noise = torch.rand(tensor.shape, generator=generator) - 0.5
+            tensor.add_(noise.abs() if key.endswith("var") else 0.4 * noise)
+    return state
+
+
+@pytest.mark.parametrize(("name", "layout"), LAYOUTS, ids=str)
+def test_every_family_exports_from_its_checkpoint_alone(name: str, layout: str, folder: Path) -> None:
+    """What compiles takes minutes: `bench/by_hand.py` has aotinductor too."""
+    for seed in (1, 2):
+        torch.save(state_of(name, seed), f"{seed}.pth")
+    settings = {key: HYPERPARAMETERS[name][key] for key in HYPERPARAMETERS.get(name, ())}
+    one, other = (
+        StandaloneExport.of(load_checkpoint(f"{seed}.pth", family=name, hyperparameters=settings), layout)
+        for seed in (1, 2)
+    )
+    text = one.contract.inputs[0].dtype == "uint8"
+    targets = [load_format(n) for n in format_names() if n != "aotinductor"]
+    wanted = wanted_formats([target.name for target in targets if target.general or text], {})
+    for written, entry in zip(one.write(wanted, folder / "out"), wanted, strict=True):
+        assert written.exact == (entry.target.exactness == "exact")
+        assert written.events > 64
+        if written.exact:
+            with pytest.raises(ArtifactError, match="is not the network as trained: "):
+                other.compared(entry.target, written.path, written.path)
+
+
+def test_options_layout_and_transforms_are_those_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_checkpoint(Path("tagger.pt"))
+    arguments = ["tagger.pt", "--format", "torchscript", "--format", "onnx", "--output-dir", "out"]
+    options = ["--layout", "dense", "--transform", "fold_batch_norm=off", "--option", "torchscript.method=script"]
+    assert main(["export", *arguments, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "tagger.pt is of family charged_higgs_particlenet, by the names and shapes of its tensors" in printed
+    assert load_format("onnx").load(Path("out/tagger.onnx"), 1).contract.layout == "dense"
+    assert "bn1.running_mean" in load_format("onnx").read_weights(Path("out/tagger.onnx"))
+    assert main(["export", *arguments]) == 0
+    assert "note: the files take layout flat; --layout gives dense" in capsys.readouterr().out
+    assert "bn1.running_mean" not in load_format("onnx").read_weights(Path("out/tagger.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--layout", "dens"], "did you mean 'dense'?"),
+        (
+            ["--transform", "fold_batchnorm=off"],
+            "there is no transform 'fold_batchnorm'; did you mean 'fold_batch_norm'?",
+        ),
+        (["--option", "isa=avx2"], "none of onnx has an option 'isa'"),
+    ],
+)
+def test_unknown_layouts_transforms_and_options_are_named(
+    options: list[str], wanted: str, folder: Path, fails: Callable[..., str]
+) -> None:
+    save_checkpoint(Path("tagger.pt"))
+    assert wanted in fails("tagger.pt", "--format", "onnx", *options)

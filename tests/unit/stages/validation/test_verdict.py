@@ -94,6 +94,15 @@ def test_a_larger_one_is_explained_by_what_the_reference_does_near_the_event(err
     assert not judgement.near_tie.any()
 
 
+@pytest.mark.parametrize(("events", "status"), [(N // 200, "passed"), (N // 200 + 1, "failed")])
+def test_what_the_reference_does_near_an_event_explains_one_of_two_hundred_and_no_more(
+    events: int, status: str
+) -> None:
+    of = outputs()
+    of.artifact[:events, 0] += 2 * TAIL * OWN
+    assert judge(examined(of, noise=3 * OWN), LABELS, STRICT).verdict.status == status
+
+
 @pytest.mark.parametrize(("error", "status"), [(0.98 * TIE, "passed"), (1.02 * TIE, "failed")])
 def test_a_larger_one_is_explained_by_a_small_jump_of_half_its_size(error: float, status: str) -> None:
     jump = TAIL * OWN

@@ -170,13 +170,15 @@ class ChargedHiggsParticleNet(Family):
         sets: list[EventSet] = []
         for index, path in enumerate(paths):
             share = math.ceil((limit - sum(map(len, sets))) / (len(paths) - index))
-            era = selection.era or _era_in(path)
             if share <= 0:
                 break
+            # What is missing is said in the order in which it is put right: the file, its tree, its branches, its era.
             if nanoaod.is_nanoaod(path):
-                sets.append(nanoaod.read(path, era, selection, share, largest))
+                nanoaod.check_branches(path, selection)
+                sets.append(nanoaod.read(path, selection.era or _era_in(path), selection, share, largest))
             else:
-                sets.append(event_set(analysis_tree.read(path, max_events=share), era, str(path)))
+                collections = analysis_tree.read(path, max_events=share)
+                sets.append(event_set(collections, selection.era or _era_in(path), str(path)))
         events = join(sets)
         if paths and not len(events):
             raise EventFileError(f"no event of {events.source} is selected", "loosen the options of `events`")

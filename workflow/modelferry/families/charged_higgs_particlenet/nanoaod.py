@@ -25,12 +25,19 @@ CHUNK = 50_000
 MOMENTUM = ("pt", "eta", "phi", "mass")
 MARK = "Muon_pt"
 WEIGHT = "genWeight"
+LACKING = "name another in the options of `events`, or another file"
 
 
 def is_nanoaod(path: Path | str) -> bool:
     """Return whether a file has NanoAOD's branches; raise `EventFileError` if it has no tree `Events`."""
     with opened_tree(path) as tree:
         return MARK in tree.keys()  # noqa: SIM118 - a tree is not a mapping
+
+
+def check_branches(path: Path | str, selection: Selection) -> None:
+    """Raise `EventFileError` if a file lacks a branch that a selection needs."""
+    with opened_tree(path) as tree:
+        require_branches(tree, path, branches(selection), LACKING)
 
 
 def branches(selection: Selection) -> list[str]:
@@ -56,7 +63,7 @@ def read(path: Path | str, era: str, selection: Selection, limit: int, particles
     cut = selection.cut_on_btag(era)
     sets: list[EventSet] = []
     with opened_tree(path) as tree:
-        require_branches(tree, path, branches(selection), "name another in the options of `events`, or another file")
+        require_branches(tree, path, branches(selection), LACKING)
         for arrays in _chunks(tree, selection):
             part = event_set(_selected(arrays, selection, cut), era, str(path))
             part = part.take(np.array([len(event["x"]) <= particles for event in part.events], bool))

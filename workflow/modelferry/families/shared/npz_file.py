@@ -9,6 +9,8 @@ import numpy as np
 from modelferry.core.contract import Arrays
 from modelferry.core.reading import reading_events
 
+NPZ = ".npz"
+
 
 def read_npz(path: Path) -> Arrays:
     """Return the arrays of a file by name; raise `EventFileError` if it is something else."""

@@ -130,6 +130,21 @@ def refuse_code(path: Path) -> None:
             raise ArtifactError(f"{path} is refused: reading '{name}' would run code, or hang", FOREIGN) from error
 
 
+def is_of_kind(path: Path, kind: Kind) -> bool:
+    """Return whether a file is an archive that holds this."""
+    try:
+        with _opened(path) as (_, names):
+            return _kind(names) is kind
+    except ArtifactError:
+        return False
+
+
+def entries_of(path: Path) -> list[str]:
+    """Return the names of an archive's entries below its top folder."""
+    with _opened(path) as (_, names):
+        return list(names)
+
+
 def kind_of(path: Path) -> Kind:
     """Return what an archive holds; raise `ArtifactError` if it is neither."""
     with _opened(path) as (_, names):

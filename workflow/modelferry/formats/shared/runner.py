@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from modelferry.comparison.eager import call_eagerly
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.nested_outputs import flat
+from modelferry.core.nested_outputs import flat, named
 from modelferry.core.tensors import to_array, to_tensor
 from modelferry.formats import CheckedRunner
 
@@ -58,6 +58,25 @@ def outputs_of_modules(network: torch.nn.Module, contract: Contract, dtype: torc
             for hook in hooks:
                 hook.remove()
         return outputs
+
+    return run
+
+
+def on_any_tensors(
+    call: Callable, names: Sequence[str], dtype: torch.dtype | None = None, outputs: Sequence[str] | None = None
+) -> Function:
+    """Return a function of arrays that calls what takes tensors by position, whatever it returns; nothing is checked.
+
+    With `dtype`, floating inputs are converted to it. `outputs` are the names of what it returns, by default its own.
+    """
+    import torch
+
+    def run(inputs: Arrays) -> Arrays:
+        tensors = [to_tensor(np.array(_in_rows(inputs[name]))) for name in names]
+        with torch.inference_mode():
+            result = call(*(t.to(dtype) if dtype is not None and t.is_floating_point() else t for t in tensors))
+        values = named(result) if outputs is None else dict(zip(outputs, flat(result), strict=True))
+        return {name: to_array(value) for name, value in values.items()}
 
     return run
 

@@ -3,197 +3,179 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from modelferry.checkpoints.reader import fit
-from modelferry.core.errors import ArtifactError, ConfigError, ContractError
+from modelferry.comparison.agreement import Question, Rule, compare_sides
+from modelferry.comparison.result import Comparison
+from modelferry.comparison.side import Function, Side, declared, remembering
+from modelferry.config.sections import Validation
+from modelferry.core.contract import Contract
+from modelferry.core.errors import ArtifactError, ConfigError
 from modelferry.core.files import replacing
-from modelferry.core.reading import parse_yaml
-from modelferry.core.tolerances import tolerance_of
-from modelferry.families import Family, load_family
-from modelferry.families.hyperparameters import read_hyperparameters
+from modelferry.core.tolerances import loosest
+from modelferry.families.questions import Asked, of_family
+from modelferry.families.trained import TrainedModel
 from modelferry.families.transforms import resolve_transforms
-from modelferry.formats import load_format
-
-if TYPE_CHECKING:
-    import torch
-
-    from modelferry.core.contract import Arrays
-    from modelferry.families.probes import Probe
+from modelferry.formats import Format, load_format
 
 CHECKED = 64
-"""Events that a written file is tried on, at least."""
+"""Ordinary events that a written file is tried on, beside those at every size."""
 UNDECIDED = 1e-2
 """Scores that differ by less over all these events separate nothing."""
+EXAMPLE_SEED = 20
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file, and its largest difference from the float32 network as trained."""
+    """A file, and how it was compared with the network as trained."""
 
     path: Path
     bytes: int
-    max_abs_diff: float
-    events: int
+    comparison: Comparison
+    exact: bool
+
+    @property
+    def max_abs_diff(self) -> float:
+        """Largest difference from the float32 network as trained."""
+        return max(output.max_abs for output in self.comparison.outputs)
+
+    @property
+    def events(self) -> int:
+        """How many events it was compared on."""
+        return max(output.events for output in self.comparison.outputs)
 
 
 @dataclass(frozen=True)
-class StandaloneModel:
-    """A checkpoint as a network: what it is called, and its weights under the reference's names."""
+class Wanted:
+    """A format to write, with its options."""
 
-    path: Path
-    family: Family
-    hyperparameters: Mapping[str, Any]
-    assumed: tuple[str, ...]
-    """Hyperparameters that neither the file nor the caller gives, and that have their defaults."""
-    facts: Mapping[str, str]
-    """Name, version and accuracy, as far as they are known."""
-    weights: Mapping[str, torch.Tensor]
-
-
-def read_model(path: Path, family_name: str, given: Mapping[str, Any], facts: Mapping[str, str]) -> StandaloneModel:
-    """Return the network of a checkpoint; `given` are hyperparameters, and `facts` come before those of the file.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is not a checkpoint of this family; a byte CNN shows what is there and what is needed.
-    ConfigError
-        If a hyperparameter is unknown, or is another in the file.
-    """
-    family = load_family(family_name)
-    family.own_names(family.read_tensors(path), str(path))  # says best what is wrong with a file
-    told = read_hyperparameters(family, path)
-    beside = family.read_facts(path)
-    told |= {name: value for name, value in beside.items() if name in family.hyperparameters and name not in told}
-    hyperparameters = family.resolve(given, told)
-    family = family.configured(hyperparameters)
-    trained = family.deployable(hyperparameters, family.reference_layout)
-    known = {name: str(beside[name]) for name in ("name", "version", "accuracy") if beside.get(name) is not None}
-    return StandaloneModel(
-        path=path,
-        family=family,
-        hyperparameters=hyperparameters,
-        assumed=tuple(name for name in family.hyperparameters if name not in {**told, **given}),
-        facts={"name": path.stem, "version": "1.0.0", **known, **facts},
-        weights=fit(family.load_weights(path, hyperparameters), trained, path),
-    )
-
-
-def export_file(model: StandaloneModel, truth: Truth, formats: Sequence[str], folder: Path) -> Iterator[Written]:
-    """Write the model to each format, compare it with `truth`, and yield what was written.
-
-    Raises
-    ------
-    ArtifactError
-        If a written file does not compute the network as trained; it is then not left behind.
-    """
-    family, hyperparameters = model.family, model.hyperparameters
-    layout = family.layouts[0]
-    contract = family.contract(hyperparameters, layout)
-    transforms = resolve_transforms({}, family.transforms(layout))
-    deployable = family.rewritten(hyperparameters, layout, transforms).eval()
-    weights = family.rewritten_weights(model.weights, hyperparameters, layout, transforms)
-    for name in formats:
-        target = load_format(name)
-        out = folder / target.file_name(model.path.stem)
-        if out.exists() and out.samefile(model.path):
-            raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
-        with replacing(*target.files(out)) as temporary:
-            example = family.collate(truth.probes[0].events, layout)
-            options = target.resolve_options({})
-            target.export(deployable, contract, example, options, weights, model.facts, temporary)
-            difference = truth.difference(temporary, name, out)
-        yield Written(out, sum(file.stat().st_size for file in target.files(out)), difference, len(truth.labels))
+    target: Format
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What the network as trained gives on some probes, (events, values)."""
+class StandaloneExport:
+    """A model in one layout, and what files of it are compared with.
 
-    model: StandaloneModel
-    probes: tuple[Probe, ...]
-    labels: np.ndarray
-    float32: Arrays
-    float64: Arrays
+    Attributes
+    ----------
+    layout
+        Of the family; its first one by default.
+    transforms
+        Those to apply.
+    """
+
+    model: TrainedModel
+    layout: str
+    transforms: frozenset[str]
 
     @classmethod
-    def of(cls, model: StandaloneModel) -> Truth:
-        """Evaluate the reference on events of all sizes; raise `NetworkError` if it does not repeat its outputs."""
-        import torch
+    def of(
+        cls, model: TrainedModel, layout: str | None = None, transforms: Mapping[str, bool] | None = None
+    ) -> StandaloneExport:
+        """Return an export; raise `ConfigError` for a layout or transform that is not known."""
+        chosen = model.family.layout(layout)
+        return cls(model, chosen, resolve_transforms(transforms or {}, model.family.transforms(chosen)))
 
-        from modelferry.families.probes import evaluate, evaluate_repeatably, make_probes
+    @cached_property
+    def contract(self) -> Contract:
+        """What the files take."""
+        return self.model.family.contract(self.model.hyperparameters, self.layout)
 
-        family = model.family
-        contract = family.contract(model.hyperparameters, family.reference_layout)
-        probes = [probe for probe in make_probes(family, contract, CHECKED, 1, (), "") if _allowed(probe, model)]
-        # The first one is the example that a template is made with: several events, of several sizes.
-        probes.sort(key=lambda probe: len(probe.events) != contract.dimension(family.batch).typical)
-        network = family.reference(model.hyperparameters)
-        network.load_state_dict(model.weights)
-        float32 = evaluate_repeatably(network.eval(), family, contract, probes)
-        float64 = evaluate(family.double(network), family, contract, probes, torch.float64)
-        labels = np.repeat([probe.label for probe in probes], [len(probe.events) for probe in probes])
-        return cls(model, tuple(probes), labels, float32, float64)
+    @cached_property
+    def reference(self) -> Side:
+        """The network as trained, which is asked each question once."""
+        return remembering(self.model.side())
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The events that all files are tried on."""
+        model, names = self.model, {tensor.name: tensor.name for tensor in self.model.contract.inputs}
+        first = Asked(model.contract, names, self.reference)
+        second = Asked(self.contract, {tensor.name: tensor.name for tensor in self.contract.inputs}, self.file(""))
+        return list(of_family(model.family, first, second, (), "synthetic", CHECKED))
+
+    def file(self, called: str, call: Function = dict) -> Side:
+        """Return a file as a side, or what stands for one."""
+        return Side(called, call, declared(self.contract), contract=self.contract)
 
     @property
     def undecided(self) -> bool:
         """Whether all events have nearly the same outputs, as from a network that was not trained, or is broken."""
-        return all(np.ptp(values, axis=0).max() < UNDECIDED for values in self.float64.values())
+        answers = [self.reference.call(question.reference) for question in self.questions]
+        name = self.model.contract.outputs[0].name
+        rows = np.concatenate([answer[name].reshape(len(answer[name]), -1) for answer in answers])
+        return bool(np.ptp(rows, axis=0).max(initial=0) < UNDECIDED)
 
-    def difference(self, path: Path, format_name: str, called: Path) -> float:
-        """Return the largest difference of an artifact; raise `ArtifactError` if it is another function.
+    def write(self, wanted: Sequence[Wanted], folder: Path) -> Iterator[Written]:
+        """Write the model in each format, compare it with the network as trained, and yield what was written.
 
-        `called` is what the error calls it: `path` may have a temporary name.
+        Raises
+        ------
+        ArtifactError
+            If a written file does not compute the network as trained; it is then not left behind.
         """
-        from modelferry.comparison.determinism import ARTIFACT_IS_RANDOM, repeats
-        from modelferry.comparison.difference import Outputs, by_event
-        from modelferry.comparison.judge import judge
+        family, hyperparameters = self.model.family, self.model.hyperparameters
+        deployable = family.rewritten(hyperparameters, self.layout, self.transforms).eval()
+        weights = family.rewritten_weights(self.model.weights, hyperparameters, self.layout, self.transforms)
+        example = family.collate(family.sample(family.call_sizes(self.contract), EXAMPLE_SEED), self.layout)
+        for entry in wanted:
+            target = entry.target
+            out = folder / target.file_name(self.model.path.stem)
+            if out.exists() and out.samefile(self.model.path):
+                raise ConfigError(f"{out} would replace the checkpoint", "give another --output-dir")
+            with replacing(*target.files(out)) as temporary:
+                options = target.resolve_options(entry.options)
+                target.export(deployable, self.contract, example, options, weights, self.model.facts, temporary)
+                comparison = self.compared(target, temporary, out)
+            size = sum(file.stat().st_size for file in target.files(out))
+            yield Written(out, size, comparison, target.exactness == "exact")
 
+    def compared(self, target: Format, path: Path, called: Path) -> Comparison:
+        """Compare a file with the network as trained; raise `ArtifactError` if it is another function.
+
+        An approximation is one if its scores shift by more than the workflow's default limit. `called` is what the
+        error calls the file: `path` may have a temporary name.
+        """
         family = self.model.family
-        contract = family.contract(self.model.hyperparameters, family.layouts[0])
-        run = load_format(format_name).load(path, threads=1)
-        calls = [family.collate(probe.events, contract.layout) for probe in self.probes]
-        rows = [run(inputs) for inputs in calls]
-        if not repeats(rows[0], run(calls[0])):
-            raise ArtifactError(f"{called} is not the network as trained: {ARTIFACT_IS_RANDOM}")
-        largest = 0.0
-        for tensor in contract.outputs:
-            name = tensor.name
-            artifact = by_event(np.concatenate([row[name] for row in rows]))
-            outputs = Outputs(self.float64[name], self.float32[name], artifact)
-            tolerance = tolerance_of(format_name, tensor.dtype)
-            judgement = judge(outputs, self.labels, tolerance, family.special(0))
-            if not judgement.verdict.passed:
-                raise ArtifactError(f"{called} is not the network as trained: {judgement.verdict.reason}")
-            largest = max(largest, judgement.regular.max_abs)
-        return largest
+        rule = Rule(
+            usual=partial(loosest, (target.name,)),
+            special=tuple(family.special(0)),
+            damage=None if target.exactness == "exact" else Validation().max_score_shift,
+            scores=self.contract.scores,
+        )
+        run = target.load(path, threads=1)
+        found = compare_sides(self.reference, self.file(str(called), run), self.questions, rule)
+        if not found:
+            raise ArtifactError(f"{called} is not the network as trained: {found.reason}")
+        return found
 
 
-def _allowed(probe: Probe, model: StandaloneModel) -> bool:
-    """Return whether a probe is within the contract and finite; all else is for the workflow's validation."""
-    contract = model.family.contract(model.hyperparameters, model.family.layouts[0])
-    try:
-        inputs = model.family.collate(probe.events, contract.layout)
-        contract.check(inputs)
-    except ContractError:
-        return False
-    return all(np.isfinite(array).all() for array in inputs.values())
+def wanted_formats(names: Sequence[str], options: Mapping[str, Any]) -> list[Wanted]:
+    """Return formats by name, with those of the `options` that each knows; raise `ConfigError` for one that none does.
 
-
-def parse_hyperparameters(texts: Sequence[str]) -> dict[str, Any]:
-    """Return the values of ``name=value``, read as YAML."""
-    hyperparameters = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"'{text}' sets nothing", "write --set NAME=VALUE, for instance max_len=256")
-        try:
-            hyperparameters[name] = parse_yaml(value, ConfigError, "it")
-        except ConfigError:
-            raise ConfigError(f"'{value}' is not a value", "write --set NAME=VALUE, for instance max_len=256") from None
-    return hyperparameters
+    An option is of all formats that know it, ``isa``, or of one, ``aotinductor.isa``.
+    """
+    targets = [load_format(name) for name in dict.fromkeys(names)]
+    used: set[str] = set()
+    wanted = []
+    for target in targets:
+        given = {}
+        for key, value in options.items():
+            name, _, option = key.rpartition(".")
+            if (not name and option in target.options) or name == target.name:
+                given[option] = value
+                used.add(key)
+        wanted.append(Wanted(target, given))
+    if unknown := [key for key in options if key not in used]:
+        known = sorted({option for target in targets for option in target.options})
+        remedy = f"known: {', '.join(known) or 'none'}"
+        raise ConfigError(
+            f"none of {', '.join(target.name for target in targets)} has an option '{unknown[0]}'", remedy
+        )
+    return wanted

@@ -77,7 +77,9 @@ def _sizes(contract: Contract, inputs: Arrays) -> Iterator[Malformed]:
 
 
 def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterator[np.ndarray]:
-    limit = contract.sizes(inputs)[tensor.below] if isinstance(tensor.below, str) else tensor.below
+    limit = tensor.below
+    if isinstance(limit, str):
+        limit = contract.sizes(inputs).get(limit, contract.dimension(limit).maximum)
     array = inputs[tensor.name]
     for wrong in (-1, limit, np.iinfo(array.dtype).max):
         if array.size and wrong is not None and np.iinfo(array.dtype).min <= wrong <= np.iinfo(array.dtype).max:

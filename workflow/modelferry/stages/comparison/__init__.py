@@ -1,0 +1,1 @@
+"""Two files, networks or checkpoints, of anyone: are they the same function."""
