@@ -52,6 +52,7 @@ SLOW = {
     "unit/stages/validation/test_approximations.py": "validates approximations",
     "unit/stages/validation/test_controls.py": "validates every control",
     "unit/stages/validation/test_planted_defects.py": "plants every defect in every format",
+    "unit/stages/validation/test_seeds.py": "validates with fifty seeds",
     "unit/stages/validation/test_verdict_on_networks.py": "validates whole networks",
     "unit/test_written_files.py": "exports networks in processes of their own",
 }
