@@ -70,7 +70,8 @@ INSTRUCTIONS = {
 }
 """Settings by instruction set: no ``-march=native``, whose code runs on this very CPU and perhaps on no other.
 
-Inductor would first compile three programs, for as many seconds, to find out whether the compiler takes these `-march`.
+`vec_isa_ok`: Inductor would first compile and load a program for each instruction set, which takes 7 s in all, to find
+out whether the compiler takes it. The package is compiled with the same flags: where that program fails, so does it.
 """
 INLINE = "--param=max-inline-insns-single=100000"
 """GCC gives up inlining in the largest matrix kernel, then stores its accumulators to memory at each step: 3 × slower.
