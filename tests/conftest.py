@@ -53,10 +53,11 @@ SLOW = {
     "unit/stages/validation/test_approximations.py": "validates approximations",
     "unit/stages/validation/test_controls.py": "validates every control",
     "unit/stages/validation/test_planted_defects.py": "plants every defect in every format",
+    "unit/stages/validation/test_seeds.py": "validates with fifty seeds",
     "unit/stages/validation/test_verdict_on_networks.py": "validates whole networks",
     "unit/test_written_files.py": "exports networks in processes of their own",
 }
-"""Files and folders that ``--fast`` leaves out, and what takes their time."""
+"""Files and folders that ``--fast`` leaves out, and what takes their time; the longest tests are in the first ones."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,3 +84,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("--fast") and any(collection_path == TESTS / name for name in SLOW):
         return True
     return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files, so that no process is left with a long test while the other has nothing to do."""
+    places = {TESTS / name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: min(places.get(path, len(SLOW)) for path in (item.path, *item.path.parents)))

@@ -4,8 +4,9 @@ Compiling takes a minute for each, so `aotinductor` is tried on a network of the
 in the end-to-end test, and on each shipped artifact by the workflow.
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from family_samples import SMALL
+from made_once import made_once
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
 from modelferry.families import Family, family_names
@@ -62,6 +64,9 @@ class Case:
 LARGEST = {"particlenet": ("raw",), "particle_transformer": ("raw",)}
 """Layouts of families in which one is the network of the others with something before it."""
 
+TEMPLATE_OF = {"ort": "onnx"}
+"""Formats whose template is that of another, built by the very same function."""
+
 
 def combinations() -> Iterator[tuple[str, str, str, tuple[Any, ...]]]:
     exact = [name for name in format_names() if load_format(name).exactness == "exact" and name != "aotinductor"]
@@ -80,10 +85,24 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     family, layout, name, values = request.param
     target = load_format(name)
     options = dict(zip(target.options, values, strict=True))
-    template = tmp_path_factory.mktemp("template") / f"template.{target.extension}"
-    made = Case(SMALL[family], dict(SMALL[family].hyperparameters), layout, target, options, template)
-    target.build_template(made.network(0), made.contract, made.inputs(4, 9), options, template)
-    return made
+    made = Case(SMALL[family], dict(SMALL[family].hyperparameters), layout, target, options, Path())
+    return replace(made, template=built(made, 0, tmp_path_factory) / "template")
+
+
+def built(case: Case, seed: int, factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a template, and what building it changed in the network: made once for all processes."""
+
+    def make(folder: Path) -> None:
+        network = case.network(seed)
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        case.target.build_template(network, case.contract, case.inputs(4, 9), case.options, folder / "template")
+        changed = [name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])]
+        (folder / "changed.json").write_text(json.dumps(changed))
+
+    name = TEMPLATE_OF.get(case.target.name, case.target.name)
+    assert type(load_format(name)).build_template is type(case.target).build_template
+    parts = [case.family.name, case.layout, name, *map(str, case.options.values()), f"weights{seed}"]
+    return made_once(factory, "-".join(parts), make)
 
 
 def tolerance(case: Case) -> float:
@@ -134,39 +153,28 @@ def test_every_kind_of_weight_and_every_small_one_is_refilled(case: Case, tmp_pa
         assert np.abs(truth - before).max() > 0, name
 
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """A second template, of a network with other weights, and these before and after."""
-
-    template: Path
-    before: dict[str, torch.Tensor]
-    after: dict[str, torch.Tensor]
-
-
 @pytest.fixture(scope="module")
-def rebuilt(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
-    network = case.network(5)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    folder = tmp_path_factory.mktemp("again")
-    template = folder / f"again.{case.target.extension}"
-    case.target.build_template(network, case.contract, case.inputs(4, 9), case.options, template)
-    case.fill(network, folder / f"model.{case.target.extension}")
-    return Rebuilt(template, before, network.state_dict())
+def rebuilt(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a second template, of a network with other weights."""
+    return built(case, 5, tmp_path_factory)
 
 
-def test_template_holds_no_weights(case: Case, rebuilt: Rebuilt, tmp_path: Path) -> None:
+def test_template_holds_no_weights(case: Case, rebuilt: Path, tmp_path: Path) -> None:
     network = case.network(1)
     outputs = []
-    for template in (case.template, rebuilt.template):
+    for template in (case.template, rebuilt / "template"):
         out = tmp_path / f"model.{case.target.extension}"
         case.target.fill(template, network.state_dict(), {}, out)
         outputs.append(case.target.load(out, 1)(case.inputs(3, 7))[case.contract.outputs[0].name])
     assert np.array_equal(*outputs)
 
 
-def test_building_and_filling_leave_the_network_alone(rebuilt: Rebuilt) -> None:
-    before, after = rebuilt.before, rebuilt.after
-    changed = [key for key, value in after.items() if not torch.equal(value, before[key])]
+def test_building_and_filling_leave_the_network_alone(case: Case, rebuilt: Path, tmp_path: Path) -> None:
+    network = case.network(5)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    case.fill(network, tmp_path / f"model.{case.target.extension}")
+    changed = [name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])]
+    changed += json.loads((rebuilt / "changed.json").read_text())
     assert not changed, f"{len(changed)} tensors of the caller's network were changed, {changed[0]} among them"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from checkpoint_samples import save_checkpoint
+from made_once import made_once
 from modelferry.checkpoints.reader import load_state_dict
 from modelferry.config.file import parse_config
 from modelferry.core import paths
@@ -45,18 +48,19 @@ Weights = dict[str, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """Two models, and the templates of all formats, in a folder of their own."""
+    """Two models in a folder of their own; the templates of all formats are built once for all test processes."""
 
     folder: Path
     planned: PlannedModel
     recording: Recording
     other: str
+    factory: pytest.TempPathFactory
 
     def export(self, name: str, change: Callable[[Weights], Weights] = dict) -> Manifest:
         """Export the model; `change` alters what is filled in behind the back of the manifest."""
         spec = self.planned.template(name)
         if not Path(spec.record).is_file():
-            build_template(spec)
+            shutil.copytree(self.built(name), self.folder, dirs_exist_ok=True)
         manifest = export_model(self.planned, name)
         family, target = load_family(FAMILY), load_format(name)
         trained = trained_weights(family, self.planned.hyperparameters, self.planned.model.checkpoint)
@@ -66,6 +70,15 @@ class Ground:
         altered = manifest.model_copy(update={"artifact": ArtifactFacts.of(target.files(path))})
         altered.write(paths.manifest(self.planned.id, name))
         return altered
+
+    def built(self, name: str) -> Path:
+        """Return a folder in which the template of a format is where the workflow has it."""
+
+        def make(folder: Path) -> None:
+            with contextlib.chdir(folder):
+                build_template(self.planned.template(name))
+
+        return made_once(self.factory, f"planted-{name}", make)
 
     def validate(self, name: str) -> Validation:
         runtime = load_format(name).runtimes[0]
@@ -87,7 +100,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
             "formats": EXACT, "validation": {"events": 1},
         }  # fmt: skip
         planned = Plan(parse_config({"campaigns": {"planted": config}})).model("planted/fold-0")
-        yield Ground(folder, planned, record_reference(planned), str(folder / "weights/1.pt"))
+        yield Ground(folder, planned, record_reference(planned), str(folder / "weights/1.pt"), tmp_path_factory)
 
 
 @pytest.fixture(params=EXACT)
