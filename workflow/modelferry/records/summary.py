@@ -61,6 +61,8 @@ class SummaryModel(Part):
     training_accuracy: float | None = None
     baseline: tuple[SummaryBenchmark, ...]
     artifacts: tuple[SummaryArtifact, ...]
+    warnings: tuple[str, ...] = ()
+    """What to know before shipping any artifact of the model."""
 
 
 class SummaryTemplate(Part):

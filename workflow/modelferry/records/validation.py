@@ -13,6 +13,10 @@ BLIND = "the validator is broken"
 """How the reason of a validation begins if a control went unseen."""
 
 
+DAMAGE = ("a score shifts", "an AUC changes")
+"""How the reason of an approximation begins that does more damage than the config allows."""
+
+
 class ShapePoint(Part):
     """One group of probes: those of one size, by the dimensions that have it, or of one kind.
 

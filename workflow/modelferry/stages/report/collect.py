@@ -31,7 +31,7 @@ from modelferry.records.summary import (
     SummaryTemplate,
     SummaryValidation,
 )
-from modelferry.records.validation import BLIND, Validation
+from modelferry.records.validation import BLIND, DAMAGE, Validation
 from modelferry.runtimes import runtimes_of
 from modelferry.stages.report.artifact_matrix import compare
 from modelferry.stages.report.probes import collect_probes
@@ -128,6 +128,24 @@ class Recorded:
         return [(one.manifest.export, v) for one in self.exported for v in one.validations.values() if v]
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before shipping any artifact of the model, approximations beyond their limits included."""
+        beyond = [
+            f"{one.manifest.export} is an approximation beyond its limits: {reason}"
+            for one in self.exported
+            for reason in self._excused(one)
+        ]
+        found = [warning for _, validation in self.validations for warning in validation.warnings]
+        return tuple(dict.fromkeys([*found, *beyond]))
+
+    def _excused(self, export: Exported) -> list[str]:
+        """Return the damage that an approximation does beside exact exports: the model passes or fails without it."""
+        exact = any(one.manifest.exactness == "exact" for one in self.exported)
+        if not exact or export.manifest.exactness == "exact":
+            return []
+        return [problem for problem in export.problems if problem.startswith(DAMAGE)]
+
+    @property
     def problems(self) -> list[str]:
         """What kept the model from passing; an export that is not there needs no reason where a stage left one."""
         if self.planned.problem:
@@ -137,7 +155,8 @@ class Recorded:
             if lacking := unavailable(export.format):
                 problems.append(f"{export.name}: {lacking}")
             elif exported := self.exports[export.name]:
-                problems += [f"{export.name}: {problem}" for problem in exported.problems]
+                excused = self._excused(exported)
+                problems += [f"{export.name}: {problem}" for problem in exported.problems if problem not in excused]
             else:
                 problems = problems or [f"{export.name}: was not exported"]
         return problems
@@ -166,6 +185,7 @@ class Recorded:
             training_accuracy=training.test_accuracy if training else None,
             baseline=tuple(_latency(row, "pytorch") for row in timed.baseline) if timed else (),
             artifacts=tuple(export.summary() for export in self.exported),
+            warnings=self.warnings,
         )
 
 

@@ -10,6 +10,7 @@ from modelferry.stages.report.formatting import code, decimal, plural, prose
 from modelferry.stages.report.grouping import artifact_of, exports
 from modelferry.stages.report.latency import EAGER, Latency, at_working_point, working_point
 from modelferry.stages.report.page import Page
+from modelferry.stages.report.warnings import before_shipping
 
 CAMPAIGNS = 8
 """Number of campaigns with advice on the first page; the others have it on their own pages."""
@@ -33,7 +34,7 @@ def advice(models: Sequence[SummaryModel]) -> str:
             time = times.get(modern[0])
             p50 = f" (p50 {decimal(time.p50)} ms)" if time else ""
             sentences.append(f"The best of the others is {code(modern[0])}{p50}.")
-    return " ".join(sentences)
+    return " ".join(filter(None, [*sentences, before_shipping(models)]))
 
 
 def advice_by_campaign(page: Page) -> str:

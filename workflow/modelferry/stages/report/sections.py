@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelferry.core.tolerances import BULK, TAIL
-from modelferry.stages.report import failures, figures, probes, snippets, tables
+from modelferry.stages.report import failures, figures, probes, snippets, tables, warnings
 from modelferry.stages.report.artifact_matrix import matrix
 from modelferry.stages.report.formatting import pairs, plural, prose, table
 from modelferry.stages.report.grouping import FIRST_PAGE
@@ -110,6 +110,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
         (_not_run, FIRST),
     ),
     "What failed, and why": ((failures.section, ALL),),
+    "Warnings": ((warnings.section, ALL),),
     "What changed since the previous report": ((_changed, FIRST),),
     "Models by channel": (
         (tables.channels, {OVERVIEW}),

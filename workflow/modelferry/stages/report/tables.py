@@ -143,6 +143,8 @@ def differences(models: Sequence[SummaryModel]) -> str:
     columns: Columns = {
         **_validated(models),
         "verdict": lambda _, __, v: bold_unless(v.status, "passed"),
+        "events": lambda _, __, v: count(v.events),
+        "of them real": lambda _, __, v: count(v.real_events),
         "max abs diff": lambda _, __, v: scientific(v.max_abs_diff),
         "max rel diff": lambda _, __, v: scientific(v.max_rel_diff),
         "max ULPs": lambda _, __, v: count(v.max_ulps),
