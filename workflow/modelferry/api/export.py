@@ -138,8 +138,7 @@ def validate(
     ----------
     rtol, atol
         An output agrees where ``|exported - original| <= atol + rtol * |original|``. If neither is given, the tolerance
-        is that of its dtype, and an export that is at most twice as far from the network in float64 as the network
-        itself passes too.
+        is that of its dtype, and errors against float64 like those of the network itself pass too.
 
     Raises
     ------

@@ -94,8 +94,8 @@ def compare(
     events
         Number of ordinary events.
     rtol, atol
-        Outputs agree where ``|second - first| <= atol + rtol * |first|``. If neither is given, the tolerance is that of
-        their type, and one that is at most twice as far from float64 as the reference itself passes too.
+        Outputs agree where ``|second - first| <= atol + rtol * |first|``. If neither is given, errors
+        against float64 decide, or the tolerance of their type where these are not known.
 
     Raises
     ------
