@@ -30,8 +30,8 @@ def compare_export(
     """Call both on the example, on its numbers in another order, and at each size that the contract allows.
 
     An output agrees within `tolerance`; if none is given, within that of its type and format, or if its errors against
-    the network in float64 are those of the network itself (docs/validation.md). What is not finite must be so in both. Both are called
-    twice, and an export that does not repeat its outputs is not the network.
+    the network in float64 are those of the network itself (docs/validation.md). What is not finite must be so in both.
+    Both are called twice, and an export that does not repeat its outputs is not the network.
 
     Parameters
     ----------
