@@ -2,9 +2,11 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
+import modelferry
 from modelferry.checkpoints.reader import fit
 from modelferry.families import load_family
 from modelferry.families.transforms import resolve_transforms
@@ -72,3 +74,19 @@ def test_number_that_is_not_finite_is_never_rounded_to_a_score(template, tmp_pat
     inputs = events(3)
     inputs[name][1].flat[2] = bad
     assert not np.isfinite(TARGET.load(tmp_path / "model.onnx", threads=1)(inputs)["logits"][1]).any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_comes_out_of_convolutions_in_its_event_alone(bad, tmp_path):
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3)).eval()
+    images = torch.randn(4, 1, 8, 8)
+    artifact = modelferry.export(network, tmp_path / "n.onnx", inputs=(images,), format="quantized")
+    assert {"ConvInteger", "MatMulInteger"} <= {node.op_type for node in onnx.load(artifact.path).graph.node}
+    session = onnxruntime.InferenceSession(str(artifact.path))
+    broken = images.numpy().copy()
+    broken[1, 0, 0, 0] = bad
+    (found,) = session.run(None, {session.get_inputs()[0].name: broken})
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2, 3]]).all()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 PRODUCTS = ("MatMul", "Gemm")
-ZERO, LAST_AXIS = "not_finite.zero", "not_finite.last_axis"
+CONVOLUTION = "Conv"
+ZERO, AXES = "not_finite.zero", "not_finite.axes"
 
 
 class Quantized(Onnx):
@@ -45,27 +46,32 @@ class Quantized(Onnx):
 
 
 def keep_what_is_not_finite(model: ModelProto) -> None:
-    """Let a number that is not finite come through each matrix product with weights, in its row, in place.
+    """Let a number that is not finite come through each product with weights, in place.
+
+    It comes out in its row of a matrix product, and in all outputs of its event of a convolution.
 
     Rounding to integers would make an ordinary number of it, and a score that looks like one.
     """
     import numpy as np
     from onnx import helper, numpy_helper
 
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for name, value in ((ZERO, np.array(0, np.float32)), (LAST_AXIS, np.array([-1], np.int64))):
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    constants = {ZERO: np.array(0, np.float32)}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         nodes.append(node)
-        if node.op_type in PRODUCTS and node.input[1] in weights:
+        if node.op_type in (*PRODUCTS, CONVOLUTION) and node.input[1] in ranks:
+            summed = range(1, ranks[node.input[1]]) if node.op_type == CONVOLUTION else (-1,)
+            axes = f"{AXES}.{len(summed)}.{node.op_type}"
+            constants[axes] = np.array(summed, np.int64)
             total, not_finite, product = (f"{node.output[0]}.{part}" for part in ("total", "not_finite", "product"))
             nodes += [
-                helper.make_node("ReduceSum", [node.input[0], LAST_AXIS], [total], keepdims=1),
+                helper.make_node("ReduceSum", [node.input[0], axes], [total], keepdims=1),
                 helper.make_node("Mul", [total, ZERO], [not_finite]),
                 helper.make_node("Add", [product, not_finite], [node.output[0]]),
             ]
             node.output[0] = product
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
