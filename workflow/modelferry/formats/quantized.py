@@ -48,7 +48,8 @@ class Quantized(Onnx):
 def keep_what_is_not_finite(model: ModelProto) -> None:
     """Let a number that is not finite come through each product with weights, in place.
 
-    It comes out in its row of a matrix product, and in all outputs of its event of a convolution.
+    It comes out as NaN, in its row of a matrix product, and in all outputs of its event of a convolution. The product
+    itself gets 0 in its place: a call has one scale, which an infinity would spoil for all events.
 
     Rounding to integers would make an ordinary number of it, and a score that looks like one.
     """
@@ -59,18 +60,25 @@ def keep_what_is_not_finite(model: ModelProto) -> None:
     constants = {ZERO: np.array(0, np.float32)}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
-        nodes.append(node)
-        if node.op_type in (*PRODUCTS, CONVOLUTION) and node.input[1] in ranks:
-            summed = range(1, ranks[node.input[1]]) if node.op_type == CONVOLUTION else (-1,)
-            axes = f"{AXES}.{len(summed)}.{node.op_type}"
-            constants[axes] = np.array(summed, np.int64)
-            total, not_finite, product = (f"{node.output[0]}.{part}" for part in ("total", "not_finite", "product"))
-            nodes += [
-                helper.make_node("ReduceSum", [node.input[0], axes], [total], keepdims=1),
-                helper.make_node("Mul", [total, ZERO], [not_finite]),
-                helper.make_node("Add", [product, not_finite], [node.output[0]]),
-            ]
-            node.output[0] = product
+        if node.op_type not in (*PRODUCTS, CONVOLUTION) or node.input[1] not in ranks:
+            nodes.append(node)
+            continue
+        summed = range(1, ranks[node.input[1]]) if node.op_type == CONVOLUTION else (-1,)
+        axes = f"{AXES}.{len(summed)}.{node.op_type}"
+        constants[axes] = np.array(summed, np.int64)
+        given, gives = node.input[0], node.output[0]
+        nothing, finite, kept, total, product = (
+            f"{gives}.{part}" for part in ("nothing", "finite", "kept", "total", "product")
+        )
+        node.input[0], node.output[0] = kept, product
+        nodes += [
+            helper.make_node("Mul", [given, ZERO], [nothing]),  # 0, or NaN for what is not finite
+            helper.make_node("Equal", [nothing, ZERO], [finite]),
+            helper.make_node("Where", [finite, given, ZERO], [kept]),
+            node,
+            helper.make_node("ReduceSum", [nothing, axes], [total], keepdims=1),
+            helper.make_node("Add", [product, total], [gives]),
+        ]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     del model.graph.node[:]
     model.graph.node.extend(nodes)
