@@ -77,7 +77,7 @@ def test_killed_process_is_an_error_that_says_so(samples: Path) -> None:
 @pytest.mark.usefixtures("samples")
 def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"no archive")
-    with pytest.raises(ArtifactError, match=r"model\.pt is damaged, or no artifact"):
+    with pytest.raises(ArtifactError, match=r"model\.pt is damaged, or not an artifact"):
         load_in("torchscript", "cpp", tmp_path / "model.pt", 1)
 
 

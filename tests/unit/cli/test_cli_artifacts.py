@@ -127,7 +127,7 @@ def test_missing_artifact_is_named(done: Path, fails: Callable[..., str]) -> Non
 
 def test_artifact_without_a_manifest_is_named(done: Path, fails: Callable[..., str]) -> None:
     save_checkpoint(done / "alone/model.pt", 16)
-    assert "alone/manifest.json is missing" in fails("validate", "alone/model.pt")
+    assert "alone/model.pt has no manifest.json beside it" in fails("validate", "alone/model.pt")
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"schema_version": 1, "model": 3}', "\x00\xff"])

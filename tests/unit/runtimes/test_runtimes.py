@@ -52,14 +52,18 @@ def test_a_function_is_not_a_runner() -> None:
     assert not isinstance(np.copy, Runner)
 
 
-def test_a_runtime_loads_as_the_format_does_unless_it_says_otherwise() -> None:
+def test_a_runtime_loads_as_the_format_does_unless_it_says_otherwise(tmp_path: Path) -> None:
     class Mine(Format):
+        extension = "mine"
+
         def build_template(self, deployable, contract, example, options, out): ...
         def fill(self, template, weights, metadata, out): ...
         def load(self, path, threads):
             return path, threads
 
-    assert Runtime().load(Mine(), Path("x"), 3) == (Path("x"), 3)
+    path = tmp_path / "x.mine"
+    path.touch()
+    assert Runtime().load(Mine(), path, 3) == (path, 3)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from modelferry.core.errors import ContractError
-from modelferry.core.files import replacing
+from modelferry.core.files import write_arrays
 from modelferry.families.hyperparameters import named_values
 from modelferry.families.trained import load_checkpoint
 
@@ -29,8 +27,7 @@ def outputs(options: argparse.Namespace) -> int:
     except ContractError as error:
         raise ContractError(f"{options.inputs}: {error}") from error
     out = Path(options.out)
-    with replacing(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, **found)  # type: ignore[arg-type]
+    write_arrays(out, found)
     shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in found.items())
     print(f"{out}  {shapes}")
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 from modelferry.checkpoints.reader import without_prefixes
 from modelferry.checkpoints.shapes import Shapes
 from modelferry.core.errors import CheckpointError, ConfigError
+from modelferry.core.reading import parse_yaml
 from modelferry.families import Family, family_names, load_family
 
 
@@ -58,8 +59,6 @@ def find_family(path: Path) -> str:
 
 def named_values(texts: Sequence[str], option: str, example: str) -> dict[str, Any]:
     """Return the values of ``name=value``, read as YAML; `option` and `example` are for the error's remedy."""
-    import yaml
-
     values = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -67,7 +66,7 @@ def named_values(texts: Sequence[str], option: str, example: str) -> dict[str, A
         if not (name and sign):
             raise ConfigError(f"'{text}' sets nothing", remedy)
         try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            values[name] = parse_yaml(value, ConfigError, "it")
+        except ConfigError:
             raise ConfigError(f"'{value}' is not a value", remedy) from None
     return values

@@ -98,7 +98,7 @@ class Format(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let every format open artifacts as `opening` says."""
         super().__init_subclass__(**kwargs)
-        for name in ("load", "read_weights", "layers"):
+        for name in ("load", "open", "read_weights", "layers"):
             if name in vars(cls):
                 setattr(cls, name, _guarded(vars(cls)[name]))
 

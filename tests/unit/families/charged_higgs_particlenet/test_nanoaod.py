@@ -226,8 +226,11 @@ def test_other_branches_than_usual_are_read_and_looked_for(tmp_path: Path) -> No
 
 def test_tagger_without_a_known_working_point_asks_for_one(tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", [event()])
-    with pytest.raises(ConfigError, match="give `working_point`"):
+    with pytest.raises(EventFileError, match="lacks branch Jet_btagPNetB"):  # the file comes before its meaning
         read(path, btag="btagPNetB")
+    tagged = write(tmp_path / "b.root", [event()], Jet_btagPNetB=np.zeros(1, np.float32))
+    with pytest.raises(ConfigError, match="give `working_point`"):
+        read(tagged, btag="btagPNetB")
 
 
 def test_file_of_neither_kind_and_a_truncated_one_are_named(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def write_archive(entries: Mapping[str, bytes], out: Path) -> None:
 
 @contextmanager
 def _opened(path: Path, kind: Kind | None = None) -> Iterator[tuple[zipfile.ZipFile, dict[str, str]]]:
-    called = _CALLED[kind][0] if kind else "a .pt2 archive"
+    called = _CALLED[kind][0] if kind else "an artifact"
     regular_file(path, ArtifactError, "make it first")
     try:
         with zipfile.ZipFile(path) as archive:
