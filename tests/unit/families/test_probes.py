@@ -7,7 +7,6 @@ from family_samples import SMALL
 from modelferry.core.contract import Contract
 from modelferry.families import Family
 from modelferry.families.probes import MIXED, NOT_FINITE, REAL, Probe, make_probes
-from modelferry.stages.validation.run_probes import allows
 
 
 @pytest.fixture(params=list(SMALL))
@@ -58,7 +57,7 @@ def test_only_points_can_be_beyond_the_contract_and_only_bad_numbers_are_not_fin
     for probe in probes(family, contract, 300):
         with np.errstate(invalid="ignore"):
             inputs = family.collate(probe.events, contract.layout)
-        assert probe.sizes or allows(contract, inputs), probe.label
+        assert probe.sizes or contract.allows(inputs), probe.label
         floats = [array for event in probe.events for array in event.values() if array.dtype.kind == "f"]
         assert all(np.isfinite(array).all() for array in floats) == (probe.source != NOT_FINITE), probe.label
 

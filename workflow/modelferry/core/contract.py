@@ -99,6 +99,14 @@ class Contract(BaseModel):
         """
         self._check(inputs)
 
+    def allows(self, inputs: Mapping[str, np.ndarray]) -> bool:
+        """Return whether `check` accepts inputs."""
+        try:
+            self.check(inputs)
+        except ContractError:
+            return False
+        return True
+
     @cached_property
     def _check(self) -> InputCheck:
         return InputCheck(self.inputs, self.dimensions)

@@ -25,7 +25,7 @@ from modelferry.stages.validation import controls, input_corruptions
 from modelferry.stages.validation.controls import SoundArtifact, run_controls
 from modelferry.stages.validation.faulty_networks import TRAINING, record_faulty_networks
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.run_probes import allows, run_probes
+from modelferry.stages.validation.run_probes import run_probes
 from modelferry.stages.validation.stage import nondeterminism
 from modelferry.stages.validation.verdict import with_controls
 
@@ -50,7 +50,7 @@ class Bench:
 
 
 def sound(family: Family, contract: Any, probe: Probe) -> bool:
-    return probe.source != NOT_FINITE and allows(contract, family.collate(probe.events, contract.layout))
+    return probe.source != NOT_FINITE and contract.allows(family.collate(probe.events, contract.layout))
 
 
 def prepare(state: dict[str, torch.Tensor], folder: Path) -> Bench:

@@ -11,14 +11,13 @@ from modelferry.core.tolerances import Tolerance
 from modelferry.families import load_family
 from modelferry.families.probes import NOT_FINITE, make_probes
 from modelferry.stages.validation.reference import evaluate
-from modelferry.stages.validation.run_probes import allows
 
 FAMILY = load_family("charged_higgs_particlenet")
 CONTRACT = FAMILY.contract({"hidden": 16}, "flat")
 PROBES = [
     probe
     for probe in make_probes(FAMILY, CONTRACT, 1000, 1, [], "")
-    if probe.source != NOT_FINITE and allows(CONTRACT, FAMILY.collate(probe.events, "flat"))
+    if probe.source != NOT_FINITE and CONTRACT.allows(FAMILY.collate(probe.events, "flat"))
 ]
 LABELS = np.repeat([probe.label for probe in PROBES], [len(probe.events) for probe in PROBES])
 

@@ -10,7 +10,7 @@ from modelferry.comparison.agreement import Question
 from modelferry.comparison.sizes import FLOATING, MOST_VALUES, all_pairs, resized, sizes_of
 from modelferry.core.contract import Arrays, Tensor
 from modelferry.core.errors import ArgumentError
-from modelferry.families.questions import Asked, allows, moved_by
+from modelferry.families.questions import Asked, moved_by
 from modelferry.stages.comparison.contracts import Range, batch_of
 
 SEED = 1
@@ -79,7 +79,7 @@ def _at_sizes(first: Asked, second: Asked, example: Arrays) -> Iterator[Question
         if (
             sizes == present
             or sum(array.size for array in inputs.values()) > MOST_VALUES
-            or not allows(contract, inputs)
+            or not contract.allows(inputs)
         ):
             continue
         label = ", ".join(f"{name}={size}" for name, size in sizes.items())

@@ -33,7 +33,7 @@ from modelferry.stages.validation.fault_matching import matching_faults
 from modelferry.stages.validation.layers import compare_layers
 from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.recording import Recording
-from modelferry.stages.validation.run_probes import allows, run_probes
+from modelferry.stages.validation.run_probes import run_probes
 
 if TYPE_CHECKING:
     from modelferry.families import StateDict
@@ -77,10 +77,10 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     yield f"worst event: {numbers[worst.event]} ({position}), by {worst.difference:.2g}; saved in {saved}"
     events: Sequence[Arrays] = [probe.events[worst.position]]
     inputs, alone = family.collate(events, contract.layout), 0.0
-    if allows(contract, inputs):
+    if contract.allows(inputs):
         rows = {name: by_event(values)[0] for name, values in loaded.run(inputs).items()}
         alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
-    if not allows(contract, inputs) or (not judgement.verdict.passed and alone < worst.difference / 2):
+    if not contract.allows(inputs) or (not judgement.verdict.passed and alone < worst.difference / 2):
         events = probe.events
         yield f"alone this event departs by {alone:.2g} only: layers are compared on its whole call"
     yield from compare_inside(loaded, events)

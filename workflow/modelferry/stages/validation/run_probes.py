@@ -8,7 +8,7 @@ import numpy as np
 
 from modelferry.comparison.difference import by_event
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.errors import ContractError, one_line
+from modelferry.core.errors import one_line
 from modelferry.families import Family
 from modelferry.families.probes import NOT_FINITE
 from modelferry.formats import Runner
@@ -73,7 +73,7 @@ def run_probes(run: Runner, family: Family, contract: Contract, recording: Recor
         end = start + len(probe.events)
         with np.errstate(invalid="ignore"):
             inputs = family.collate(probe.events, contract.layout)
-        within.append(allows(contract, inputs))
+        within.append(contract.allows(inputs))
         try:
             rows.append({name: by_event(values) for name, values in run(inputs).items()})
             refusals.append("")
@@ -88,12 +88,3 @@ def run_probes(run: Runner, family: Family, contract: Contract, recording: Recor
         answered=np.array([not reason for reason in refusals]),
         refusals=tuple(refusals),
     )
-
-
-def allows(contract: Contract, inputs: Arrays) -> bool:
-    """Return whether inputs are within the contract."""
-    try:
-        contract.check(inputs)
-    except ContractError:
-        return False
-    return True
