@@ -6,7 +6,7 @@ import pytest
 from modelferry.cli.validate import _print_verdict
 from modelferry.comparison.calibration import TIE
 from modelferry.comparison.difference import Examination, Outputs
-from modelferry.comparison.judge import ENOUGH, Verdict, judge
+from modelferry.comparison.judge import ENOUGH, NOISY_SHARE, Verdict, judge
 from modelferry.core.tolerances import BULK, TAIL, Tolerance
 from modelferry.records.validation import Control, Validation
 from modelferry.stages.validation.diagnosis import _outcome
@@ -233,3 +233,8 @@ def test_awkward_events_do_not_use_up_what_is_allowed() -> None:
 def test_no_events_do_not_pass() -> None:
     empty = np.empty((0, 4))
     assert judge(Outputs(empty, empty, empty), np.empty(0, str), STRICT).verdict.status == "failed"
+
+
+def test_limits_are_those_whose_false_alarms_and_power_were_measured() -> None:
+    """Whoever changes one runs `bench/verdict.py` again, and writes its figures into docs/validation.md."""
+    assert (BULK, TAIL, TIE, NOISY_SHARE, ENOUGH) == (5, 12, 2, 5e-3, 100)
