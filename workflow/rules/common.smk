@@ -11,5 +11,3 @@ RUNNABLE = PLAN.runnable
 
 wildcard_constraints:
     model=rf"(?:{'|'.join(map(re.escape, PLAN.config.campaigns))})/.+",
-    export=r"[^/]+",
-    runtime=r"[^/.]+",

@@ -8,7 +8,7 @@ EMBEDDED, EXPLORED = PLAN.embedded, PLAN.explored
 rule embed:
     input:
         lambda wildcards: EMBEDDED[wildcards.model].embed_inputs(wildcards.part),
-        lambda wildcards: list(map(ancient, EMBEDDED[wildcards.model].embedding.verdicts())),
+        lambda wildcards: ancient(EMBEDDED[wildcards.model].outcome(VALIDATE)),
     output:
         paths.embedding_part("{model}", "{part}"),
         paths.embedding_record("{model}", "{part}"),

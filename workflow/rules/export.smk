@@ -8,8 +8,7 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         name:
             f"template_{load_format(format).name}"
         output:
-            load_format(format).named(f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template"),
-            f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.json",
+            f"{paths.TEMPLATES}/{{architecture}}/{{variant}}/template.done.json",
         log:
             "logs/template/{architecture}/{variant}.log",
         wildcard_constraints:
@@ -19,23 +18,19 @@ for format in sorted({spec.format for spec in PLAN.templates.values()}):
         params:
             because=lambda wildcards: reruns.template(PLAN.templates[f"{wildcards.architecture}/{wildcards.variant}"]),
         shell:
-            "modelferry template --log {log:q} {wildcards.architecture:q}/{wildcards.variant:q}"
+            "modelferry template --log {log:q} --exit-zero {wildcards.architecture:q}/{wildcards.variant:q}"
 
-    rule:
-        name:
-            f"export_{load_format(format).name}"
-        input:
-            lambda wildcards: RUNNABLE[wildcards.model].export_inputs(wildcards.export),
-        output:
-            load_format(format).named(f"{paths.RESULTS}/{{model}}/{{export}}/model"),
-            f"{paths.RESULTS}/{{model}}/{{export}}/manifest.json",
-        log:
-            "logs/export/{model}/{export}.log",
-        wildcard_constraints:
-            export=PLAN.export_names(format),
-        conda:
-            "../../envs/modelferry.yaml"
-        params:
-            because=lambda wildcards: reruns.export(RUNNABLE[wildcards.model], wildcards.export),
-        shell:
-            "modelferry export --log {log:q} --model {wildcards.model:q} --format {wildcards.export:q}"
+
+rule export:
+    input:
+        lambda wildcards: RUNNABLE[wildcards.model].export_inputs(),
+    output:
+        f"{paths.RESULTS}/{{model}}/export.done.json",
+    log:
+        "logs/export/{model}.log",
+    conda:
+        "../../envs/modelferry.yaml"
+    params:
+        because=lambda wildcards: reruns.export(RUNNABLE[wildcards.model]),
+    shell:
+        "modelferry export --log {log:q} --exit-zero --model {wildcards.model:q}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from modelferry.cli.jobs import chosen_exports, for_each, plan_of, reported
+from modelferry.cli.jobs import chosen, exit_code, exports_of, in_parts, plan_of
+from modelferry.core import paths
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.families import load_family
 from modelferry.families.hyperparameters import find_family, named_values
@@ -26,17 +28,24 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.checkpoint:
         return _export_file(options)
+    return exit_code((_export(planned, options) for planned in chosen(plan_of(options), options)), options)
+
+
+def _export(planned: PlannedModel, options: argparse.Namespace) -> bool:
     from modelferry.stages.export.artifact import export_model
 
-    def run(planned: PlannedModel, name: str) -> None:
+    def run(name: str) -> list[str]:
+        for file in (earlier := [*planned.artifact_files(name), paths.manifest(planned.id, name)]):
+            Path(file).unlink(missing_ok=True)
         spec = planned.template(name)
-        if not Path(spec.record).is_file():
-            _build(spec)
-        with reported(EXPORT, planned.id, name):
-            manifest = export_model(planned, name)
-        print(f"{manifest.artifact.path}  {manifest.artifact.bytes / 1e6:.2f} MB")
+        if not options.exit_zero and not Path(spec.record).is_file():
+            _build(spec, options)
+        artifact = export_model(planned, name).artifact
+        print(f"{artifact.path}  {artifact.bytes / 1e6:.2f} MB")
+        return earlier
 
-    return for_each(options, chosen_exports(plan_of(options), options), run)
+    parts = {name: partial(run, name) for name in exports_of(planned, options)}
+    return in_parts(EXPORT, planned.id, parts, options, whole=not options.format)
 
 
 def template(options: argparse.Namespace) -> int:
@@ -44,8 +53,7 @@ def template(options: argparse.Namespace) -> int:
     known = plan_of(options).templates
     if options.key not in known:
         raise ConfigError(f"there is no template '{options.key}'", did_you_mean(options.key, known))
-    _build(known[options.key])
-    return 0
+    return exit_code([_build(known[options.key], options)], options)
 
 
 def _export_file(options: argparse.Namespace) -> int:
@@ -92,9 +100,11 @@ def _export_file(options: argparse.Namespace) -> int:
     return 0
 
 
-def _build(spec: TemplateSpec) -> None:
+def _build(spec: TemplateSpec, options: argparse.Namespace) -> bool:
     from modelferry.stages.export.template import build_template
 
-    with reported(TEMPLATE, f"{spec.architecture}/{spec.variant}"):
-        record = build_template(spec)
-    print(f"{record.file.path}  built in {record.seconds:.1f} s")
+    def run() -> list[str]:
+        build_template(spec)
+        return [spec.record, *spec.files]
+
+    return in_parts(TEMPLATE, f"templates/{spec.key}", {"": run}, options, whole=True)

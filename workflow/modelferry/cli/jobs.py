@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,15 @@ from modelferry.cli.selection import select
 from modelferry.config.file import read_config
 from modelferry.core import paths
 from modelferry.core.errors import ModelferryError, log_traceback, one_line
+from modelferry.core.known_files import known_sha256
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.plan.stages import Stage
 from modelferry.records.failure import Failure
+from modelferry.records.outcome import Outcome
+
+Part = Callable[[], Iterable[Path | str]]
+"""A part of a stage: returns the files that it made."""
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
@@ -30,13 +35,10 @@ def chosen(plan: Plan, options: argparse.Namespace) -> list[PlannedModel]:
     return [plan_model(model) for model in select(plan.config.models(), options.model, axes, options.all)]
 
 
-def chosen_exports(plan: Plan, options: argparse.Namespace) -> list[tuple[PlannedModel, str]]:
-    """Return the models that a call chooses, with each of the exports that it is about."""
-    return [
-        (planned, planned.model.export(name).name)
-        for planned in chosen(plan, options)
-        for name in options.format or [export.name for export in planned.model.exports]
-    ]
+def exports_of(planned: PlannedModel, options: argparse.Namespace) -> list[str]:
+    """Return the names of the exports of a model that a call is about; the workflow leaves out what cannot be made."""
+    every = planned.exports if options.exit_zero else planned.model.exports
+    return [planned.model.export(name).name for name in options.format] or [export.name for export in every]
 
 
 def for_each_model(options: argparse.Namespace, run: Callable[[PlannedModel], None]) -> int:
@@ -58,6 +60,34 @@ def for_each(options: argparse.Namespace, jobs: Iterable[tuple], run: Callable[.
             print(f"error: {one_line(error)}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
+
+
+def in_parts(stage: Stage, subject: str, parts: Mapping[str, Part], options: argparse.Namespace, whole: bool) -> bool:
+    """Do the parts of a stage, each of which returns the files that it made; return whether all succeeded.
+
+    A part that fails hides no other: its reason is printed and left where the report finds it. What became of the
+    `whole` stage is recorded for Snakemake.
+    """
+    files: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for name, run in parts.items():
+        try:
+            with reported(stage, subject, name):
+                files |= {str(file): known_sha256(file) for file in run()}
+        except Exception as error:
+            log_traceback(options.log)
+            reasons[name] = one_line(error)
+    for reason in dict.fromkeys(reasons.values()):
+        print(f"error: {reason}", file=sys.stderr, flush=True)
+    if whole:
+        outcome = Outcome(subject=subject, stage=stage.rule, files=files, failed=tuple(reasons))
+        outcome.write(paths.outcome(subject, stage.rule))
+    return not reasons
+
+
+def exit_code(succeeded: Iterable[bool], options: argparse.Namespace) -> int:
+    """Return the exit code of stages that succeeded or not; the workflow leaves it to the gate."""
+    return 0 if all([*succeeded]) or options.exit_zero else 1
 
 
 @contextmanager

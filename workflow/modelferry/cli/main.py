@@ -92,7 +92,8 @@ def _parser(arguments: Sequence[str]) -> Parser:
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
     event = add("event", validations.event, chosen)
     event.add_argument("number", type=int, help="number of the event in the model's recording")
-    add("benchmark", benchmark.benchmark, chosen)
+    timing = add("benchmark", benchmark.benchmark, chosen)
+    timing.add_argument("--point", action="store_true", help="single events of typical size only, for a moment")
     embed = add("embed", embeddings.embed, chosen)
     embed.add_argument("--part", metavar="NAME", help="of one file of jets only, named by its stem; writes no tables")
     embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
@@ -101,7 +102,11 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("report", report.report, common)
     add("verdict", report.verdict, common)
     add("doctor", setup.doctor, common)
-    add("template", exports.template, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
+    for name, run in (("template", exports.template), ("certify", validations.certify)):
+        add(name, run, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
+    add("weight-sets", validations.weight_sets, common).add_argument(
+        "architecture", help="name below results/templates"
+    )
     add("build-cpp", setup.build_cpp, common)
     add("reference", validations.reference, chosen)
     add("gate", report.gate, common)
@@ -132,6 +137,7 @@ def _shared() -> tuple[Parser, Parser]:
     common.add_argument(
         "--trust", action="append", default=[], metavar="NAME", help="a class that checkpoints may hold, module:Class"
     )
+    common.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
     common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
     chosen = Parser(add_help=False, parents=[common])
     chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
@@ -179,7 +185,6 @@ def _add_validate(validate: argparse.ArgumentParser) -> None:
     validate.add_argument("--rtol", type=float, help="relative tolerance instead of the config's")
     validate.add_argument("--atol", type=float, help="absolute tolerance instead of the config's")
     validate.add_argument("--events", type=int, help="number of events instead of the config's")
-    validate.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:

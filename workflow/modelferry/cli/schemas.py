@@ -15,7 +15,10 @@ from modelferry.records.failure import Failure
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-WRITTEN: tuple[type[Record], ...] = (*(stage.record for stage in STAGES if stage.record), Failure)
+WRITTEN: tuple[type[Record], ...] = (
+    *dict.fromkeys(record for stage in STAGES for record in stage.records),
+    Failure,
+)
 """All records."""
 
 

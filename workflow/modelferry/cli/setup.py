@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from modelferry.cli.jobs import exit_code, in_parts
+from modelferry.core import paths
 from modelferry.core.files import write_text
+from modelferry.plan.stages import BUILD_CPP
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -22,8 +25,14 @@ def build_cpp(options: argparse.Namespace) -> int:
     """Build the C++ runtime, or take it from the cache, and print the folder that it is installed in."""
     from modelferry.runtimes.native import build
 
-    print(build.install().resolve())
-    return 0
+    def run() -> list[Path]:
+        Path(paths.outcome(subject, BUILD_CPP.rule)).unlink(missing_ok=True)
+        prefix = build.install()
+        print(prefix.resolve())
+        return [prefix / build.RUNNER]
+
+    subject = f"runtimes/cpp-{build.key()}"
+    return exit_code([in_parts(BUILD_CPP, subject, {"": run}, options, whole=True)], options)
 
 
 def schemas(options: argparse.Namespace) -> int:

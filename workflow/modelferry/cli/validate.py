@@ -8,22 +8,18 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from modelferry.cli.jobs import chosen, chosen_exports, for_each, for_each_model, plan_of, reported
+from modelferry.cli.jobs import chosen, exit_code, exports_of, in_parts, plan_of
 from modelferry.core import paths
-from modelferry.core.errors import ArtifactError, ConfigError
+from modelferry.core.errors import ArtifactError, ConfigError, did_you_mean
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
-from modelferry.plan.stages import REFERENCE, VALIDATE
+from modelferry.plan.stages import CERTIFY, VALIDATE, WEIGHT_SETS
 from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.runtimes import runtimes_of
-
-if TYPE_CHECKING:
-    from modelferry.stages.validation.recording import Recording
-
 
 OTHERS = 3
 """Number of other models whose checkpoints are tried as weights of another fold."""
@@ -31,13 +27,17 @@ OTHERS = 3
 
 def reference(options: argparse.Namespace) -> int:
     """Record probes and the outputs of the network as trained, in float64 and float32."""
+    return exit_code((_record(planned, options) for planned in chosen(plan_of(options), options)), options)
+
+
+def _record(planned: PlannedModel, options: argparse.Namespace) -> bool:
     from modelferry.stages.validation.reference import record_reference
 
-    def run(planned: PlannedModel) -> None:
-        with reported(REFERENCE, planned.id):
-            record_reference(planned).write(paths.reference(planned.id))
+    def run() -> list[str]:
+        record_reference(planned).write(paths.reference(planned.id))
+        return []
 
-    return for_each_model(options, run)
+    return in_parts(VALIDATE, planned.id, {"": run}, options, whole=False)
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -47,29 +47,86 @@ def validate(options: argparse.Namespace) -> int:
     """
     manifests = [_manifest(Path(file)) for file in options.artifact]
     plan = plan_of(options)
-    jobs = [(plan.model(manifest.model), manifest.export) for manifest in manifests] or chosen_exports(plan, options)
-    failed: list[str] = []
+    jobs = [(plan.model(manifest.model), [manifest.export]) for manifest in manifests]
+    jobs = jobs or [(planned, exports_of(planned, options)) for planned in chosen(plan, options)]
+    return exit_code([_validate_model(plan, planned, exports, options) for planned, exports in jobs], options)
 
-    def run(planned: PlannedModel, name: str) -> None:
-        for runtime in runtimes_of(planned.model.export(name).format):
-            if options.runtime in (None, runtime):
-                record = _validate(planned, name, runtime, options, _others(plan, planned))
-                _print_verdict(record, name)
-                if record.status == "failed":
-                    failed.append(planned.id)
 
-    code = for_each(options, jobs, run)
-    return code or (1 if failed and not options.exit_zero else 0)
+def _validate_model(plan: Plan, planned: PlannedModel, exports: Sequence[str], options: argparse.Namespace) -> bool:
+    """Validate exports of a model in their runtimes; return whether nothing failed, verdicts included."""
+    from modelferry.stages.validation.model import validate_model
+
+    asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
+    whole = not (asked or options.format or options.artifact or options.runtime)
+    if "events" in asked:
+        settings = planned.model.validation.model_copy(update={"events": asked["events"]})
+        planned = dataclasses.replace(planned, model=dataclasses.replace(planned.model, validation=settings))
+    every = validate_model(planned, exports, _others(plan, planned), anew=whole or "events" in asked)
+    passed = True
+
+    def run(name: str) -> list[str]:
+        nonlocal passed
+        runtimes = [r for r in runtimes_of(planned.model.export(name).format) if options.runtime in (None, r)]
+        files = [paths.validation(planned.id, name, runtime) for runtime in runtimes]
+        if not asked:
+            for file in files:
+                Path(file).unlink(missing_ok=True)
+        tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
+        for runtime, file in zip(runtimes, files, strict=True):
+            record = every(name, runtime, tolerance)
+            if not asked:
+                record.write(file)
+            _print_verdict(record, name)
+            passed &= record.status == "passed"
+        return files
+
+    return in_parts(VALIDATE, planned.id, {name: partial(run, name) for name in exports}, options, whole) and passed
+
+
+def certify(options: argparse.Namespace) -> int:
+    """Prove once of a template what no weights can change, in each of its runtimes."""
+    from modelferry.stages.validation.certification import certify as certify_template
+
+    known = plan_of(options).certified
+    if options.key not in known:
+        raise ConfigError(f"template '{options.key}' is not to be certified", did_you_mean(options.key, known))
+    planned, export = known[options.key]
+
+    def run(runtime: str) -> list[str]:
+        path = paths.certificate(options.key, runtime)
+        Path(path).unlink(missing_ok=True)
+        certificate = certify_template(planned, export, runtime)
+        certificate.write(path)
+        print(f"{certificate.status} {options.key} in {runtime} {certificate.reason}".rstrip())
+        return [path]
+
+    parts = {runtime: partial(run, runtime) for runtime in runtimes_of(planned.model.export(export).format)}
+    return exit_code([in_parts(CERTIFY, f"templates/{options.key}", parts, options, whole=True)], options)
+
+
+def weight_sets(options: argparse.Namespace) -> int:
+    """Draw the random weights that templates of an architecture are certified with."""
+    from modelferry.stages.validation.weight_sets import draw_weight_sets
+
+    plan = plan_of(options)
+    known = {planned.architecture for planned, _ in plan.certified.values()}
+    if options.architecture not in known:
+        remedy = did_you_mean(options.architecture, known)
+        raise ConfigError(f"architecture '{options.architecture}' is not to be certified", remedy)
+    planned = plan.prototype(options.architecture)
+    parts = {"": lambda: list(draw_weight_sets(planned))}
+    return exit_code([in_parts(WEIGHT_SETS, f"templates/{options.architecture}", parts, options, whole=True)], options)
 
 
 def diagnose(options: argparse.Namespace) -> int:
     """Find the first layer in which an artifact departs from the network as trained, and its worst event."""
     from modelferry.stages.validation.diagnosis import diagnose as describe_departure
+    from modelferry.stages.validation.model import recording_of
 
     planned = plan_of(options).model(options.id)
     name = planned.model.export(options.export).name
     print(f"{planned.id} {name}")
-    for line in describe_departure(planned, name, planned.tolerance(name), _recording(planned)):
+    for line in describe_departure(planned, name, planned.tolerance(name), recording_of(planned)):
         print(f"  {line}")
     return 0
 
@@ -106,38 +163,6 @@ def _others(plan: Plan, planned: PlannedModel) -> list[str]:
     index = next(index for index, model in enumerate(models) if model.id == planned.id)
     following = [*models[index + 1 :], *models[:index]]
     return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]
-
-
-def _validate(
-    planned: PlannedModel, name: str, runtime: str, options: argparse.Namespace, others: Sequence[str]
-) -> Validation:
-    from modelferry.stages.validation.reference import record_reference
-    from modelferry.stages.validation.stage import validate_artifact
-
-    asked = {key: getattr(options, key) for key in ("rtol", "atol", "events") if getattr(options, key) is not None}
-    tolerance = planned.tolerance(name).model_copy(update={k: v for k, v in asked.items() if k != "events"})
-    with reported(VALIDATE, planned.id, name):
-        if options.events is not None:
-            settings = planned.model.validation.model_copy(update={"events": options.events})
-            model = dataclasses.replace(planned.model, validation=settings)
-            recording = record_reference(dataclasses.replace(planned, model=model))
-        else:
-            recording = _recording(planned)
-        record = validate_artifact(planned, name, runtime, tolerance, recording, others)
-        if not asked:
-            record.write(paths.validation(planned.id, name, runtime))
-    return record
-
-
-def _recording(planned: PlannedModel) -> Recording:
-    """Return what was recorded of a model's reference; record it if that was not done yet."""
-    from modelferry.stages.validation.recording import Recording
-    from modelferry.stages.validation.reference import record_reference
-
-    path = paths.reference(planned.id)
-    if not Path(path).is_file():
-        record_reference(planned).write(path)
-    return Recording.read(path)
 
 
 def _print_verdict(record: Validation, name: str) -> None:

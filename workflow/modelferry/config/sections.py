@@ -83,6 +83,7 @@ class Validation(Strict):
     seed: int = Field(default=1, ge=0, description="seed of the synthetic events")
     max_score_shift: float = Field(default=0.1, ge=0, description="largest shift of a score by an approximation")
     max_delta_auc: float = Field(default=0.01, ge=0, description="largest change of an AUC by an approximation")
+    thorough: bool = Field(default=False, description="prove everything for each model, and inherit nothing")
 
     @field_validator("tolerances")
     @classmethod
@@ -109,6 +110,7 @@ class Benchmark(Strict):
         default=(5, 10, 20), description="particles, or bytes, an event"
     )
     seconds: float = Field(default=0.2, gt=0, description="time spent on each format at each point")
+    every_model: bool = Field(default=False, description="every size for each model, not for one of each architecture")
 
 
 class Events(Strict):

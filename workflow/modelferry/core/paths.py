@@ -27,9 +27,24 @@ def artifact(model: str, export: str, extension: str) -> str:
     return f"{RESULTS}/{model}/{export}/model.{extension}"
 
 
+def outcome(subject: str, stage: str) -> str:
+    """Return the path of what a stage left of a model, or of a template."""
+    return f"{RESULTS}/{subject}/{stage}.done.json"
+
+
 def manifest(model: str, export: str) -> str:
     """Return the path of the manifest beside an artifact."""
     return f"{RESULTS}/{model}/{export}/manifest.json"
+
+
+def certificate(template: str, runtime: str) -> str:
+    """Return the path of what was proven of a template, ``architecture/variant``, in one runtime."""
+    return f"{TEMPLATES}/{template}/certificate.{runtime}.json"
+
+
+def weight_set(architecture: str, number: int) -> str:
+    """Return the id of what stands for a model with random weights of an architecture."""
+    return f"templates/{architecture}/weights-{number}"
 
 
 def reference(model: str) -> str:

@@ -50,30 +50,36 @@ def make_probes(
     real: Sequence[Arrays],
     source: str,
     others: Sequence[Contract] = (),
+    thorough: bool = True,
 ) -> list[Probe]:
-    """Return probes of `count` ordinary events, and of shape points, awkward events, properties and bad numbers.
+    """Return probes of `count` ordinary events and of properties, and if `thorough` of what no weights can change.
 
-    Ordinary events are real ones, as far as there are any, and else synthetic ones of mixed sizes. Every pair of sizes
-    that `contract` or one of the `others`, of other layouts, allows is a call; so is each size that is one beyond.
+    That is shape points, awkward events and bad numbers. Ordinary events are real ones, as far as there are any, and
+    else synthetic ones of mixed sizes. Every pair of sizes that `contract` or one of the `others`, of other layouts,
+    allows is a call; so is each size that is one beyond.
     """
     contracts = [contract, *others]
     mixed = _mixed_events(family, contract, seed)
     typical = contract.dimension(family.batch).typical
     ordinary = [
-        (REAL, source, list(real[:count])),
-        (MIXED, "synthetic", list(islice(mixed, max(0, count - len(real))))),
+        Probe(label, origin, tuple(events[start : start + typical]))
+        for label, origin, events in (
+            (REAL, source, list(real[:count])),
+            (MIXED, "synthetic", list(islice(mixed, max(0, count - len(real))))),
+        )
+        for start in range(0, len(events), typical)
     ]
+    few = list(islice(_mixed_events(family, contract, seed, 1), EVENTS_A_PROPERTY))
+    properties = _properties(family, few, typical, seed)
+    if not thorough:
+        return [*properties, *ordinary]
     return [
         *_at_points(family, contracts, seed),
         *_mixed_batches(family, contracts, list(islice(mixed, EVENTS_A_SIZE))),
         *_special_events(family, contract, seed),
-        *_properties(family, list(islice(_mixed_events(family, contract, seed, 1), EVENTS_A_PROPERTY)), typical, seed),
+        *properties,
         *_not_finite(family, contract, seed),
-        *(
-            Probe(label, origin, tuple(events[start : start + typical]))
-            for label, origin, events in ordinary
-            for start in range(0, len(events), typical)
-        ),
+        *ordinary,
     ]
 
 

@@ -6,16 +6,20 @@ torch.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from modelferry.config import Config
 from modelferry.core import paths
+from modelferry.core.digests import digest_of
 from modelferry.core.errors import ConfigError, did_you_mean
 from modelferry.plan.models import PlannedModel, plan_model
+from modelferry.plan.stages import BENCHMARK, CERTIFY, EXPORT, VALIDATE
 from modelferry.plan.templates import TemplateSpec
-from modelferry.runtimes import lacking, paths_of, runtimes_of
+from modelferry.runtimes import lacking, paths_of, runtime_of, runtimes_of
+
+MODELS_TO_CERTIFY = 4
+"""So many models of one template make it cheaper to prove once what does not depend on weights."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,59 @@ class Plan:
     @cached_property
     def templates(self) -> dict[str, TemplateSpec]:
         """Templates of the runnable models by ``architecture/variant``."""
-        specs = [planned.template(e.name) for planned in self.runnable.values() for e in planned.exports]
-        return {f"{spec.architecture}/{spec.variant}": spec for spec in specs}
+        return {key: planned.template(export) for key, ((planned, export), *_) in self.users.items()}
+
+    @cached_property
+    def users(self) -> dict[str, list[tuple[PlannedModel, str]]]:
+        """The models that fill each template, each with the name of the export, by the template's key."""
+        users: dict[str, list[tuple[PlannedModel, str]]] = {}
+        for planned in self.runnable.values():
+            for export in planned.exports:
+                users.setdefault(planned.template(export.name).key, []).append((planned, export.name))
+        return users
+
+    @cached_property
+    def certified(self) -> dict[str, tuple[PlannedModel, str]]:
+        """A model and its export for each template of which most is proven once, instead of for each model."""
+        found = {}
+        for key, users in self.users.items():
+            inheriting = [user for user in users if not user[0].model.validation.thorough]
+            if len(inheriting) >= MODELS_TO_CERTIFY and self.templates[key].certifiable:
+                found[key] = inheriting[0]
+        return found
+
+    def prototype(self, architecture: str) -> PlannedModel:
+        """Return a model of an architecture with the exports of all its certified templates."""
+        users = [user for user in self.certified.values() if user[0].architecture == architecture]
+        planned, exports = users[0][0], tuple(user.model.export(export) for user, export in users)
+        return replace(planned, model=replace(planned.model, exports=exports))
+
+    def runtime_files(self, key: str) -> list[str]:
+        """Return what has to be made before artifacts of a template can be executed."""
+        name = self.templates[key].format
+        return [file for runtime in runtimes_of(name) for file in runtime_of(name, runtime).files()]
+
+    def certificates(self, planned: PlannedModel) -> list[str]:
+        """Return the outcomes of the certifications of a model's templates."""
+        if planned.model.validation.thorough:
+            return []
+        keys = dict.fromkeys(planned.template(export.name).key for export in planned.exports)
+        return [paths.outcome(f"templates/{key}", CERTIFY.rule) for key in keys if key in self.certified]
+
+    @cached_property
+    def swept(self) -> frozenset[str]:
+        """The models whose benchmark has every size: one for each architecture, exports and settings."""
+        first: dict[str, str] = {}
+        for planned in self.runnable.values():
+            model = planned.model
+            alike = digest_of(
+                [
+                    *(planned.template(export.name).key for export in planned.exports),
+                    model.benchmark.model_dump(mode="json"),
+                ]
+            )
+            first.setdefault(model.id if model.benchmark.every_model else alike, model.id)
+        return frozenset(first.values())
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -51,21 +106,6 @@ class Plan:
         exports = [export for planned in self.runnable.values() for export in planned.exports]
         wanted = {name: path for export in exports for name, path in paths_of(export.format).items()}
         return {name: reason for name, path in sorted(wanted.items()) if (reason := lacking(path))}
-
-    @property
-    def campaigns_with_models(self) -> list[str]:
-        """Campaigns of which at least one model can run."""
-        return list(dict.fromkeys(planned.model.campaign for planned in self.runnable.values() if planned.exports))
-
-    def export_names(self, format_name: str) -> str:
-        """Return a regular expression of the names of all exports to a format."""
-        exports = [export for campaign in self.config.campaigns.values() for export in campaign.formats]
-        return "|".join(sorted({re.escape(export.name) for export in exports if export.format == format_name}))
-
-    def benchmark_outputs(self, campaign: str) -> list[str]:
-        """Return the benchmarks of a campaign's models, with the wildcard ``model``."""
-        exports = next(p.exports for p in self.runnable.values() if p.model.campaign == campaign)
-        return [paths.benchmark("{model}", e.name, r) for e in exports for r in runtimes_of(e.format)]
 
     @property
     def embedded(self) -> dict[str, PlannedModel]:
@@ -83,26 +123,18 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
-        artifacts = [file for p in self.runnable.values() for e in p.exports for file in p.artifact_files(e.name)]
         tables = [paths.embeddings(name) for name in self.embedded]
-        return [*artifacts, *tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
+        return [*tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
 
     def report_inputs(self) -> list[str]:
         """Return all records that the report reads."""
-        explorations = map(paths.exploration, self.explored)
-        return [*self._records(), *explorations]
-
-    def _records(self) -> list[str]:
+        models = [planned for planned in self.runnable.values() if planned.exports]
         return [
-            path
-            for planned in self.runnable.values()
-            for path in (
-                *(paths.manifest(planned.id, export.name) for export in planned.exports),
-                *planned.validations(),
-                *planned.benchmarks(),
-                *([paths.training(planned.model.checkpoint)] if planned.model.demo else []),
-                *(planned.template(export.name).record for export in planned.exports),
-            )
+            *(spec.outcome for spec in self.templates.values()),
+            *(paths.outcome(f"templates/{key}", CERTIFY.rule) for key in self.certified),
+            *(planned.outcome(stage) for planned in models for stage in (EXPORT, VALIDATE, BENCHMARK)),
+            *(paths.training(planned.model.checkpoint) for planned in models if planned.model.demo),
+            *map(paths.exploration, self.explored),
         ]
 
     def model(self, model_id: str) -> PlannedModel:

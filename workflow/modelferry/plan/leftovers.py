@@ -12,24 +12,26 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelferry.core import paths
+from modelferry.core.errors import first_few
 from modelferry.core.known_files import known_files, known_sha256
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
-from modelferry.records import FileFacts, Record
-from modelferry.records.benchmark import Benchmark
+from modelferry.plan.stages import BENCHMARK, CERTIFY, EXPORT, VALIDATE, WEIGHT_SETS
 from modelferry.records.demo import DemoTraining
 from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
-from modelferry.records.export import Manifest, Template
+from modelferry.records.outcome import Outcome
 from modelferry.records.summary import Summary
-from modelferry.records.validation import Validation
+from modelferry.runtimes import load_runtime
 
 Look = Callable[[str], str]
 """Returns what is wrong with a file that is there; nothing if it is whole."""
+FAILED = "tells of a failure"
+"""A failure may have passed: what failed is tried again by the next run."""
 AHEAD = 1.0
 """Seconds that clocks of two machines may differ."""
 
@@ -71,6 +73,14 @@ def findings(plan: Plan) -> Iterator[Finding]:
             yield Finding(path, "is dated in the future", removed=False)
 
 
+def told(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield a line for each finding, and one for all failures together."""
+    failures = [finding for finding in found if finding.reason == FAILED]
+    yield from (str(finding) for finding in found if finding.reason != FAILED)
+    if failures:
+        yield f"what failed in an earlier run is tried again: {first_few([one.path for one in failures])}"
+
+
 def mend(finding: Finding) -> None:
     """Remove a file that is of no use, or date it now."""
     path = Path(finding.path)
@@ -97,9 +107,13 @@ def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
     """Yield the files that the workflow writes, each with what tells whether it is whole."""
     for planned in plan.runnable.values():
         yield from _of_model(planned)
-    for spec in plan.templates.values():
-        yield spec.record, Template.damage
-        yield from ((file, _content) for file in spec.files)
+    templates = [
+        *(spec.outcome for spec in plan.templates.values()),
+        *(paths.outcome(f"templates/{key}", CERTIFY.rule) for key in plan.certified),
+        *(paths.outcome(f"templates/{one.architecture}", WEIGHT_SETS.rule) for one, _ in plan.certified.values()),
+        *(file for name in plan.runtimes for file in load_runtime(name).files()),
+    ]
+    yield from ((path, Outcome.damage) for path in dict.fromkeys(templates))
     for campaign in plan.explored:
         yield paths.exploration(campaign), Exploration.damage
     yield paths.SUMMARY, Summary.damage
@@ -109,12 +123,7 @@ def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
 
 def _of_model(planned: PlannedModel) -> Iterator[tuple[str, Look]]:
     name, model = planned.id, planned.model
-    for export in planned.exports:
-        yield paths.manifest(name, export.name), Manifest.damage
-        yield from ((file, _content) for file in planned.artifact_files(export.name))
-    yield from ((path, Validation.damage) for path in planned.validations())
-    yield from ((path, Benchmark.damage) for path in planned.benchmarks())
-    yield paths.reference(name), _zip
+    yield from ((planned.outcome(stage), Outcome.damage) for stage in (EXPORT, VALIDATE, BENCHMARK))
     if model.demo:
         yield model.checkpoint, _zip
         yield paths.training(model.checkpoint), DemoTraining.damage
@@ -128,25 +137,29 @@ def _of_model(planned: PlannedModel) -> Iterator[tuple[str, Look]]:
 def altered_beside(path: str, look: Look) -> Iterator[Finding]:
     """Yield the files that a whole record has digests of, and that have other bytes now, and the record itself."""
     kind = getattr(look, "__self__", None)
-    if not isinstance(kind, type) or not issubclass(kind, Manifest | Template | Embeddings):
+    if not isinstance(kind, type) or not issubclass(kind, Outcome | Embeddings):
         return
     digests = json.loads(known_files().ask(path, "files", lambda path: json.dumps(_digests(kind, path))))
-    altered = [file for file, digest in digests.items() if Path(file).is_file() and known_sha256(file) != digest]
+    lost = [file for file in digests if not Path(file).is_file()]
+    altered = [file for file, digest in digests.items() if file not in lost and known_sha256(file) != digest]
     yield from (Finding(file, f"is not the file that {path} describes") for file in altered)
     if altered:
         yield Finding(path, "describes a file that was altered")
+    elif lost:
+        yield Finding(path, f"describes {lost[0]}, which is gone")
+    elif issubclass(kind, Outcome) and known_files().ask(path, "failed", _failures):
+        yield Finding(path, FAILED)
 
 
-def _digests(kind: type[Record], path: Path) -> dict[str, str]:
+def _digests(kind: type[Outcome | Embeddings], path: Path) -> Mapping[str, str]:
     record = kind.read(path)
-    files: tuple[FileFacts, ...] = ()
-    if isinstance(record, Manifest):
-        files = record.artifact.files
-    elif isinstance(record, Template):
-        files = record.file.files
-    elif isinstance(record, Embeddings):
-        files = tuple(file for table in record.tables for file in (table.csv, table.parquet))
-    return {file.path: file.sha256 for file in files}
+    if isinstance(record, Outcome):
+        return record.files
+    return {file.path: file.sha256 for table in record.tables for file in (table.csv, table.parquet)}
+
+
+def _failures(path: Path) -> str:
+    return str(len(Outcome.read(path).failed) or "")
 
 
 def _content(path: str) -> str:

@@ -22,6 +22,7 @@ from modelferry.families import Family, load_family
 from modelferry.families.hyperparameters import read_hyperparameters
 from modelferry.formats import load_format
 from modelferry.plan.embeddings import EmbeddingPlan
+from modelferry.plan.stages import EXPORT, Stage
 from modelferry.plan.templates import TemplateSpec, architecture_digest, template_spec
 from modelferry.runtimes import runtime_of, runtimes_of
 
@@ -75,36 +76,27 @@ class PlannedModel:
         folder = paths.demo_events(self.model.family)
         return [f"{folder}/{group}/{member}" for group in demo.groups(self.model.axes) for member in demo.members]
 
-    def reference_inputs(self) -> list[str]:
-        """Return the weights and events that the reference is evaluated with."""
-        events = self.demo_event_files() if self.model.demo else self.model.events
-        return [self.model.checkpoint, *events]
-
     def check(self) -> None:
         """Raise `CheckpointError` if nothing can be made of the model."""
         if self.problem:
             raise CheckpointError(f"{self.id}: {self.problem}")
 
-    def export_inputs(self, export: str) -> list[str]:
-        """Return what an export reads."""
-        spec = self.template(export)
-        return [self.model.checkpoint, *spec.files, spec.record]
+    def outcome(self, stage: Stage) -> str:
+        """Return the path of what a stage leaves of the model."""
+        return paths.outcome(self.id, stage.rule)
 
-    def validate_inputs(self, export: str, runtime: str) -> list[str]:
-        """Return what a validation reads beside the reference: the artifact, and what faulty ones are made of."""
-        own = [
-            *self.artifact_files(export),
-            paths.manifest(self.id, export),
-            *runtime_of(self.model.export(export).format, runtime).files(),
-        ]
-        return [*own, *self.export_inputs(export)]
+    def export_inputs(self) -> list[str]:
+        """Return what the exports read."""
+        return [self.model.checkpoint, *dict.fromkeys(self.template(export.name).outcome for export in self.exports)]
+
+    def validate_inputs(self) -> list[str]:
+        """Return what the validations read: artifacts, weights, events, and what executes artifacts."""
+        events = self.demo_event_files() if self.model.demo else self.model.events
+        return [self.model.checkpoint, *events, self.outcome(EXPORT), *dict.fromkeys(self._runtime_files())]
 
     def benchmark_inputs(self) -> list[str]:
         """Return what a benchmark reads."""
-        names = [export.name for export in self.exports]
-        manifests = [paths.manifest(self.id, name) for name in names]
-        artifacts = [file for name in names for file in self.artifact_files(name)]
-        return [self.model.checkpoint, *artifacts, *manifests, *dict.fromkeys(self._runtime_files())]
+        return [self.model.checkpoint, self.outcome(EXPORT), *dict.fromkeys(self._runtime_files())]
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -129,16 +121,7 @@ class PlannedModel:
 
     def embed_inputs(self, part: str) -> list[str]:
         """Return what the embedding of one file of events reads: the file, and the artifact."""
-        plan = self.embedding
-        return [plan.files[part], *self.artifact_files(plan.export), paths.manifest(self.id, plan.export)]
-
-    def validations(self) -> list[str]:
-        """Return the paths of all validations of this model."""
-        return [paths.validation(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
-
-    def benchmarks(self) -> list[str]:
-        """Return the paths of all benchmarks of this model."""
-        return [paths.benchmark(self.id, e.name, r) for e in self.exports for r in runtimes_of(e.format)]
+        return [self.embedding.files[part], self.outcome(EXPORT)]
 
 
 @cache

@@ -35,55 +35,63 @@ def template(spec: TemplateSpec) -> Reasons:
     )
 
 
-def export(planned: PlannedModel, name: str) -> Reasons:
-    """Return what decides whether an artifact is made again."""
-    spec = planned.template(name)
-    chosen = {"layout": spec.layout, "options": spec.options, "transforms": sorted(spec.transforms)}
+def export(planned: PlannedModel) -> Reasons:
+    """Return what decides whether a model's artifacts are made again."""
+    specs = {export.name: planned.template(export.name) for export in planned.exports}
+    chosen = {
+        name: {"layout": spec.layout, "options": spec.options, "transforms": sorted(spec.transforms)}
+        for name, spec in specs.items()
+    }
     return _reasons(
-        _code(stages.EXPORT, spec, format_module(spec.format)),
-        {"hyperparameters": spec.hyperparameters, "export": chosen},
-        load_format(spec.format).packages,
+        _code(stages.EXPORT, planned, *_formats(planned)),
+        {"hyperparameters": planned.hyperparameters, "formats": chosen},
+        _packages(planned),
         weights=_weights(planned.model),
     )
 
 
-def reference(planned: PlannedModel) -> Reasons:
-    """Return what decides whether the reference is evaluated again."""
-    model, family = planned.model, planned.family
+def weight_sets(planned: PlannedModel) -> Reasons:
+    """Return what decides whether random weights of an architecture are drawn again, and what is recorded of them."""
+    return _reasons(
+        _code(stages.WEIGHT_SETS, planned),
+        {"hyperparameters": planned.hyperparameters, "layouts": _layouts(planned)},
+        planned.family.packages,
+    )
+
+
+def certify(planned: PlannedModel, export: str) -> Reasons:
+    """Return what decides whether a template is certified again."""
+    spec = planned.template(export)
+    runtimes = [runtime_module(path) for path in paths_of(spec.format).values() if not lacking(path)]
+    return _reasons(
+        _code(stages.CERTIFY, spec, format_module(spec.format), *runtimes),
+        packages=[*load_format(spec.format).packages, *planned.family.packages],
+    )
+
+
+def validate(planned: PlannedModel) -> Reasons:
+    """Return what decides whether a model's artifacts are compared with the network as trained again."""
+    model = planned.model
     events = _demo(model.family) if model.demo else ()
     return _reasons(
-        _code(stages.REFERENCE, planned, *events),
+        _code(stages.VALIDATE, planned, *events, *_formats(planned), *_runtimes(planned)),
         {
             "hyperparameters": planned.hyperparameters,
-            "layouts": sorted({family.layout(export.layout) for export in planned.exports}),
-            "validation": model.validation.model_dump(include={"events", "seed"}),
+            "layouts": _layouts(planned),
+            "validation": model.validation.model_dump(exclude_none=True),
             "events": model.event_options,
         },
-        family.packages,
+        [*_packages(planned), *planned.family.packages],
         weights=_weights(model),
     )
 
 
-def validate(planned: PlannedModel, name: str, runtime: str) -> Reasons:
-    """Return what decides whether an artifact is compared again in a runtime."""
-    format_name = planned.model.export(name).format
-    limits = planned.model.validation.model_dump(include={"max_score_shift", "max_delta_auc"})
+def benchmark(planned: PlannedModel, swept: bool) -> Reasons:
+    """Return what decides whether a model is timed again; one that is not `swept` is timed at one point."""
     return _reasons(
-        _code(stages.VALIDATE, planned, format_module(format_name), runtime_module(paths_of(format_name)[runtime])),
-        {"validation": {**planned.tolerance(name).model_dump(), **limits}},
-        load_format(format_name).packages,
-    )
-
-
-def benchmark(planned: PlannedModel) -> Reasons:
-    """Return what decides whether a model is timed again."""
-    formats = sorted({export.format for export in planned.exports})
-    packages = {package for name in formats for package in load_format(name).packages}
-    runtimes = [path for name in formats for path in paths_of(name).values() if not lacking(path)]
-    return _reasons(
-        _code(stages.BENCHMARK, planned, *map(format_module, formats), *map(runtime_module, runtimes)),
-        {"benchmark": planned.model.benchmark.model_dump()},
-        [*packages, *load_family(planned.model.family).packages],
+        _code(stages.BENCHMARK, planned, *_formats(planned), *_runtimes(planned)),
+        {"benchmark": planned.model.benchmark.model_dump(exclude={"every_model"}), "every size": swept},
+        [*_packages(planned), *load_family(planned.model.family).packages],
     )
 
 
@@ -160,6 +168,23 @@ def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
     """Return the modules that define a network: its family's, and those that the family names."""
     name = subject.family if isinstance(subject, TemplateSpec) else subject.model.family
     return family_module(name), *load_family(name).modules(subject.hyperparameters)
+
+
+def _formats(planned: PlannedModel) -> list[str]:
+    return sorted({format_module(export.format) for export in planned.exports})
+
+
+def _packages(planned: PlannedModel) -> list[str]:
+    return sorted({package for export in planned.exports for package in load_format(export.format).packages})
+
+
+def _runtimes(planned: PlannedModel) -> list[str]:
+    paths = {path for export in planned.exports for path in paths_of(export.format).values()}
+    return sorted(runtime_module(path) for path in paths if not lacking(path))
+
+
+def _layouts(planned: PlannedModel) -> list[str]:
+    return sorted({planned.family.layout(export.layout) for export in planned.exports})
 
 
 def _demo(family: str) -> tuple[str, ...]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark
+from modelferry.records.certificate import Certificate
 from modelferry.records.demo import DemoTraining
 from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
 from modelferry.records.export import Manifest, Template
+from modelferry.records.outcome import Outcome
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
 
@@ -25,36 +27,37 @@ class Stage:
     ----------
     module
         Does the work: what it imports is the stage's code. Empty where a family's demo, a runtime or the gate does.
-    record
-        The JSON file that it writes, if it writes one.
+    records
+        The JSON files that it writes.
     failure
         Folder of its failures below ``logs/failures``, and the stage's name in them; empty if it keeps none.
     """
 
     rule: str
     module: str = ""
-    record: type[Record] | None = None
+    records: tuple[type[Record], ...] = ()
     failure: str = ""
 
 
 DEMO_EVENTS = Stage("demo_events")
-DEMO = Stage("demo_train", "", DemoTraining, "demo")
-TEMPLATE = Stage("template", "modelferry.stages.export.template", Template, "template")
-EXPORT = Stage("export", "modelferry.stages.export.artifact", Manifest, "export")
-BUILD_CPP = Stage("build_cpp")
-REFERENCE = Stage("reference", "modelferry.stages.validation.reference", None, "reference")
-VALIDATE = Stage("validate", "modelferry.stages.validation.stage", Validation, "validate")
-BENCHMARK = Stage("benchmark", "modelferry.stages.benchmark.stage", Benchmark, "benchmark")
-EMBED = Stage("embed", "modelferry.stages.embeddings.stage", EmbeddedFile, "embed")
-COLLECT = Stage("collect_embeddings", "modelferry.stages.embeddings.tables", Embeddings, "embed")
-EXPLORE = Stage("explore", "modelferry.stages.embeddings.explore", Exploration, "explore")
-REPORT = Stage("report", "modelferry.stages.report.stage", Summary)
+DEMO = Stage("demo_train", "", (DemoTraining,), "demo")
+TEMPLATE = Stage("template", "modelferry.stages.export.template", (Outcome, Template), "template")
+WEIGHT_SETS = Stage("weight_sets", "modelferry.stages.validation.weight_sets", (Outcome,), "weight_sets")
+CERTIFY = Stage("certify", "modelferry.stages.validation.certification", (Outcome, Certificate), "certify")
+EXPORT = Stage("export", "modelferry.stages.export.artifact", (Outcome, Manifest), "export")
+BUILD_CPP = Stage("build_cpp", "", (Outcome,), "build_cpp")
+VALIDATE = Stage("validate", "modelferry.stages.validation.model", (Outcome, Validation), "validate")
+BENCHMARK = Stage("benchmark", "modelferry.stages.benchmark.stage", (Outcome, Benchmark), "benchmark")
+EMBED = Stage("embed", "modelferry.stages.embeddings.stage", (EmbeddedFile,), "embed")
+COLLECT = Stage("collect_embeddings", "modelferry.stages.embeddings.tables", (Embeddings,), "embed")
+EXPLORE = Stage("explore", "modelferry.stages.embeddings.explore", (Exploration,), "explore")
+REPORT = Stage("report", "modelferry.stages.report.stage", (Summary,))
 GATE = Stage("gate")
 
 STAGES = (
-    DEMO_EVENTS, DEMO, TEMPLATE, EXPORT, BUILD_CPP, REFERENCE, VALIDATE, BENCHMARK, EMBED, COLLECT, EXPLORE, REPORT,
-    GATE,
+    DEMO_EVENTS, DEMO, TEMPLATE, BUILD_CPP, WEIGHT_SETS, CERTIFY, EXPORT, VALIDATE, BENCHMARK, EMBED, COLLECT, EXPLORE,
+    REPORT, GATE,
 )  # fmt: skip
 """All stages, in the order in which they run."""
-OF_MODELS = (DEMO, TEMPLATE, EXPORT, REFERENCE, VALIDATE, BENCHMARK)
+OF_MODELS = (DEMO, TEMPLATE, EXPORT, VALIDATE, BENCHMARK)
 """Stages whose failures are a model's, or an export's of a model."""

@@ -19,7 +19,7 @@ from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import wait_for_jobs
 from modelferry.plan import Plan
-from modelferry.plan.leftovers import findings, mend, remove_unfinished
+from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
 from modelferry.plan.reasons import ReadableReasons
 
 STATE = Path(paths.STATE)
@@ -52,10 +52,11 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
                 keep_others_out()
                 wait_for_jobs()
                 remove_unfinished()
-            for finding in findings(plan):
-                print(f"note: {finding}" + (" in a real run" if dry else ""), file=sys.stderr)
-                if not dry:
-                    mend(finding)
+            found = list(findings(plan))
+            for line in told(found):
+                print(f"note: {line}" + (" in a real run" if dry else ""), file=sys.stderr)
+            for finding in () if dry else found:
+                mend(finding)
             known_files().tidy()
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

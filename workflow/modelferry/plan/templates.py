@@ -15,6 +15,7 @@ from modelferry.core.model import Exactness
 from modelferry.families import load_family
 from modelferry.families.transforms import APPROXIMATIONS, NONE, resolve_approximations, resolve_transforms
 from modelferry.formats import load_format
+from modelferry.plan.stages import TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,28 @@ class TemplateSpec:
     @property
     def folder(self) -> str:
         """The folder that holds the template."""
-        return f"{paths.TEMPLATES}/{self.architecture}/{self.variant}"
+        return f"{paths.TEMPLATES}/{self.key}"
 
     @property
     def files(self) -> list[str]:
         """The files of the compiled template, the main one first."""
         return load_format(self.format).named(f"{self.folder}/template")
+
+    @property
+    def key(self) -> str:
+        """Its name: ``architecture/variant``."""
+        return f"{self.architecture}/{self.variant}"
+
+    @property
+    def outcome(self) -> str:
+        """What the job that builds it leaves."""
+        return paths.outcome(f"templates/{self.key}", TEMPLATE.rule)
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether what was proven of one artifact holds for all: only the weights differ, and can be read back."""
+        target = load_format(self.format)
+        return target.keeps_weights and target.reproducible and self.exactness == "exact"
 
     @property
     def file(self) -> str:

@@ -10,7 +10,8 @@ class Timing(Part):
     """One latency: `batch` events of `particles` particles each, in steady state, in milliseconds a call.
 
     `particles` is None where events have no size of their own. The interval is a 95 % bootstrap interval of p50.
-    p99 is None where there were too few samples to speak of one.
+    p99 is None where there were too few samples to speak of one, and what a fresh process needs until its first result
+    where only single points were timed.
     """
 
     threads: int
@@ -23,9 +24,9 @@ class Timing(Part):
     p90_ms: float
     p99_ms: float | None
     baseline_p50_ms: float
-    cold_load_ms: float
-    first_call_ms: float
-    peak_memory_mb: float
+    cold_load_ms: float | None
+    first_call_ms: float | None
+    peak_memory_mb: float | None
 
 
 class BenchmarkRow(Timing):

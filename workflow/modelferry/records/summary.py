@@ -75,6 +75,27 @@ class SummaryTemplate(Part):
     models: int
 
 
+class SummaryCertificate(Part):
+    """What was proven once of a template in a runtime, and how many models inherit it.
+
+    `calls` are groups of probes (each size, awkward events), `outside` kinds of inputs outside the contract, and
+    `controls` kinds of deliberately broken artifacts, for each of the `weight_sets`.
+    """
+
+    architecture: str
+    format: str
+    layout: str
+    runtime: str
+    status: Status
+    reason: str
+    weight_sets: int
+    calls: int
+    outside: int
+    controls: int
+    models: int
+    seconds: float
+
+
 class SummaryControl(Part):
     """One kind of deliberately broken artifact, over all validations of the run."""
 
@@ -123,6 +144,7 @@ class Summary(Record):
     generated: str
     environment: Environment
     templates: tuple[SummaryTemplate, ...]
+    certificates: tuple[SummaryCertificate, ...] = ()
     controls: tuple[SummaryControl, ...]
     comparisons: tuple[SummaryComparison, ...] = ()
     probes: tuple[SummaryProbes, ...] = ()

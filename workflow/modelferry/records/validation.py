@@ -140,7 +140,11 @@ class RuntimeVerdict(Decisions):
 
 
 class Validation(RuntimeVerdict, Record):
-    """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime."""
+    """`validation.<runtime>.json`: one artifact compared with the network as trained, in one runtime.
+
+    `certificate` is the path of the certificate that tells the rest, such as sizes and most controls; empty if all of
+    it was found out for this artifact. `deployable_max_abs_diff` is None where that is so.
+    """
 
     model: str
     format: str
@@ -148,7 +152,8 @@ class Validation(RuntimeVerdict, Record):
     artifact_sha256: str
     exactness: Exactness
     smallest_atol: float
-    deployable_max_abs_diff: float
+    deployable_max_abs_diff: float | None
+    certificate: str = ""
     sketch: Residuals
     shapes: tuple[ShapePoint, ...]
     outside: tuple[OutsideCase, ...]

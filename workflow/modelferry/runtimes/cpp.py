@@ -124,8 +124,8 @@ class Cpp(Runtime):
         return build.unavailable()
 
     def files(self) -> tuple[str, ...]:
-        """Return the runner."""
-        return (paths.cpp_runner(build.key()),)
+        """Return what the build leaves beside the runner."""
+        return (paths.outcome(f"runtimes/cpp-{build.key()}", build.STAGE),)
 
     def load(self, target: Format, path: Path, threads: int) -> Runner:
         """Load in a process of `modelferry-run`, which finds out itself what kind of artifact it is."""

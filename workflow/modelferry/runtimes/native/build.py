@@ -29,6 +29,7 @@ SOURCES = Path(__file__).resolve().parents[3] / "cpp"
 RUNNER = "bin/modelferry-run"
 NOT_BUILT_FROM = ("tests", "bench")
 """Folders of the sources that make no difference to the library and the runner."""
+STAGE = "build_cpp"
 CACHE = "MODELFERRY_CACHE"
 """Environment variable with the folder that builds are kept in."""
 
@@ -63,7 +64,11 @@ def key() -> str:
 def runner() -> Path:
     """Return the program that executes artifacts: the workflow's, or the one in the cache, built if need be."""
     of_workflow = Path(paths.cpp_runner(key()))
-    return of_workflow if of_workflow.is_file() else build() / RUNNER
+    if of_workflow.is_file():
+        return of_workflow
+    if Path(paths.outcome(f"runtimes/cpp-{key()}", STAGE)).is_file():
+        raise ArtifactError("the C++ runtime could not be built", f"see logs/{STAGE}.log, and `modelferry doctor`")
+    return build() / RUNNER
 
 
 def install() -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelferry.core import paths
 from modelferry.core.contract import Arrays
 from modelferry.families import Family
 from modelferry.formats import CheckedRunner, Runner, load_format
@@ -34,6 +35,11 @@ def subjects_of(planned: PlannedModel, family: Family) -> Iterator[Subject]:
     for export in planned.exports:
         for runtime in runtimes_of(export.format):
             yield Subject(export.name, runtime, family.layout(export.layout))
+
+
+def is_there(planned: PlannedModel, subject: Subject) -> bool:
+    """Return whether a subject can be timed: its export may have failed."""
+    return subject.export == EAGER or Path(paths.manifest(planned.id, subject.export)).is_file()
 
 
 def runtime_of_subject(planned: PlannedModel, subject: Subject) -> Runtime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,38 +18,54 @@ from modelferry.formats import Runner
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
 from modelferry.records.export import Manifest
 from modelferry.runtimes import ColdStart
-from modelferry.stages.benchmark.cases import EAGER, SEED, Subject, load_subject, runtime_of_subject, subjects_of
+from modelferry.stages.benchmark.cases import (
+    EAGER,
+    SEED,
+    Subject,
+    is_there,
+    load_subject,
+    runtime_of_subject,
+    subjects_of,
+)
 from modelferry.stages.benchmark.cold_start import cold_start
 from modelferry.stages.benchmark.timing import Latency, time_in_turn
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
 
+MOMENT = 0.03
+"""Seconds that are spent on each artifact at a single point."""
 LOOSE = 100.0
 NEARLY_ALL = 0.99
 """While timing, outputs of so many events must agree within this many tolerances: enough to see another model, or none,
 and not to stumble over a near-tie."""
 
 
-def benchmark_model(planned: PlannedModel, without: Collection[str] = ()) -> list[Benchmark]:
-    """Time a model's artifacts beside its eager reference, in all runtimes but some, and write a record for each."""
+def benchmark_model(planned: PlannedModel, without: Collection[str] = (), point: bool = False) -> list[Benchmark]:
+    """Time a model's artifacts beside its eager reference, in all runtimes but some, and write a record for each.
+
+    At one `point`, nothing is loaded in a fresh process, and single events of about typical size are timed for a
+    moment: enough to see that an artifact is as fast as those of other models.
+    """
     model, settings = planned.model, planned.model.benchmark
     family = planned.family
-    subjects = [subject for subject in subjects_of(planned, family) if subject.runtime not in without]
+    subjects = [s for s in subjects_of(planned, family) if s.runtime not in without and is_there(planned, s)]
     manifests = {s.export: Manifest.read(paths.manifest(model.id, s.export)) for s in subjects if s.export != EAGER}
-    cold = {subject: cold_start(planned, subject) for subject in subjects}
+    cold = {} if point else {subject: cold_start(planned, subject) for subject in subjects}
     runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
     rows: dict[Subject, list[BenchmarkRow]] = {subject: [] for subject in subjects}
     contract = family.contract(planned.hyperparameters, family.reference_layout)
     contracts = {export: manifest.contract for export, manifest in manifests.items()}
     output = contract.outputs[0].name
-    for batch, size in points(settings.batches, settings.sizes, family, contract):
+    every = list(points(settings.batches, settings.sizes, family, contract))
+    seconds = min(settings.seconds, MOMENT) if point else settings.seconds
+    for batch, size in [typical_point(every, family, contract)] if point else every:
         sizes = family.call_sizes(contract, batch, size)
         chosen = {s: run for s, run in runners.items() if allowed(s, contracts, sizes)}
-        latencies = time_point(planned, family, output, chosen, sizes, settings.seconds)
+        latencies = time_point(planned, family, output, chosen, sizes, seconds)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
-            rows[subject].append(_row(latency, eager, cold[subject], settings.threads, batch, size))
+            rows[subject].append(_row(latency, eager, cold.get(subject), settings.threads, batch, size))
     baseline = next(tuple(value) for subject, value in rows.items() if subject.export == EAGER)
     records = []
     for subject in subjects:
@@ -87,6 +103,14 @@ def points(
     yield from ((batch, fitting[-1]) for batch in batches if batch != 1)
 
 
+def typical_point(
+    every: Sequence[tuple[int, int | None]], family: Family, contract: Contract
+) -> tuple[int, int | None]:
+    """Return the point with the fewest events of the size that is nearest to the typical one."""
+    typical = contract.dimension(family.sizes[0]).typical if family.sizes else 0
+    return min(every, key=lambda point: (point[0], abs((point[1] or 0) - typical)))
+
+
 def allowed(subject: Subject, contracts: dict[str, Contract], sizes: Mapping[str, int]) -> bool:
     """Return whether the sizes of a call are within the contract of an artifact; the reference takes any."""
     if subject.export == EAGER:
@@ -120,7 +144,9 @@ def time_point(
     return {subject: timed[subject.export + "/" + subject.runtime] for subject in runners}
 
 
-def _row(latency: Latency, eager: Latency, cold: ColdStart, threads: int, batch: int, size: int | None) -> BenchmarkRow:
+def _row(
+    latency: Latency, eager: Latency, cold: ColdStart | None, threads: int, batch: int, size: int | None
+) -> BenchmarkRow:
     return BenchmarkRow(
         threads=threads,
         batch=batch,
@@ -132,8 +158,8 @@ def _row(latency: Latency, eager: Latency, cold: ColdStart, threads: int, batch:
         p90_ms=latency.p90,
         p99_ms=latency.p99,
         baseline_p50_ms=eager.p50,
-        cold_load_ms=cold.load_ms,
-        first_call_ms=cold.first_call_ms,
-        peak_memory_mb=cold.peak_memory_mb,
+        cold_load_ms=None if cold is None else cold.load_ms,
+        first_call_ms=None if cold is None else cold.first_call_ms,
+        peak_memory_mb=None if cold is None else cold.peak_memory_mb,
         outputs_correct=latency.correct,
     )

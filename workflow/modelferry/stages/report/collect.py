@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from modelferry.plan.models import PlannedModel, unavailable
 from modelferry.plan.stages import EMBED, EXPLORE, OF_MODELS, TEMPLATE
 from modelferry.records import Record
 from modelferry.records.benchmark import Benchmark, BenchmarkRow
+from modelferry.records.certificate import Certificate
 from modelferry.records.demo import DemoTraining
 from modelferry.records.export import Manifest, Template
 from modelferry.records.failure import Failure
@@ -25,6 +25,7 @@ from modelferry.records.summary import (
     Summary,
     SummaryArtifact,
     SummaryBenchmark,
+    SummaryCertificate,
     SummaryCheckpoint,
     SummaryControl,
     SummaryModel,
@@ -196,7 +197,9 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
     """
     recorded = [Recorded.read(planned) for planned in plan.models.values()]
     models = tuple(one.summary() for one in recorded)
-    controls = _controls([validation for one in recorded for _, validation in one.validations])
+    certificates = _certificates(plan)
+    proven = [validation for certificate in certificates for validation in certificate.validations]
+    controls = _controls([*proven, *(validation for one in recorded for _, validation in one.validations)])
     complete = all(model.status == "passed" for model in models) and all(control.detected for control in controls)
     campaigns: dict[str, list[list[tuple[str, Validation]]]] = {}
     for one in recorded:
@@ -209,8 +212,10 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         controls=controls,
         comparisons=tuple(one for campaign, of in campaigns.items() for one in compare(campaign, of)),
         probes=collect_probes(
-            (one.planned.model.campaign, export, record) for one in recorded for export, record in one.validations
+            ((one.planned.model.campaign, export, record) for one in recorded for export, record in one.validations),
+            _inherited(plan, certificates),
         ),
+        certificates=tuple(_proven(certificate, recorded) for certificate in certificates),
         models=models,
         runtimes_not_run=plan.runtimes_not_run,
     )
@@ -234,7 +239,7 @@ def _failures(planned: PlannedModel) -> Iterator[str]:
     files = [(s.failure, name, paths.failure(s.failure, planned.id, name)) for s in OF_MODELS for name in exports]
     for name in exports[1:]:
         spec = planned.template(name)
-        files.append((TEMPLATE.failure, name, paths.failure(TEMPLATE.failure, f"{spec.architecture}/{spec.variant}")))
+        files.append((TEMPLATE.failure, name, paths.failure(TEMPLATE.failure, f"templates/{spec.key}")))
     if planned.model.embed:
         tables = [*planned.embedding.files, "tables"]
         files += [(EMBED.failure, part, paths.failure(EMBED.failure, planned.id, part)) for part in tables]
@@ -273,11 +278,6 @@ def _controls(validations: Iterable[Validation]) -> tuple[SummaryControl, ...]:
 
 
 def _templates(plan: Plan) -> Iterator[SummaryTemplate]:
-    served = Counter(
-        f"{spec.architecture}/{spec.variant}"
-        for planned in plan.runnable.values()
-        for spec in (planned.template(export.name) for export in planned.exports)
-    )
     for key, spec in plan.templates.items():
         record = _read(Template, spec.record)
         if record is not None:
@@ -286,8 +286,46 @@ def _templates(plan: Plan) -> Iterator[SummaryTemplate]:
                 format=record.format,
                 layout=record.layout,
                 seconds=record.seconds,
-                models=served[key],
+                models=len(plan.users[key]),
             )
+
+
+def _certificates(plan: Plan) -> list[Certificate]:
+    """Return the certificates of all templates that have some, those that did not pass included."""
+    files = [
+        paths.certificate(key, runtime) for key in plan.certified for runtime in runtimes_of(plan.templates[key].format)
+    ]
+    return [certificate for file in files if (certificate := _read(Certificate, file))]
+
+
+def _inherited(plan: Plan, certificates: Sequence[Certificate]) -> dict[tuple[str, str, str], Sequence[Validation]]:
+    """Return what certificates tell, by the campaign and the export of the models that fill their templates."""
+    return {
+        (planned.model.campaign, export, certificate.runtime): certificate.validations
+        for certificate in certificates
+        for planned, export in plan.users[certificate.template]
+    }
+
+
+def _proven(certificate: Certificate, recorded: Sequence[Recorded]) -> SummaryCertificate:
+    path = paths.certificate(certificate.template, certificate.runtime)
+    heirs = {one.planned.id for one in recorded for _, validation in one.validations if validation.certificate == path}
+    architecture, _, _ = certificate.template.partition("/")
+    first, *_ = certificate.validations or (None,)
+    return SummaryCertificate(
+        architecture=architecture,
+        format=certificate.format,
+        layout=certificate.layout,
+        runtime=certificate.runtime,
+        status=certificate.status,
+        reason=certificate.reason,
+        weight_sets=len(certificate.validations),
+        calls=len(first.shapes) if first else 0,
+        outside=len(first.outside) if first else 0,
+        controls=len(first.controls) if first else 0,
+        models=len(heirs),
+        seconds=certificate.seconds,
+    )
 
 
 def _read(kind: type[R], path: str) -> R | None:

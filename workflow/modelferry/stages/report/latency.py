@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -34,9 +34,9 @@ class Latency:
     p90: float
     p99: float | None
     speedup: float
-    cold_load: float
-    first_call: float
-    memory: float
+    cold_load: float | None
+    first_call: float | None
+    memory: float | None
 
     @property
     def series(self) -> tuple[str, str]:
@@ -89,7 +89,6 @@ def latencies(models: Sequence[SummaryModel]) -> list[Latency]:
 def _together(
     export: str, runtime: str, threads: int, batch: int, particles: int | None, rows: list[SummaryBenchmark]
 ) -> Latency:
-    tails = [row.p99_ms for row in rows if row.p99_ms is not None]
     return Latency(
         export=export,
         runtime=runtime,
@@ -101,12 +100,18 @@ def _together(
         low=min(row.p50_low_ms for row in rows),
         high=max(row.p50_high_ms for row in rows),
         p90=median(row.p90_ms for row in rows),
-        p99=median(tails) if tails else None,
+        p99=_median(row.p99_ms for row in rows),
         speedup=1.0 if export == EAGER else median(row.baseline_p50_ms / row.p50_ms for row in rows),
-        cold_load=median(row.cold_load_ms for row in rows),
-        first_call=median(row.first_call_ms for row in rows),
-        memory=median(row.peak_memory_mb for row in rows),
+        cold_load=_median(row.cold_load_ms for row in rows),
+        first_call=_median(row.first_call_ms for row in rows),
+        memory=_median(row.peak_memory_mb for row in rows),
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    """Return the median of those that were measured; None if none was."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def working_point(models: Sequence[SummaryModel]) -> Point | None:

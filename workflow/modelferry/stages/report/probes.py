@@ -29,8 +29,15 @@ WORST = ("silently wrong", "not finite", "rejected", "correct")
 BROKEN = "silently wrong"
 
 
-def collect_probes(records: Iterable[tuple[str, str, Validation]]) -> tuple[SummaryProbes, ...]:
-    """Return points and cases of (campaign, export, validation), the worst over the models of a campaign."""
+def collect_probes(
+    records: Iterable[tuple[str, str, Validation]],
+    inherited: Mapping[tuple[str, str, str], Sequence[Validation]] | None = None,
+) -> tuple[SummaryProbes, ...]:
+    """Return points and cases of (campaign, export, validation), the worst over the models of a campaign.
+
+    `inherited` is what certificates tell of an export, by campaign, export and runtime.
+    """
+    inherited = inherited or {}
     groups: dict[tuple[str, str, str], list[Validation]] = {}
     for campaign, export, record in records:
         groups.setdefault((campaign, export, record.runtime), []).append(record)
@@ -40,8 +47,8 @@ def collect_probes(records: Iterable[tuple[str, str, Validation]]) -> tuple[Summ
             export=export,
             runtime=runtime,
             models=len(group),
-            shapes=tuple(_worst_points(group)),
-            outside=tuple(_worst_cases(group)),
+            shapes=tuple(_worst_points([*inherited.get((campaign, export, runtime), ()), *group])),
+            outside=tuple(_worst_cases([*inherited.get((campaign, export, runtime), ()), *group])),
         )
         for (campaign, export, runtime), group in groups.items()
     )

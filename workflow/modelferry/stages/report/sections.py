@@ -38,6 +38,12 @@ ELSEWHERE = (
     "Each campaign's page has the same model by model, and the rest of what was measured: decisions, every pair of "
     "sizes, properties, inputs outside the contract, all latencies, how to load each format, digests."
 )
+CERTIFIED = (
+    "What no weights can change was proven once for each template and runtime, with random weights: every pair of "
+    "sizes, awkward events, inputs outside the contract, properties, controls. Each model's own file was then shown to "
+    "be that template with its weights, byte for byte, and compared with the network as trained on its events, with a "
+    "control of its own."
+)
 PAIRS = "Largest change of the area under the ROC curve, by pair of classes"
 OUTSIDE = "Inputs outside the contract"
 DIGESTS = "Checkpoints and artifacts by SHA-256 (in full in summary.json)"
@@ -79,6 +85,11 @@ def _controls(page: Page) -> str:
     seen = f"{sum(control.detected for control in controls)} of {plural(len(controls), 'kind')}"
     title = f"{seen} of deliberately broken artifacts were detected"
     return folded(title, tables.controls(controls)) if controls else ""
+
+
+def _certificates(page: Page) -> str:
+    certificates = page.summary.certificates
+    return f"{CERTIFIED}\n\n{tables.certificates(certificates)}" if certificates else ""
 
 
 def _environment(page: Page) -> str:
@@ -148,6 +159,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "How to load what to ship": ((snippets.loading, {OVERVIEW}),),
     "How to load the artifacts": ((snippets.loading, MODELS),),
     "Digests": ((lambda page: folded(DIGESTS, tables.digests(page.models)), MODELS),),
+    "Certificates": ((_certificates, FIRST),),
     "Controls": ((_controls, FIRST),),
     "Environment": (
         (_environment, FIRST),

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import mean, median
 
-from modelferry.records.summary import SummaryArtifact, SummaryControl, SummaryModel, SummaryTemplate, SummaryValidation
+from modelferry.records.summary import (
+    SummaryArtifact,
+    SummaryCertificate,
+    SummaryControl,
+    SummaryModel,
+    SummaryTemplate,
+    SummaryValidation,
+)
 from modelferry.stages.report.formatting import (
     NOTHING,
     ROWS,
@@ -117,6 +124,24 @@ def sizes(page: Page) -> str:
         "file / weights": lambda *row: decimal(mean(row[-1]) / BYTES_A_FLOAT32 if row[-1] else None),
     }
     return tabulate(columns, [row(*item) for item in groups.items()], "llll", ROWS if several else None)
+
+
+def certificates(of: Sequence[SummaryCertificate]) -> str:
+    """Return what was proven once, a row for each template and runtime."""
+    columns: Columns = {
+        "architecture": lambda one: digest(one.architecture),
+        "format": lambda one: one.format,
+        "layout": lambda one: prose(one.layout),
+        "runtime": lambda one: one.runtime,
+        "status": lambda one: bold_unless(one.status, "passed"),
+        "sets of weights": lambda one: count(one.weight_sets),
+        "sizes and kinds of events": lambda one: count(one.calls),
+        "kinds of malformed inputs": lambda one: count(one.outside),
+        "controls": lambda one: count(one.controls),
+        "models that inherit it": lambda one: count(one.models),
+        "why not": lambda one: prose(one.reason),
+    }
+    return tabulate(columns, [(one,) for one in of], "lllll")
 
 
 def validations(

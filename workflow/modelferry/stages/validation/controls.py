@@ -58,9 +58,15 @@ class SoundArtifact:
 
 
 def run_controls(
-    sound: SoundArtifact, recording: Recording, tolerance: Tolerance, another: Weights | None = None
+    sound: SoundArtifact,
+    recording: Recording,
+    tolerance: Tolerance,
+    another: Weights | None = None,
+    thorough: bool = True,
 ) -> tuple[Control, ...]:
     """Introduce every fault into an artifact, and return for each whether the validator sees it.
+
+    Unless `thorough`, one shows that this very comparison can fail: a changed weight.
 
     Parameters
     ----------
@@ -70,7 +76,7 @@ def run_controls(
     detector = DefectDetector(recording, tolerance)
     recorded = {faulty.name: detector.compare_outputs(faulty.events, faulty.outputs) for faulty in recording.faulty}
     with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
-        artifacts = _faulty_artifacts(sound, another, Path(folder))
+        artifacts = islice(_faulty_artifacts(sound, another, Path(folder)), None if thorough else 1)
         computed = {name: detector.compare_artifacts(sound, runners) for name, runners in artifacts}
     results = {**recorded, **computed}
     return tuple(Control(name=name, detected=seen, max_abs_diff=largest) for name, (seen, largest) in results.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelferry.families import Family
 from modelferry.families.weights import trained_weights
 from modelferry.formats import Format, Runner, load_format
-from modelferry.records.export import Manifest
+from modelferry.records.export import Manifest, Template
 from modelferry.runtimes import Runtime, runtime_of
 
 if TYPE_CHECKING:
@@ -61,6 +63,18 @@ class LoadedArtifact:
     def weights_inside(self) -> dict[str, bytes]:
         """Return the weights that the file holds; an approximated network holds them as well, an inexact format not."""
         return self.target.read_weights(self.path) if self.target.exactness == "exact" else {}
+
+    def other_than_filled(self, weights: StateDict) -> str:
+        """Return that the artifact is not its template filled with `weights`, byte for byte; empty if it is."""
+        template = Template.read(self.spec.record)
+        if not template.file.intact:
+            return f"{template.file.path} was altered after it was built"
+        with tempfile.TemporaryDirectory(prefix="modelferry-filled-") as folder:
+            again = Path(folder) / self.path.name
+            self.target.fill(Path(template.file.path), weights, {"model": self.planned.id}, again)
+            pairs = zip(self.target.files(again), self.target.files(self.path), strict=True)
+            same = all(filecmp.cmp(*pair, shallow=False) for pair in pairs)
+        return "" if same else "it is not its template with the weights of the checkpoint, byte for byte"
 
     def deployable(self, weights: StateDict, transforms: frozenset[str] | None = None) -> torch.nn.Module:
         """Return the network that was exported, with `weights`, in eager mode; `transforms` may be others."""

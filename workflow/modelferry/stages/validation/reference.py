@@ -20,7 +20,16 @@ from modelferry.core.events import EventSet
 from modelferry.core.tolerances import ANY, tolerance_of
 from modelferry.demo import demo_for
 from modelferry.families import Family
-from modelferry.families.probes import MIXED, REAL, Probe, evaluate, evaluate_repeatably, make_probes
+from modelferry.families.probes import (
+    ALONE,
+    MIXED,
+    REAL,
+    TOGETHER,
+    Probe,
+    evaluate,
+    evaluate_repeatably,
+    make_probes,
+)
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.faulty_networks import record_faulty_networks
 from modelferry.stages.validation.perturbation import Examiner
@@ -34,8 +43,8 @@ LARGE = 64
 DEMO_SOURCE = "test fold of the demo"
 
 
-def record_reference(planned: PlannedModel) -> Recording:
-    """Evaluate the reference of a model on all probes."""
+def record_reference(planned: PlannedModel, thorough: bool = True) -> Recording:
+    """Evaluate the reference of a model on all probes; unless `thorough`, on those that its weights decide."""
     torch.set_num_threads(1)
     model = planned.model
     planned.check()
@@ -46,7 +55,7 @@ def record_reference(planned: PlannedModel) -> Recording:
     settings = model.validation
     layouts = dict.fromkeys(family.layout(export.layout) for export in planned.exports)
     others = [family.contract(planned.hyperparameters, layout) for layout in layouts if layout != contract.layout]
-    probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others)
+    probes = make_probes(family, contract, settings.events, settings.seed, known.events, known.source, others, thorough)
     network = load_reference(family, planned.hyperparameters, planned.model.checkpoint)
     double = family.double(load_reference(family, planned.hyperparameters, planned.model.checkpoint))
     calls, rows = fewer_calls(probes, min(LARGE, contract.dimension(family.batch).maximum))
@@ -66,7 +75,9 @@ def record_reference(planned: PlannedModel) -> Recording:
         float64=float64,
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
-        faulty=record_faulty_networks(family, planned.hyperparameters, contract, network.state_dict(), probes),
+        faulty=record_faulty_networks(family, planned.hyperparameters, contract, network.state_dict(), probes)
+        if thorough
+        else (),
         examined=examine_some(examiner, probes, contract.dimension(family.batch).typical),
         examine=examiner,
     )
@@ -106,18 +117,16 @@ def fewer_calls(probes: Sequence[Probe], large: int) -> tuple[list[Probe], np.nd
 
 
 def treats_events_alone(double: torch.nn.Module, family: Family, contract: Contract, probes: Sequence[Probe]) -> bool:
-    """Return whether a reference gives the same with repeated events and without, in a call of events of mixed sizes.
+    """Return whether a reference gives the same for events in company and alone.
 
     One that normalises over its batch, say, does not: then each call is made as it is.
     """
-    repeating = [probe for probe in probes if len({id(event) for event in probe.events}) < len(probe.events)]
-    if not repeating:
-        return True
-    whole = min(repeating, key=lambda probe: (MIXED not in probe.label, len(probe.events)))
-    (once,), rows = fewer_calls([whole], len(whole.events))
-    each, fewer = (evaluate(double, family, contract, [probe], torch.float64) for probe in (whole, once))
+    together, alone = (
+        evaluate(double, family, contract, [probe for probe in probes if probe.label == label], torch.float64)
+        for label in (TOGETHER, ALONE)
+    )
     exact = tolerance_of(ANY, "float64")
-    return all(within(values, fewer[name][rows], exact).all() for name, values in each.items())
+    return all(within(values, alone[name], exact).all() for name, values in together.items())
 
 
 def real_events(planned: PlannedModel, family: Family) -> EventSet | None:

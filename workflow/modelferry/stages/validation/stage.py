@@ -24,6 +24,7 @@ from modelferry.families.probes import evaluate
 from modelferry.formats import Runner
 from modelferry.formats.shared.weight_readback import altered
 from modelferry.formats.shared.weight_readback import describe as weights_reason
+from modelferry.records.certificate import Certificate
 from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import pack
 from modelferry.records.validation import Control, Validation
@@ -49,6 +50,7 @@ def validate_artifact(
     tolerance: Tolerance,
     recording: Recording,
     others: Sequence[str] = (),
+    certificate: Certificate | None = None,
 ) -> Validation:
     """Compare an artifact with the recorded outputs of its reference, controls included.
 
@@ -56,6 +58,9 @@ def validate_artifact(
     ----------
     others
         Checkpoints of other models of the campaign: one of them serves as a control, if there is one that fits.
+    certificate
+        Of the artifact's template in this runtime: what it proves need not be proven again, once the artifact is shown
+        to be that template with these weights, byte for byte.
 
     Raises
     ------
@@ -67,22 +72,26 @@ def validate_artifact(
     artifact = _load(planned, export, runtime, recording)
     manifest, limits = artifact.manifest, planned.model.validation
     recording = replace(recording, examine=examiner_of(planned, recording))
+    thorough = certificate is None
     results = check_artifact(
-        artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits
+        artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits, thorough
     )
     weights, compared = artifact.weights(), results.compared
     probed, outputs = compared.recording, compared.outputs
-    from_deployable = _difference_from_deployable(artifact, weights, compared)
+    from_deployable = _difference_from_deployable(artifact, weights, compared) if thorough else None
     inside = artifact.weights_inside()
     findings = [
         weights_reason(altered(inside, weights)),
+        "" if thorough else artifact.other_than_filled(weights),
         nondeterminism(artifact.run, artifact.family, artifact.contract, probed, outputs),
     ]
-    verdict = with_bitwise(results.verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
+    verdict = results.verdict
+    if from_deployable is not None:
+        verdict = with_bitwise(verdict, artifact.target.is_bitwise(artifact.spec.options), from_deployable)
     verdict = with_findings(verdict, list(filter(None, findings)), matching_faults(probed, outputs, tolerance))
     controls: tuple[Control, ...] = ()
     if manifest.exactness == "exact" and verdict.passed:  # the mistake of a control may repair a broken artifact
-        controls = _controls(artifact, weights, probed, tolerance, others)
+        controls = _controls(artifact, weights, probed, tolerance, others, thorough)
         verdict = with_controls(verdict, controls)
     return Validation(
         model=planned.id,
@@ -95,6 +104,7 @@ def validate_artifact(
         reason=verdict.reason,
         tolerance=tolerance,
         deployable_max_abs_diff=from_deployable,
+        certificate="" if thorough else paths.certificate(artifact.spec.key, runtime),
         weights_compared=len(inside),
         **_facts(results, artifact.contract.outputs[0].name, len(recording.labels)),
         real_events=real_events(probed),
@@ -123,15 +133,31 @@ def _difference_from_deployable(artifact: LoadedArtifact, weights: StateDict, an
     return max(float(np.abs(answers.outputs[name] - eager[name]).max(initial=0)) for name in eager)
 
 
+def certificate_of(planned: PlannedModel, export: str, runtime: str) -> Certificate | None:
+    """Return the certificate of the template that an artifact was filled from, if it has one and passed."""
+    path = paths.certificate(planned.template(export).key, runtime)
+    if planned.model.validation.thorough or not Path(path).is_file():
+        return None
+    certificate = Certificate.read(path)
+    filled_from = Manifest.read(paths.manifest(planned.id, export)).template_sha256
+    return certificate if (certificate.status, certificate.template_sha256) == ("passed", filled_from) else None
+
+
 def _controls(
-    artifact: LoadedArtifact, weights: StateDict, recording: Recording, tolerance: Tolerance, others: Sequence[str]
+    artifact: LoadedArtifact,
+    weights: StateDict,
+    recording: Recording,
+    tolerance: Tolerance,
+    others: Sequence[str],
+    thorough: bool,
 ) -> tuple[Control, ...]:
     """Introduce every fault into an artifact that passed, and return whether each is seen."""
     template = Path(Template.read(artifact.spec.record).file.path)
     sound = SoundArtifact(
         artifact.family, artifact.target, artifact.contract, template, weights, artifact.run, artifact.runtime
     )
-    return run_controls(sound, recording, tolerance, _another_fold(artifact, others, weights))
+    another = _another_fold(artifact, others, weights) if thorough else None
+    return run_controls(sound, recording, tolerance, another, thorough)
 
 
 def _another_fold(artifact: LoadedArtifact, others: Sequence[str], weights: StateDict) -> StateDict | None:
