@@ -118,7 +118,7 @@ def test_altered_template_is_refused(done: Path, fails: Callable[..., str]) -> N
 def test_recording_of_other_weights_is_refused(done: Path, fails: Callable[..., str]) -> None:
     save_checkpoint(done / "weights/Run3Mu-3.pt", 16, salt="new")
     assert main(["export", "--fold", "3"]) == 0
-    assert "different weights" in fails("validate", "--fold", "3")
+    assert "different weights" in fails("validate", "--fold", "3", "--format", "torchscript")
 
 
 def test_missing_artifact_is_named(done: Path, fails: Callable[..., str]) -> None:
@@ -134,7 +134,7 @@ def test_artifact_without_a_manifest_is_named(done: Path, fails: Callable[..., s
 def test_damaged_manifest_is_named(content: str, done: Path, fails: Callable[..., str]) -> None:
     path = Path(f"results/{THREE}/torchscript/manifest.json")
     path.write_text(content)
-    assert str(path) in fails("validate", "--fold", "3")
+    assert str(path) in fails("validate", "--fold", "3", "--format", "torchscript")
 
 
 def test_missing_checkpoint_is_named(folder: Path, fails: Callable[..., str]) -> None:
@@ -210,4 +210,4 @@ def test_unexpected_error_of_one_model_hides_no_other(
 def test_truncated_reference_is_named(done: Path, fails: Callable[..., str]) -> None:
     path = Path(f"results/{THREE}/reference.npz")
     path.write_bytes(path.read_bytes()[:1000])
-    assert str(path) in fails("validate", "--fold", "3")
+    assert str(path) in fails("validate", "--fold", "3", "--format", "torchscript")

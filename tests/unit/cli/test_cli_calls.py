@@ -187,7 +187,7 @@ def test_rules_call_commands_that_exist() -> None:
 
     rules = (Path(__file__).parents[3] / "workflow/rules").glob("*.smk")
     called = {word for rule in rules for word in re.findall(r'"modelferry ([a-z-]+)', rule.read_text())}
-    assert {"export", "validate", "benchmark", "report", "gate", "template", "reference"} <= called
+    assert {"export", "validate", "benchmark", "report", "gate", "template", "certify"} <= called
     for command in called:
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])

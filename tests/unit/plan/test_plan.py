@@ -14,7 +14,7 @@ from modelferry.core import environment
 from modelferry.plan import Plan, models, reruns, templates
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.reasons import Reasons, changed
-from modelferry.runtimes import lacking, runtimes_of
+from modelferry.runtimes import lacking
 from modelferry.stages.report.collect import collect
 
 FORMATS = [
@@ -104,12 +104,12 @@ def test_without_a_compiler_the_other_formats_are_planned_and_the_report_says_wh
 
 def test_changing_a_checkpoint_changes_its_export_and_no_template() -> None:
     before = plan()
-    exports = {name: reruns.export(model, "onnx-dense") for name, model in before.models.items()}
+    exports = {name: reruns.export(model) for name, model in before.models.items()}
     templates = {key: reruns.template(spec) for key, spec in before.templates.items()}
     torch.save(formula_state(16, "new"), "fold1.pt")
     after = plan()
     assert {key: reruns.template(spec) for key, spec in after.templates.items()} == templates
-    changed = [name for name, model in after.models.items() if reruns.export(model, "onnx-dense") != exports[name]]
+    changed = [name for name, model in after.models.items() if reruns.export(model) != exports[name]]
     assert changed == ["higgs/fold-1"]
 
 
@@ -118,12 +118,12 @@ def parameters(found: Plan) -> Iterator[tuple[str, Reasons]]:
     yield from ((f"template {spec.format}", reruns.template(spec)) for spec in found.templates.values())
     yield "report", reruns.report(found.models)
     for model in found.models.values():
-        yield f"reference {model.id}", reruns.reference(model)
-        yield f"benchmark {model.id}", reruns.benchmark(model)
+        yield f"weight_sets {model.id}", reruns.weight_sets(model)
+        yield f"export {model.id}", reruns.export(model)
+        yield f"validate {model.id}", reruns.validate(model)
+        yield f"benchmark {model.id}", reruns.benchmark(model, swept=False)
         for export in model.exports:
-            yield f"export {model.id} {export.name}", reruns.export(model, export.name)
-            for runtime in runtimes_of(export.format):
-                yield f"validate {model.id} {export.name} {runtime}", reruns.validate(model, export.name, runtime)
+            yield f"certify {model.id} {export.name}", reruns.certify(model, export.name)
 
 
 def test_parameters_are_plain_strings_by_name_so_that_snakemake_can_compare_and_reasons_read_them() -> None:
@@ -142,9 +142,9 @@ def test_changed_setting_is_named_with_both_values() -> None:
     before = dict(parameters(plan()))
     now = dict(parameters(plan(validation={"tolerances": {"onnx": {"rtol": 0.5}}})))
     told = changed_jobs(before, now)
-    assert {job.rpartition(" ")[0] for job in told} == {f"validate higgs/fold-{fold} onnx-dense" for fold in range(3)}
+    assert set(told) == {f"validate higgs/fold-{fold}" for fold in range(3)}
     for reasons in told.values():
-        assert reasons == ["config: validation.rtol 1e-05 → 0.5"]
+        assert reasons == ["config: validation.onnx-dense.rtol 1e-05 → 0.5"]
     told = changed_jobs(before, dict(parameters(plan(benchmark={"seconds": 0.5}))))
     assert told == {f"benchmark higgs/fold-{fold}": ["config: benchmark.seconds 0.2 → 0.5"] for fold in range(3)}
 

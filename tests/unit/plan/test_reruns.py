@@ -15,7 +15,6 @@ import modelferry
 from modelferry.config import Config
 from modelferry.plan import Plan, reruns
 from modelferry.plan.reasons import Reasons
-from modelferry.runtimes import runtimes_of
 
 ROOT = Path(modelferry.__file__).parents[2]
 
@@ -29,13 +28,13 @@ def parameters(plan: Plan) -> Iterator[tuple[Job, Reasons]]:
         campaign = planned.model.campaign
         yield ("demo_events", campaign, ""), reruns.demo_events(planned.model.family)
         yield ("demo_train", campaign, ""), reruns.demo(planned)
-        yield ("reference", campaign, ""), reruns.reference(planned)
-        yield ("benchmark", campaign, ""), reruns.benchmark(planned)
+        yield ("weight_sets", campaign, ""), reruns.weight_sets(planned)
+        yield ("export", campaign, ""), reruns.export(planned)
+        yield ("validate", campaign, ""), reruns.validate(planned)
+        yield ("benchmark", campaign, ""), reruns.benchmark(planned, swept=True)
         for export in planned.exports:
             yield ("template", campaign, export.format), reruns.template(planned.template(export.name))
-            yield ("export", campaign, export.format), reruns.export(planned, export.name)
-            for runtime in runtimes_of(export.format):
-                yield ("validate", campaign, export.format), reruns.validate(planned, export.name, runtime)
+            yield ("certify", campaign, export.format), reruns.certify(planned, export.name)
         if planned.model.embed:
             yield ("embed", campaign, ""), reruns.embed(planned)
             yield ("collect", campaign, ""), reruns.collect(planned)
@@ -81,21 +80,21 @@ def test_trainer_of_a_demo_trains_that_demo_only(jobs: list[tuple[Job, Reasons]]
 def test_network_concerns_its_campaign_only(jobs: list[tuple[Job, Reasons]], file: str, campaign: str) -> None:
     affected = concerned(jobs, file)
     assert {name for _, name, _ in affected} == {campaign}
-    assert {stage for stage, _, _ in affected} >= {"template", "export", "reference", "validate", "benchmark"}
+    assert {stage for stage, _, _ in affected} >= {"template", "export", "validate", "benchmark"}
 
 
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("comparison/judge.py", {"validate"}),
-        ("comparison/difference.py", {"reference", "validate"}),
-        ("stages/validation/perturbation.py", {"reference", "validate"}),
-        ("stages/validation/verdict.py", {"validate"}),
-        ("stages/validation/stage.py", {"validate"}),
+        ("comparison/judge.py", {"validate", "certify"}),
+        ("comparison/difference.py", {"weight_sets", "certify", "validate"}),
+        ("stages/validation/perturbation.py", {"weight_sets", "certify", "validate"}),
+        ("stages/validation/verdict.py", {"certify", "validate"}),
+        ("stages/validation/stage.py", {"certify", "validate"}),
         ("stages/benchmark/timing.py", {"benchmark"}),
-        ("stages/export/artifact.py", {"export"}),
+        ("stages/export/artifact.py", {"certify", "export"}),
         ("stages/export/template.py", {"template"}),
-        ("records/validation.py", {"validate", "report", "embed", "explore"}),
+        ("records/validation.py", {"certify", "validate", "report", "embed", "explore"}),
         ("records/summary.py", {"report"}),
         ("stages/report/first_page.py", {"report"}),
         ("plan/models.py", {"report"}),
@@ -115,9 +114,10 @@ def test_code_concerns_the_stages_that_run_it(jobs: list[tuple[Job, Reasons]], f
 @pytest.mark.parametrize("name", ["torchscript", "torch_export", "aotinductor", "cpp", "json"])
 def test_format_concerns_its_own_templates_and_what_follows(jobs: list[tuple[Job, Reasons]], name: str) -> None:
     affected = concerned(jobs, f"formats/{name}.py")
-    assert {stage for stage, _, _ in affected} - {"report", "embed"} == {"template", "export", "validate", "benchmark"}
+    stages = {"template", "certify", "export", "validate", "benchmark"}
+    assert {stage for stage, _, _ in affected} - {"report", "embed"} == stages
     assert {format_ for _, _, format_ in affected} - {""} == {name}
 
 
-def test_reader_of_demo_events_decides_the_reference(jobs: list[tuple[Job, Reasons]]) -> None:
-    assert ("reference", "edge", "") in concerned(jobs, "demo/bytecnn.py")
+def test_reader_of_demo_events_decides_the_validation(jobs: list[tuple[Job, Reasons]]) -> None:
+    assert ("validate", "edge", "") in concerned(jobs, "demo/bytecnn.py")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from modelferry.cli.selection import select
 from modelferry.config.file import read_config
 from modelferry.core import paths
-from modelferry.core.errors import ModelferryError, log_traceback, one_line
+from modelferry.core.errors import ModelferryError, in_words, log_traceback, one_line
 from modelferry.core.known_files import known_sha256
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, plan_model
@@ -76,12 +76,13 @@ def in_parts(stage: Stage, subject: str, parts: Mapping[str, Part], options: arg
                 files |= {str(file): known_sha256(file) for file in run()}
         except Exception as error:
             log_traceback(options.log)
-            reasons[name] = one_line(error)
+            reasons[name] = in_words(error, options.log)
     for reason in dict.fromkeys(reasons.values()):
         print(f"error: {reason}", file=sys.stderr, flush=True)
     if whole:
         outcome = Outcome(subject=subject, stage=stage.rule, files=files, failed=tuple(reasons))
-        outcome.write(paths.outcome(subject, stage.rule))
+        with suppress(OSError) if reasons else nullcontext():  # a folder that cannot be written was named above
+            outcome.write(paths.outcome(subject, stage.rule))
     return not reasons
 
 

@@ -17,7 +17,7 @@ from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
 from modelferry.config.file import read_config
-from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, log_traceback, one_line
+from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, in_words, log_traceback
 from modelferry.core.running import job
 from modelferry.version import __version__
 
@@ -50,21 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = int(options.run(options))
         sys.stdout.flush()
         return code
-    except ModelferryError as error:
-        log_traceback(options.log)
-        print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
     except BrokenPipeError:  # as from `head`; without this, Python would write again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        log_traceback(options.log)
-        print(
-            f"error: {error.strerror or error}: {error.filename}; is it there, and may you write it?", file=sys.stderr
-        )
     except Exception as error:
         log_traceback(options.log)
-        print(f"error: {one_line(error)}; the traceback is in {options.log}", file=sys.stderr)
+        print(f"error: {in_words(error, options.log)}", file=sys.stderr)
     return 1
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from modelferry.cli.jobs import chosen, exit_code, exports_of, in_parts, plan_of
@@ -85,14 +85,22 @@ def _validate_model(plan: Plan, planned: PlannedModel, exports: Sequence[str], o
 
 def certify(options: argparse.Namespace) -> int:
     """Prove once of a template what no weights can change, in each of its runtimes."""
+    from modelferry.stages.export.artifact import export_model
     from modelferry.stages.validation.certification import certify as certify_template
+    from modelferry.stages.validation.weight_sets import stand_ins
 
     known = plan_of(options).certified
     if options.key not in known:
         raise ConfigError(f"template '{options.key}' is not to be certified", did_you_mean(options.key, known))
     planned, export = known[options.key]
 
+    @cache
+    def filled() -> None:
+        for stand_in in stand_ins(planned):
+            export_model(stand_in, export)
+
     def run(runtime: str) -> list[str]:
+        filled()
         path = paths.certificate(options.key, runtime)
         Path(path).unlink(missing_ok=True)
         certificate = certify_template(planned, export, runtime)

@@ -81,6 +81,15 @@ def one_line(error: Exception) -> str:
     return str(error) if isinstance(error, ModelferryError) else f"unexpected {type(error).__name__}: {first}"
 
 
+def in_words(error: Exception, log: str) -> str:
+    """Return what a user is told of an error, in one line: what to do, or where the traceback is."""
+    if isinstance(error, ModelferryError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}; is it there, and may you write it?"
+    return f"{one_line(error)}; the traceback is in {log}"
+
+
 def log_traceback(path: str) -> None:
     """Append the traceback to a log; a log that cannot be written must not hide the error."""
     try:

@@ -26,7 +26,6 @@ from modelferry.records.demo import DemoTraining
 from modelferry.records.embeddings import EmbeddedFile, Embeddings, Exploration
 from modelferry.records.outcome import Outcome
 from modelferry.records.summary import Summary
-from modelferry.runtimes import load_runtime
 
 Look = Callable[[str], str]
 """Returns what is wrong with a file that is there; nothing if it is whole."""
@@ -111,7 +110,7 @@ def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
         *(spec.outcome for spec in plan.templates.values()),
         *(paths.outcome(f"templates/{key}", CERTIFY.rule) for key in plan.certified),
         *(paths.outcome(f"templates/{one.architecture}", WEIGHT_SETS.rule) for one, _ in plan.certified.values()),
-        *(file for name in plan.runtimes for file in load_runtime(name).files()),
+        *(file for key in plan.templates for file in plan.runtime_files(key)),
     ]
     yield from ((path, Outcome.damage) for path in dict.fromkeys(templates))
     for campaign in plan.explored:

@@ -64,7 +64,7 @@ def certify(planned: PlannedModel, export: str) -> Reasons:
     spec = planned.template(export)
     runtimes = [runtime_module(path) for path in paths_of(spec.format).values() if not lacking(path)]
     return _reasons(
-        _code(stages.CERTIFY, spec, format_module(spec.format), *runtimes),
+        _code(stages.CERTIFY, spec, stages.EXPORT.module, format_module(spec.format), *runtimes),
         packages=[*load_format(spec.format).packages, *planned.family.packages],
     )
 
@@ -73,12 +73,13 @@ def validate(planned: PlannedModel) -> Reasons:
     """Return what decides whether a model's artifacts are compared with the network as trained again."""
     model = planned.model
     events = _demo(model.family) if model.demo else ()
+    tolerances = {export.name: planned.tolerance(export.name).model_dump() for export in planned.exports}
     return _reasons(
         _code(stages.VALIDATE, planned, *events, *_formats(planned), *_runtimes(planned)),
         {
             "hyperparameters": planned.hyperparameters,
             "layouts": _layouts(planned),
-            "validation": model.validation.model_dump(exclude_none=True),
+            "validation": model.validation.model_dump(exclude={"rtol", "atol", "tolerances"}) | tolerances,
             "events": model.event_options,
         },
         [*_packages(planned), *planned.family.packages],

@@ -208,7 +208,7 @@ def test_code_of_the_class_decides_what_runs_again(tmp_path: Path, monkeypatch: 
         campaign = {"family": "lightning", "axes": {"fold": [0]}, "checkpoint": "a.ckpt", "formats": ["onnx"]}
         plan = Plan(parse_config({"campaigns": {"a": {**campaign, "hyperparameters": hyperparameters}}}, "c"))
         ((_, planned),) = plan.models.items()
-        found.append((reruns.reference(planned), reruns.template(planned.template("onnx"))))
+        found.append((reruns.validate(planned), reruns.template(planned.template("onnx"))))
     assert all(first != second for first, second in zip(*found, strict=True))
 
 

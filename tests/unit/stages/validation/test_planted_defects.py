@@ -30,7 +30,7 @@ from modelferry.records.export import Manifest
 from modelferry.records.validation import Validation
 from modelferry.stages.export.artifact import export_model
 from modelferry.stages.export.template import build_template
-from modelferry.stages.validation.controls import with_changed_bias, with_changed_weight
+from modelferry.stages.validation.changed_weights import with_changed_bias, with_changed_weight
 from modelferry.stages.validation.diagnosis import diagnose
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.reference import record_reference

@@ -12,34 +12,29 @@ from modelferry.core.errors import ModelferryError, one_line
 from modelferry.records.certificate import Certificate
 from modelferry.records.export import Template
 from modelferry.records.validation import Validation
-from modelferry.stages.export.artifact import export_model
 from modelferry.stages.validation.recording import Recording
 from modelferry.stages.validation.stage import validate_artifact
-from modelferry.stages.validation.weight_sets import SPREADS, stand_in_of
+from modelferry.stages.validation.weight_sets import stand_ins
 
 if TYPE_CHECKING:
     from modelferry.plan.models import PlannedModel
 
 
 def certify(planned: PlannedModel, export: str, runtime: str) -> Certificate:
-    """Fill the template of an export with each set of random weights, and validate what comes out in a runtime.
+    """Validate in a runtime what the template of an export is when it is filled with each set of random weights.
 
     A template that does not pass has a certificate that says why: its models are then validated in full.
     """
     started = time.perf_counter()
     spec = planned.template(export)
-    stand_ins = [stand_in_of(planned, number) for number in range(len(SPREADS))]
+    models = stand_ins(planned)
     validations: list[Validation] = []
     reason = ""
-    for number, stand_in in enumerate(stand_ins):
-        others = [other.model.checkpoint for other in stand_ins if other is not stand_in]
+    for number, stand_in in enumerate(models):
+        others = [other.model.checkpoint for other in models if other is not stand_in]
+        recording, tolerance = _recording(stand_in.id), stand_in.tolerance(export)
         try:
-            export_model(stand_in, export)
-            validations.append(
-                validate_artifact(
-                    stand_in, export, runtime, stand_in.tolerance(export), _recording(stand_in.id), others
-                )
-            )
+            validations.append(validate_artifact(stand_in, export, runtime, tolerance, recording, others))
         except ModelferryError as error:
             reason = reason or f"weights {number}: {one_line(error)}"
     failed = [f"weights {number}: {one.reason}" for number, one in enumerate(validations) if one.status == "failed"]

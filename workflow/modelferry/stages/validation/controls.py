@@ -7,7 +7,7 @@ network was recorded with the reference (`faulty_networks`) and goes through the
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -24,21 +24,22 @@ from modelferry.families import Family
 from modelferry.formats import Format, Runner
 from modelferry.records.validation import Control
 from modelferry.runtimes import Runtime
+from modelferry.stages.validation.changed_weights import (
+    CANDIDATES,
+    WEIGHT,
+    Weights,
+    retrained,
+    with_changed_bias,
+    with_changed_weight,
+)
 from modelferry.stages.validation.input_corruptions import Corruption, corruptions_of
 from modelferry.stages.validation.recording import Recording, ordinary
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
-Weights = Mapping[str, "torch.Tensor"]
-
-WEIGHT = "one weight changed by 10 %"
 BIAS = "one bias of a small tensor changed"
 OTHER_FOLD = "weights of another fold"
-STEP = 0.1
-"""Relative size of a change."""
-CANDIDATES = 8
-"""At most this many weights are tried, one at a time: one may belong to a unit that never fires."""
 PROBES = 16
 """At most this many calls with ordinary events, until a defect shows."""
 
@@ -66,7 +67,7 @@ def run_controls(
 ) -> tuple[Control, ...]:
     """Introduce every fault into an artifact, and return for each whether the validator sees it.
 
-    Unless `thorough`, one shows that this very comparison can fail: a changed weight.
+    Unless `thorough`, the recorded ones show that this very comparison can fail, and no artifact is broken.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def run_controls(
     detector = DefectDetector(recording, tolerance)
     recorded = {faulty.name: detector.compare_outputs(faulty.events, faulty.outputs) for faulty in recording.faulty}
     with tempfile.TemporaryDirectory(prefix="modelferry-controls-") as folder:
-        artifacts = islice(_faulty_artifacts(sound, another, Path(folder)), None if thorough else 1)
+        artifacts = _faulty_artifacts(sound, another, Path(folder)) if thorough else ()
         computed = {name: detector.compare_artifacts(sound, runners) for name, runners in artifacts}
     results = {**recorded, **computed}
     return tuple(Control(name=name, detected=seen, max_abs_diff=largest) for name, (seen, largest) in results.items())
@@ -122,45 +123,6 @@ class DefectDetector:
         return False, furthest
 
 
-def with_changed_weight(weights: Weights, rank: int = 0) -> dict[str, torch.Tensor]:
-    """Return the weights with one entry of the last matrix 10 % larger: the largest, or the `rank`-th after it."""
-    name = [name for name, tensor in weights.items() if tensor.dim() >= 2 and tensor.is_floating_point()][-1]
-    return _changed(weights, name, rank)
-
-
-def with_changed_bias(weights: Weights, rank: int = 0) -> dict[str, torch.Tensor]:
-    """Return the weights with one entry of the smallest bias changed: the largest, or the `rank`-th after it.
-
-    A compiler that takes small constants for part of its code would not see it.
-    """
-    biases = {name: tensor for name, tensor in weights.items() if tensor.dim() == 1 and name.endswith("bias")}
-    vectors = {name: tensor for name, tensor in weights.items() if tensor.dim() == 1 and tensor.is_floating_point()}
-    candidates = biases or vectors or dict(weights)
-    name = min(reversed(candidates), key=lambda name: candidates[name].numel())
-    return _changed(weights, name, rank)
-
-
-def retrained(weights: Weights) -> dict[str, torch.Tensor]:
-    """Return the weights moved as far as another training might move them, each tensor for itself."""
-    import torch
-
-    generator = torch.Generator().manual_seed(7)
-    moved = dict(weights)
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and tensor.numel() > 0:
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            moved[name] = (tensor.double() * (1 + STEP * noise.clamp(-3, 3))).to(tensor.dtype)
-    return moved
-
-
-def differ(first: Weights, second: Weights) -> bool:
-    """Return whether two models have the same tensors with other values."""
-    import torch
-
-    shapes = [{name: tensor.shape for name, tensor in weights.items()} for weights in (first, second)]
-    return shapes[0] == shapes[1] and any(not torch.equal(first[name], second[name]) for name in first)
-
-
 def _faulty_artifacts(
     sound: SoundArtifact, another: Weights | None, folder: Path
 ) -> Iterator[tuple[str, Iterator[Runner]]]:
@@ -181,11 +143,3 @@ def _faulty_artifacts(
     yield OTHER_FOLD, filled([another if another is not None else retrained(sound.weights)])
     for name, candidates in corruptions_of(sound.family, sound.contract).items():
         yield name, corrupted(candidates)
-
-
-def _changed(weights: Weights, name: str, rank: int) -> dict[str, torch.Tensor]:
-    changed = weights[name].clone()
-    flat = changed.view(-1)
-    index = flat.abs().argsort(descending=True)[rank % len(flat)]
-    flat[index] = flat[index] * (1 + STEP) if flat[index] != 0 else STEP
-    return {**weights, name: changed}

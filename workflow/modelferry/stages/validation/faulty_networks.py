@@ -17,6 +17,7 @@ from torch import nn
 from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.families.probes import MIXED, REAL, Prepare, Probe, evaluate
+from modelferry.stages.validation.changed_weights import CANDIDATES, WEIGHT, with_changed_weight
 from modelferry.stages.validation.input_corruptions import Corruption, corruptions_of
 from modelferry.stages.validation.recording import FaultyOutputs, ordinary
 
@@ -32,11 +33,17 @@ DEPENDS_ON_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNor
 
 
 def record_faulty_networks(
-    family: Family, hyperparameters: Mapping[str, Any], contract: Contract, weights: StateDict, probes: Sequence[Probe]
+    family: Family,
+    hyperparameters: Mapping[str, Any],
+    contract: Contract,
+    weights: StateDict,
+    probes: Sequence[Probe],
+    thorough: bool = True,
 ) -> tuple[FaultyOutputs, ...]:
     """Return the outputs of each faulty network on some calls with several events.
 
-    Mistakes in preparing inputs count as well; where a family declares candidates, the first stands for all.
+    Mistakes in preparing inputs count as well; where a family declares candidates, the first stands for all. Unless
+    `thorough`, there is one mistake only: a weight that is 10 % larger.
     """
     indices = _telling_calls(probes, contract.dimension(family.batch).typical)
     ends = np.cumsum([len(probe.events) for probe in probes])
@@ -52,11 +59,28 @@ def record_faulty_networks(
         torch.manual_seed(SEED)
         return evaluate(network, family, contract, chosen, prepare=prepare)
 
+    if not thorough:
+        return (FaultyOutputs(WEIGHT, events, _with_changed_weight(trained(), weights, lambda n: outputs(n, _as_is))),)
     return tuple(
         FaultyOutputs(name, events, outputs(make_faulty(trained()), prepare))
         for name, make_faulty, prepare in _mistakes(family, contract, trained())
         if chosen
     )
+
+
+def _with_changed_weight(network: nn.Module, weights: StateDict, outputs: Callable[[nn.Module], Arrays]) -> Arrays:
+    """Return the outputs with a weight that is 10 % larger: the first that changes any, as it should, by more than 1 %.
+
+    One weight may belong to a unit that never fires.
+    """
+    sound = outputs(network)
+    for rank in range(CANDIDATES):
+        network.load_state_dict(with_changed_weight(weights, rank))
+        found = outputs(network)
+        changes = (np.abs(found[name] - value).max() > 0.01 * np.abs(value).max() for name, value in sound.items())
+        if any(changes):
+            break
+    return found
 
 
 def _telling_calls(probes: Sequence[Probe], typical: int) -> list[int]:

@@ -75,9 +75,9 @@ def record_reference(planned: PlannedModel, thorough: bool = True) -> Recording:
         float64=float64,
         **_labels(probes, known),
         checkpoint_sha256=sha256_of_file(model.checkpoint),
-        faulty=record_faulty_networks(family, planned.hyperparameters, contract, network.state_dict(), probes)
-        if thorough
-        else (),
+        faulty=record_faulty_networks(
+            family, planned.hyperparameters, contract, network.state_dict(), probes, thorough
+        ),
         examined=examine_some(examiner, probes, contract.dimension(family.batch).typical),
         examine=examiner,
     )

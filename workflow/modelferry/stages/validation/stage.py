@@ -28,8 +28,9 @@ from modelferry.records.certificate import Certificate
 from modelferry.records.export import Manifest, Template
 from modelferry.records.residuals import pack
 from modelferry.records.validation import Control, Validation
+from modelferry.stages.validation.changed_weights import differ
 from modelferry.stages.validation.checks import CheckResults, check_artifact
-from modelferry.stages.validation.controls import SoundArtifact, differ, run_controls
+from modelferry.stages.validation.controls import SoundArtifact, run_controls
 from modelferry.stages.validation.fault_matching import matching_faults
 from modelferry.stages.validation.loaded_artifact import LoadedArtifact
 from modelferry.stages.validation.perturbation import examiner_of

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from modelferry.config.sections import Validation
 from modelferry.core import paths
 from modelferry.core.files import replacing
 from modelferry.stages.validation.reference import record_reference
@@ -30,8 +29,7 @@ CHECKPOINT = "weights.pt"
 
 def draw_weight_sets(planned: PlannedModel) -> Iterator[Path]:
     """Write all sets of weights for the architecture of a model, and what was recorded of each; yield the files."""
-    for number in range(len(SPREADS)):
-        stand_in = stand_in_of(planned, number)
+    for number, stand_in in enumerate(stand_ins(planned)):
         checkpoint = Path(stand_in.model.checkpoint)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         with replacing(checkpoint) as temporary:
@@ -42,8 +40,12 @@ def draw_weight_sets(planned: PlannedModel) -> Iterator[Path]:
         yield recording
 
 
-def stand_in_of(planned: PlannedModel, number: int) -> PlannedModel:
-    """Return a model like another, but with random weights, without events, and judged by the usual tolerances."""
+def stand_ins(planned: PlannedModel) -> list[PlannedModel]:
+    """Return models like another, but with random weights, without events, and judged by the usual tolerances."""
+    return [_stand_in(planned, number) for number in range(len(SPREADS))]
+
+
+def _stand_in(planned: PlannedModel, number: int) -> PlannedModel:
     name = paths.weight_set(planned.architecture, number)
     model = dataclasses.replace(
         planned.model,
@@ -52,7 +54,9 @@ def stand_in_of(planned: PlannedModel, number: int) -> PlannedModel:
         missing="",
         demo=False,
         events=(),
-        validation=Validation(events=EVENTS, seed=number + 1),
+        validation=planned.model.validation.model_copy(
+            update={"events": EVENTS, "seed": number + 1, "rtol": None, "atol": None, "tolerances": {}}
+        ),
     )
     return dataclasses.replace(planned, model=model)
 
