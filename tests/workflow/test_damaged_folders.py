@@ -78,7 +78,7 @@ def test_damaged_files_are_named_and_made_again_by_the_same_command(done: Folder
     printed = done.run()
     for name in DAMAGE:
         assert f"note: {name} " in printed
-    assert ran(printed) >= END | of_model(MODEL, "reference", "validate", "benchmark") | {
+    assert ran(printed) >= END | of_model(MODEL, "validate", "benchmark") | {
         "export alpha/Run3Mu/fold-0", "export alpha/Run3Mu/fold-1",
     }  # fmt: skip
     assert Summary.read(done.path / "reports/summary.json").verdict == "passed"
@@ -91,10 +91,10 @@ def test_damaged_files_are_named_and_made_again_by_the_same_command(done: Folder
 def test_files_of_the_future_are_named_and_lose_nothing(done: Folder) -> None:
     (done.path / ARTIFACT).unlink()
     ahead = time.time() + 3e8
-    for name in (CHECKPOINT, f"results/{MODEL}/reference.npz"):
+    for name in (CHECKPOINT, f"results/{MODEL}/validate.done.json"):
         os.utime(done.path / name, (ahead, ahead))
     printed = done.run()
-    for name in (CHECKPOINT, f"results/{MODEL}/reference.npz"):
+    for name in (CHECKPOINT, f"results/{MODEL}/validate.done.json"):
         assert f"note: {name} is dated in the future; it is dated now" in printed
         assert (done.path / name).stat().st_mtime < time.time() + 1
     assert (done.path / ARTIFACT).exists()

@@ -120,7 +120,7 @@ def test_printed_errors_name_the_model_and_show_no_traceback_outside_the_logs(fa
     errors = [line for line in failed.printed.splitlines() if line.startswith("error: ")]
     for model in (GARBAGE, EVIL):
         assert any(model in line for line in errors)
-    assert "Traceback" in (failed.folder.path / f"logs/export/{GARBAGE}/torchscript.log").read_text()
+    assert "Traceback" in (failed.folder.path / f"logs/export/{GARBAGE}.log").read_text()
 
 
 def test_family_of_ones_own_runs_and_its_wrong_deployable_fails(failed: Failed) -> None:

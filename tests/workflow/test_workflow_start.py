@@ -124,8 +124,8 @@ def test_default_config_of_the_repository_makes_a_plan(fresh: Callable[..., Fold
     counts = {stage: sum(job.stage == stage for job in jobs) for stage in {job.stage for job in jobs}}
     in_cpp = "cpp" in runtimes_of("torchscript")
     assert {**counts, "demo_events": 0} == {
-        "demo_events": 0, "demo_train": 11, "template": 12, "export": 36, "reference": 11,
-        "validate": 52 if in_cpp else 36, "benchmark": 11, "embed": 4, "collect": 2, "explore": 1,
+        "demo_events": 0, "demo_train": 11, "template": 12, "weight": 1, "certify": 4, "export": 11,
+        "validate": 11, "benchmark": 11, "embed": 4, "collect": 2, "explore": 1,
         "report": 1, "gate": 1, **({"build": 1} if in_cpp else {}),
     }  # fmt: skip
 

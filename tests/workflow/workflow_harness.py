@@ -154,7 +154,7 @@ def named(jobs: Sequence[Job]) -> set[str]:
 
 def of_model(model: str, *stages: str) -> set[str]:
     """Return the named stages of a model, by default all that a checkpoint decides."""
-    return {f"{stage} {model}" for stage in stages or ("export", "reference", "validate", "benchmark")}
+    return {f"{stage} {model}" for stage in stages or ("export", "validate", "benchmark")}
 
 
 END = {"report", "gate"}

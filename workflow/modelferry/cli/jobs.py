@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -62,11 +62,18 @@ def for_each(options: argparse.Namespace, jobs: Iterable[tuple], run: Callable[.
     return 1 if failed else 0
 
 
-def in_parts(stage: Stage, subject: str, parts: Mapping[str, Part], options: argparse.Namespace, whole: bool) -> bool:
+def in_parts(
+    stage: Stage,
+    subject: str,
+    parts: Mapping[str, Part],
+    options: argparse.Namespace,
+    whole: bool,
+    certificates: Collection[str] = (),
+) -> bool:
     """Do the parts of a stage, each of which returns the files that it made; return whether all succeeded.
 
     A part that fails hides no other: its reason is printed and left where the report finds it. What became of the
-    `whole` stage is recorded for Snakemake.
+    `whole` stage is recorded for Snakemake, with the `certificates` that the parts rest on, once they are done.
     """
     files: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -80,7 +87,9 @@ def in_parts(stage: Stage, subject: str, parts: Mapping[str, Part], options: arg
     for reason in dict.fromkeys(reasons.values()):
         print(f"error: {reason}", file=sys.stderr, flush=True)
     if whole:
-        outcome = Outcome(subject=subject, stage=stage.rule, files=files, failed=tuple(reasons))
+        outcome = Outcome(
+            subject=subject, stage=stage.rule, files=files, failed=tuple(reasons), certificates=tuple(certificates)
+        )
         with suppress(OSError) if reasons else nullcontext():  # a folder that cannot be written was named above
             outcome.write(paths.outcome(subject, stage.rule))
     return not reasons

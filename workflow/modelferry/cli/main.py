@@ -18,7 +18,7 @@ from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
 from modelferry.config.file import read_config
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, in_words, log_traceback
-from modelferry.core.running import job
+from modelferry.core.running import job, timed
 from modelferry.version import __version__
 
 DEFAULT_LOG = "logs/modelferry.log"
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         trust(options.trust)
-        with job():
+        with job(), timed(options.parser.prog.rpartition(" ")[2]):
             code = int(options.run(options))
         sys.stdout.flush()
         return code

@@ -63,6 +63,7 @@ def _validate_model(plan: Plan, planned: PlannedModel, exports: Sequence[str], o
         planned = dataclasses.replace(planned, model=dataclasses.replace(planned.model, validation=settings))
     every = validate_model(planned, exports, _others(plan, planned), anew=whole or "events" in asked)
     passed = True
+    certificates: dict[str, None] = {}
 
     def run(name: str) -> list[str]:
         nonlocal passed
@@ -77,10 +78,12 @@ def _validate_model(plan: Plan, planned: PlannedModel, exports: Sequence[str], o
             if not asked:
                 record.write(file)
             _print_verdict(record, name)
+            certificates.update(dict.fromkeys(filter(None, [record.certificate])))
             passed &= record.status == "passed"
-        return files
+        return [*files, paths.reference(planned.id)]
 
-    return in_parts(VALIDATE, planned.id, {name: partial(run, name) for name in exports}, options, whole) and passed
+    parts = {name: partial(run, name) for name in exports}
+    return in_parts(VALIDATE, planned.id, parts, options, whole, certificates) and passed
 
 
 def certify(options: argparse.Namespace) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +15,34 @@ from pathlib import Path
 from modelferry.core.paths import STATE
 
 JOBS = f"{STATE}/jobs"
+TIMES = "MODELFERRY_TIMES"
+"""Environment variable with a file that collects what jobs cost, as `bench/campaign.py` reads it."""
+
+
+@contextmanager
+def timed(command: str) -> Iterator[None]:
+    """Append what a job cost to the file that `MODELFERRY_TIMES` names, a line of JSON, if it names one."""
+    path = os.environ.get(TIMES)
+    started, before = time.perf_counter(), cpu_seconds()
+    try:
+        yield
+    finally:
+        if path:
+            peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+            cost = {
+                "command": command,
+                "seconds": time.perf_counter() - started,
+                "cpu_seconds": cpu_seconds() - before,
+                "peak_memory_mb": peak / 1024,
+            }
+            with Path(path).open("a") as file:
+                file.write(json.dumps(cost) + "\n")
+
+
+def cpu_seconds() -> float:
+    """Return the core-seconds of this process and of its children that have ended."""
+    now = os.times()
+    return now.user + now.system + now.children_user + now.children_system
 
 
 @contextmanager

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from modelferry.config import Config
 from modelferry.core import paths
 from modelferry.core.digests import digest_of
-from modelferry.core.errors import ConfigError, did_you_mean
+from modelferry.core.errors import ArtifactError, ConfigError, did_you_mean
+from modelferry.core.known_files import known_files
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.plan.stages import BENCHMARK, CERTIFY, EXPORT, VALIDATE
 from modelferry.plan.templates import TemplateSpec
+from modelferry.records.outcome import Outcome
 from modelferry.runtimes import lacking, paths_of, runtime_of, runtimes_of
 
 MODELS_TO_CERTIFY = 4
@@ -57,8 +60,9 @@ class Plan:
         """A model and its export for each template of which most is proven once, instead of for each model."""
         found = {}
         for key, users in self.users.items():
-            inheriting = [user for user in users if not user[0].model.validation.thorough]
-            if len(inheriting) >= MODELS_TO_CERTIFY and self.templates[key].certifiable:
+            inheriting = [user for user in users if not self._proven_alone(user[0])]
+            enough = len(inheriting) >= MODELS_TO_CERTIFY or Path(_certification(key)).is_file()
+            if inheriting and enough and self.templates[key].certifiable:
                 found[key] = inheriting[0]
         return found
 
@@ -74,11 +78,19 @@ class Plan:
         return [file for runtime in runtimes_of(name) for file in runtime_of(name, runtime).files()]
 
     def certificates(self, planned: PlannedModel) -> list[str]:
-        """Return the outcomes of the certifications of a model's templates."""
-        if planned.model.validation.thorough:
+        """Return the outcomes of the certifications that a model's validations wait for."""
+        if self._proven_alone(planned):
             return []
         keys = dict.fromkeys(planned.template(export.name).key for export in planned.exports)
-        return [paths.outcome(f"templates/{key}", CERTIFY.rule) for key in keys if key in self.certified]
+        return [_certification(key) for key in keys if key in self.certified]
+
+    def _proven_alone(self, planned: PlannedModel) -> bool:
+        """Return whether everything is proven for a model itself: the config says so, or it was done before.
+
+        So models that are added change nothing for those that are there.
+        """
+        outcome = planned.outcome(VALIDATE)
+        return planned.model.validation.thorough or (Path(outcome).is_file() and not _inherits(outcome))
 
     @cached_property
     def swept(self) -> frozenset[str]:
@@ -131,7 +143,7 @@ class Plan:
         models = [planned for planned in self.runnable.values() if planned.exports]
         return [
             *(spec.outcome for spec in self.templates.values()),
-            *(paths.outcome(f"templates/{key}", CERTIFY.rule) for key in self.certified),
+            *map(_certification, self.certified),
             *(planned.outcome(stage) for planned in models for stage in (EXPORT, VALIDATE, BENCHMARK)),
             *(paths.training(planned.model.checkpoint) for planned in models if planned.model.demo),
             *map(paths.exploration, self.explored),
@@ -142,3 +154,19 @@ class Plan:
         if model_id not in self.models:
             raise ConfigError(f"there is no model '{model_id}'", did_you_mean(model_id, self.models))
         return self.models[model_id]
+
+
+def _certification(key: str) -> str:
+    return paths.outcome(f"templates/{key}", CERTIFY.rule)
+
+
+def _inherits(outcome: str) -> bool:
+    """Return whether a model's validations rest on certificates."""
+
+    def find(path: Path) -> str:
+        try:
+            return ", ".join(Outcome.read(path).certificates)
+        except ArtifactError:
+            return ""
+
+    return bool(known_files().ask(outcome, "certificates", find))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.config.models import Model
+from modelferry.core import paths
 from modelferry.core.digests import canonical_json, digest_of
 from modelferry.core.environment import installed
 from modelferry.core.known_files import known_sha256
@@ -27,11 +28,16 @@ from modelferry.plan.stages import Stage
 from modelferry.plan.templates import TemplateSpec
 from modelferry.runtimes import lacking, paths_of, runtime_module
 
+found: dict[str, str] = {}
+"""What is wrong with files that are there, in a dry run: a real one has removed them, and Snakemake sees for itself."""
+
 
 def template(spec: TemplateSpec) -> Reasons:
     """Return what decides whether a template is built again."""
     return _reasons(
-        _code(stages.TEMPLATE, spec, format_module(spec.format)), packages=load_format(spec.format).packages
+        _code(stages.TEMPLATE, spec, format_module(spec.format)),
+        packages=load_format(spec.format).packages,
+        found=_found(spec.outcome),
     )
 
 
@@ -47,6 +53,7 @@ def export(planned: PlannedModel) -> Reasons:
         {"hyperparameters": planned.hyperparameters, "formats": chosen},
         _packages(planned),
         weights=_weights(planned.model),
+        found=_found(planned.outcome(stages.EXPORT)),
     )
 
 
@@ -56,6 +63,7 @@ def weight_sets(planned: PlannedModel) -> Reasons:
         _code(stages.WEIGHT_SETS, planned),
         {"hyperparameters": planned.hyperparameters, "layouts": _layouts(planned)},
         planned.family.packages,
+        found=_found(paths.outcome(f"templates/{planned.architecture}", stages.WEIGHT_SETS.rule)),
     )
 
 
@@ -66,6 +74,7 @@ def certify(planned: PlannedModel, export: str) -> Reasons:
     return _reasons(
         _code(stages.CERTIFY, spec, stages.EXPORT.module, format_module(spec.format), *runtimes),
         packages=[*load_format(spec.format).packages, *planned.family.packages],
+        found=_found(paths.outcome(f"templates/{spec.key}", stages.CERTIFY.rule)),
     )
 
 
@@ -84,6 +93,7 @@ def validate(planned: PlannedModel) -> Reasons:
         },
         [*_packages(planned), *planned.family.packages],
         weights=_weights(model),
+        found=_found(planned.outcome(stages.VALIDATE)),
     )
 
 
@@ -93,6 +103,7 @@ def benchmark(planned: PlannedModel, swept: bool) -> Reasons:
         _code(stages.BENCHMARK, planned, *_formats(planned), *_runtimes(planned)),
         {"benchmark": planned.model.benchmark.model_dump(exclude={"every_model"}), "every size": swept},
         [*_packages(planned), *load_family(planned.model.family).packages],
+        found=_found(planned.outcome(stages.BENCHMARK)),
     )
 
 
@@ -169,6 +180,10 @@ def _network(subject: PlannedModel | TemplateSpec) -> tuple[str, ...]:
     """Return the modules that define a network: its family's, and those that the family names."""
     name = subject.family if isinstance(subject, TemplateSpec) else subject.model.family
     return family_module(name), *load_family(name).modules(subject.hyperparameters)
+
+
+def _found(path: str) -> dict[str, str]:
+    return {path: found[path]} if path in found else {}
 
 
 def _formats(planned: PlannedModel) -> list[str]:

@@ -18,7 +18,7 @@ from modelferry.core.files import write_text
 from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import wait_for_jobs
-from modelferry.plan import Plan
+from modelferry.plan import Plan, reruns
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
 from modelferry.plan.reasons import ReadableReasons
 
@@ -55,6 +55,8 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
             found = list(findings(plan))
             for line in told(found):
                 print(f"note: {line}" + (" in a real run" if dry else ""), file=sys.stderr)
+            if dry:
+                reruns.found.update({finding.path: finding.reason for finding in found if finding.removed})
             for finding in () if dry else found:
                 mend(finding)
             known_files().tidy()

@@ -18,3 +18,5 @@ class Outcome(Record):
     stage: str
     files: Mapping[str, str]
     failed: tuple[str, ...]
+    certificates: tuple[str, ...] = ()
+    """Those that a validation inherits from."""
