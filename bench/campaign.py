@@ -2,10 +2,10 @@
 
     python bench/campaign.py 60 --folder /tmp/sixty
 
-makes so many charged-Higgs checkpoints (2 channels × signals × 5 folds, jittered around one training), runs the whole
-campaign, and prints a table. The folder can be used again: what is there stays, so that a run that was killed, a second
-run, and one with a changed checkpoint can be looked at in the same way. An older version is measured by its own Snakemake, `--python` and
-`--snakefile` of its clone; it tells no costs of stages.
+makes so many charged-Higgs checkpoints (2 channels × signals × 5 folds, jittered around one set of weights), runs the
+whole campaign, and prints a table. The folder can be used again: what is there stays, so that a run that was killed, a
+second run, and one with a changed checkpoint can be looked at in the same way. An older version is measured by its own
+Snakemake, with `--python` and `--snakefile` of its clone; it tells no costs of stages.
 """
 
 from __future__ import annotations

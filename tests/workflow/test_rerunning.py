@@ -244,6 +244,6 @@ def test_reasons_name_settings_with_both_values_and_versions(done: Folder) -> No
     upgrade = upgraded(done, "torch_geometric")
     told = {(job.stage, job.model): job.reason for job in done.jobs()}
     assert told["validate", FIRST] == f"{SAID}config: validation.torchscript.rtol 1e-05 → 2e-05"
-    assert told["benchmark", OTHER] == f"{SAID}config: benchmark.seconds 0.01 → 0.02"
+    assert told["benchmark", OTHER] == f"{SAID}config: benchmark.seconds 0.01 → 0.02, every size false → true"
     told = {(job.stage, job.model): job.reason for job in done.jobs(PYTHONPATH=upgrade)}
     assert re.fullmatch(rf"{SAID}versions: torch_geometric \S+ → 99\.0\.0", told["validate", OTHER])

@@ -14,6 +14,5 @@ rule benchmark:
     threads: workflow.cores or 1
     params:
         because=lambda wildcards: reruns.benchmark(RUNNABLE[wildcards.model], wildcards.model in PLAN.swept),
-        point=lambda wildcards: [] if wildcards.model in PLAN.swept else ["--point"],
     shell:
-        "modelferry benchmark --log {log:q} --exit-zero {params.point:q} --model {wildcards.model:q}"
+        "modelferry benchmark --log {log:q} --exit-zero --model {wildcards.model:q}"

@@ -14,17 +14,19 @@ from modelferry.runtimes import runtimes_of
 
 def benchmark(options: argparse.Namespace) -> int:
     """Time artifacts beside the eager reference."""
-    return exit_code([_time(planned, options) for planned in chosen(plan_of(options), options)], options)
+    plan = plan_of(options)
+    point = {one.id: options.point or (options.exit_zero and one.id not in plan.swept) for one in chosen(plan, options)}
+    return exit_code([_time(one, options, point[one.id]) for one in chosen(plan, options)], options)
 
 
-def _time(planned: PlannedModel, options: argparse.Namespace) -> bool:
+def _time(planned: PlannedModel, options: argparse.Namespace, point: bool) -> bool:
     from modelferry.stages.benchmark.stage import benchmark_model
 
     def run() -> list[str]:
         files = [paths.benchmark(planned.id, e.name, r) for e in planned.exports for r in runtimes_of(e.format)]
         for file in files:
             Path(file).unlink(missing_ok=True)
-        records = benchmark_model(planned, point=options.point)
+        records = benchmark_model(planned, point=point)
         noun = next(iter(planned.family.sizes), None)
         for record in records:
             row = record.rows[0]

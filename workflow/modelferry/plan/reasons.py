@@ -35,10 +35,7 @@ def readable(reason: str) -> str:
     if (match := PARAMETERS.search(reason)) is None:
         return reason
     try:
-        before, (now,) = (
-            [one for one in ast.literal_eval(f"[{match[group]}]") if isinstance(one, dict)]
-            for group in ("before", "now")
-        )
+        before, (now,) = (ast.literal_eval(f"[{match[group]}]") for group in ("before", "now"))
         changes = list(dict.fromkeys(change for old in before for change in changed(old, now)))
     except (ValueError, SyntaxError, AttributeError):
         return reason

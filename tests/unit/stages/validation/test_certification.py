@@ -41,7 +41,8 @@ Weights = dict[str, torch.Tensor]
 def plan(**validation: Any) -> Plan:
     campaign = {
         "family": "charged_higgs_particlenet", "axes": {"fold": list(range(MODELS))}, "checkpoint": "weights/{fold}.pt",
-        "formats": [{"format": name, "layout": "dense", "name": name} for name in FORMATS], "hyperparameters": {"hidden": 8}, "validation": {"events": 200, **validation},
+        "formats": [{"format": name, "layout": "dense", "name": name} for name in FORMATS],
+        "hyperparameters": {"hidden": 8}, "validation": {"events": 200, **validation},
     }  # fmt: skip
     return Plan(parse_config({"campaigns": {"higgs": campaign}}))
 
