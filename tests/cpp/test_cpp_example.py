@@ -11,13 +11,14 @@ import pytest
 
 from modelferry.families import load_family
 from modelferry.formats import load_format
+from snippets import code
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_documented_commands_build_and_run_the_example(samples: Path, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    build, run = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/cpp.md").read_text(), re.DOTALL)
+    build, run = code("docs/cpp.md", "sh")
     models = f"{samples}/torchscript {samples}/aotinductor"
     script = "set -e\n" + build + run.replace("MODEL_FOLDER…", models)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

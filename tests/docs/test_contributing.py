@@ -22,10 +22,12 @@ from modelferry.records.export import Manifest, Template
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
 from modelferry.runtimes import load_runtime, paths_of, runtimes_of
+from snippets import code
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCKS: dict[str, str] = dict(re.findall(r"`(?:pytest )?([\w.]+\.\w+)`[^`]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+ALL = code("CONTRIBUTING.md", "python", "yaml")
 MODEL = "results/mine/fold-0"
 QUICK = {"benchmark": {"seconds": 0.01, "batches": [1]}, "validation": {"events": 60}}
 
@@ -87,6 +89,7 @@ def test_page_has_a_class_and_a_suite_for_each_thing_to_add() -> None:
         *(f"{stem}{kind}.py" for kind in ("formats", "runtimes", "families") for stem in ("my_", "test_my_")),
         "config.yaml",
     }
+    assert list(BLOCKS.values()) == ALL
 
 
 def test_page_names_files_that_are_there() -> None:

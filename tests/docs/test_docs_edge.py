@@ -12,6 +12,7 @@ import torch
 
 from modelferry.cli.main import main
 from modelferry.families import load_family
+from snippets import code
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/edge.md").read_text()
 TEXTS = ["", "some text", "é" * 300, "a\0b"]
@@ -49,12 +50,6 @@ print(json.dumps([[response.status, json.loads(response.body)] for response in f
 """
 
 
-def code(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert found
-    return found[1]
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
     """A folder with the documented exports of a network, and its scores of `TEXTS`."""
@@ -77,7 +72,8 @@ def test_worker_answers_with_the_networks_scores_and_opens_no_file(exported: tup
     import json
 
     folder, expected = exported
-    (folder / "worker.py").write_text(code("python"))
+    (worker,) = code("docs/edge.md", "python")
+    (folder / "worker.py").write_text(worker)
     (folder / "workers.py").write_text(SHAPE_OF_CLOUDFLARE)
     (folder / "driver.py").write_text(DRIVER)
     command = [sys.executable, "-I", "-S", "-B", folder / "driver.py", folder, json.dumps(TEXTS)]
@@ -91,7 +87,8 @@ def test_worker_answers_with_the_networks_scores_and_opens_no_file(exported: tup
 
 def test_program_prints_the_networks_scores(exported: tuple[Path, list[float]]) -> None:
     folder, expected = exported
-    (folder / "main.cpp").write_text(code("cpp"))
+    (program,) = code("docs/edge.md", "cpp")
+    (folder / "main.cpp").write_text(program)
     command = ["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", folder / "main.cpp", "-o", folder / "main"]
     subprocess.run(command, check=True)
     lines = "".join(f"{text}\n" for text in TEXTS).encode()

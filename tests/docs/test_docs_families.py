@@ -8,20 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from modelferry.core.errors import EventFileError
 from modelferry.families import Family, load_family
 from modelferry.records.validation import Validation
+from snippets import code
 
-DOCUMENT = Path(__file__).parents[2] / "docs/families.md"
+TAGGER, JETS, SUITE = code("docs/families.md", "python")
+CONFIG, EVENTS = code("docs/families.md", "yaml")
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    text = DOCUMENT.read_text()
-    (tmp_path / "my_taggers.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
-    (tmp_path / "config.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    (tmp_path / "my_taggers.py").write_text(TAGGER)
+    (tmp_path / "config.yaml").write_text(CONFIG)
     (tmp_path / "trained").mkdir()
     for fold in range(5):
         torch.manual_seed(fold)
@@ -58,8 +60,7 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(workspace: Path)
 @pytest.fixture
 def jets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family:
     """The second example of the page, with a file of events."""
-    code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1:]
-    (tmp_path / "jet_tagger.py").write_text(next(block for block in code if "class JetTagger" in block))
+    (tmp_path / "jet_tagger.py").write_text(JETS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     rng = np.random.default_rng(1)
@@ -80,9 +81,22 @@ def test_the_example_of_events_reads_them_and_is_a_family(jets: Family) -> None:
 
     suite = "from modelferry.testing import FamilyConformance\n\n\nclass TestJets(FamilyConformance):\n"
     Path("test_jets.py").write_text(f'{suite}    family = "jet_tagger:JetTagger"\n')
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_jets.py"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    run_suite(Path("test_jets.py"))
+
+
+def run_suite(path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name]
+    done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_documented_suite_passes(workspace: Path) -> None:
+    (workspace / "test_my_taggers.py").write_text(SUITE)
+    run_suite(workspace / "test_my_taggers.py")
+
+
+def test_the_documented_options_of_events_are_those_of_the_reader(jets: Family) -> None:
+    jets.check_event_options(yaml.safe_load(EVENTS)["events"]["options"])
 
 
 def test_the_example_of_events_exports_by_hand_and_compares_on_its_events(jets: Family) -> None:

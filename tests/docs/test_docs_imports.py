@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib
-import re
-import textwrap
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+from snippets import PAGES, code
+
 IMPORTS = {
-    (page.relative_to(ROOT).as_posix(), node.module, alias.name)
+    (page, node.module, alias.name)
     for page in PAGES
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    for node in ast.walk(ast.parse(textwrap.dedent(block)))
+    for block in code(page, "python")
+    for node in ast.walk(ast.parse(block))
     if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "modelferry"
     for alias in node.names
 }

@@ -1,4 +1,4 @@
-"""docs/python-api.md and its example, run as they are printed; what they say about names is what is there."""
+"""The example of docs/python-api.md runs; what the page says about names is what is there."""
 
 from __future__ import annotations
 
@@ -15,23 +15,6 @@ from modelferry.core import errors
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/python-api.md").read_text()
-
-
-def blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-
-
-def test_documented_code_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
-    monkeypatch.chdir(tmp_path)
-    code = "\n".join(blocks())
-    (tmp_path / "document.py").write_text(code)  # a file: scripting reads the source of `forward`
-    runpy.run_path(str(tmp_path / "document.py"), run_name="document")
-    written = {path.name for path in tmp_path.iterdir()} - {"document.py"}
-    assert written == {
-        *("tagger.onnx", "detector.exported.pt2", "tagger.pt", "lightning.pt", "lightning.onnx"),
-        *("tagger.ckpt", "from_checkpoint.onnx", "from_checkpoint.pt"),
-    }
 
 
 def test_example_runs_cell_by_cell(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modelferry.comparison.agreement import Question, Rule, compare_sides
+from modelferry.comparison.agreement import compare_sides
+from modelferry.comparison.asking import Question
 from modelferry.comparison.eager import call_eagerly
+from modelferry.comparison.output_agreement import Rule
 from modelferry.comparison.result import Comparison
 from modelferry.comparison.side import Side, declared, eager_side
 from modelferry.comparison.sizes import sized_calls

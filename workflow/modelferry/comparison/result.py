@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from modelferry.core.errors import first_few
 from modelferry.core.tolerances import Tolerance
 
 SHOWN = 4
@@ -148,9 +149,9 @@ class Comparison:
         lines = [f"{verdict} ({len(self.calls)} calls{used})"]
         for output in self.outputs:
             lines += [f"  {output}", *(f"    {event}" for event in output.worst)]
-        lines += [
-            f"  not compared, since the reference itself fails: {call}: {why}" for call, why in self.skipped.items()
-        ]
+        for why in dict.fromkeys(self.skipped.values()):
+            calls = [call for call, reason in self.skipped.items() if reason == why]
+            lines.append(f"  not compared, since the reference itself fails: {first_few(calls)}: {why}")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     def replaced(self, **changes: Any) -> Comparison:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+TORCHSCRIPT_TRACEBACK = "The following operation failed in the TorchScript interpreter."
+
 
 class ModelferryError(Exception):
     """A mistake in the input or the surroundings; shown as one line, without a traceback.
@@ -76,9 +78,15 @@ def first_few(items: Sequence[str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error as one line; one that is not the user's to fix is called unexpected."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return str(error) if isinstance(error, ModelferryError) else f"unexpected {type(error).__name__}: {first}"
+    """Return an error as one line; one that is not the user's to fix is called unexpected.
+
+    That is its first line, or of an error inside TorchScript, which begins with a traceback, the last one.
+    """
+    if isinstance(error, ModelferryError):
+        return str(error)
+    lines = str(error).strip().splitlines() or [""]
+    said = lines[-1].removeprefix("RuntimeError: ") if lines[0] == TORCHSCRIPT_TRACEBACK else lines[0]
+    return f"unexpected {type(error).__name__}: {said}"
 
 
 def in_words(error: Exception, log: str) -> str:

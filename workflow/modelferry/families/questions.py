@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelferry.comparison.agreement import Question
+from modelferry.comparison.asking import Question
 from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError

@@ -14,10 +14,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-TINY = 2.2250738585072014e-308
-"""The smallest pt that `families.charged_higgs_particlenet.edges` has."""
 LOG_TINY = -708.3964185322641
-"""Its logarithm."""
+"""Logarithm of the smallest pt that `families.charged_higgs_particlenet.edges` has."""
 MAX_ETA = 710.4758600739439
 """arsinh of the largest float64: what `families.charged_higgs_particlenet.edges` has along the beam."""
 LEGENDRE_POINTS = 23
@@ -29,7 +27,7 @@ class DeltaR(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tiny, self.log_tiny, self.max_eta = TINY, LOG_TINY, MAX_ETA
+        self.log_tiny, self.max_eta = LOG_TINY, MAX_ETA
         points, weights = np.polynomial.legendre.leggauss(LEGENDRE_POINTS)
         upper = points > 1e-9
         # No buffers, which `Module.float` would round; and no lists, which TorchScript takes through float32.
@@ -57,7 +55,9 @@ class DeltaR(nn.Module):
         Halving the angle, tan(a/2) = sin a / (1 + cos a), takes the first quadrant to where `twice_arctan` is good.
         """
         size = (px.square() + py.square()).sqrt()
-        quadrant = self.twice_arctan(py.abs() / (size + px.abs()).clamp(min=self.tiny))
+        adjacent = size + px.abs()
+        # No clamp to a tiny number: `torch.onnx.export` rounds such bounds to float32, which makes them 0.
+        quadrant = self.twice_arctan(py.abs() / torch.where(adjacent == 0, 1.0, adjacent))
         half = torch.where(px.reciprocal() < 0, math.pi - quadrant, quadrant)
         return torch.where(py < 0, -half, half)
 

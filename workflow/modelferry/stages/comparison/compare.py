@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelferry.comparison.agreement import Question, Rule, compare_sides
+from modelferry.comparison.agreement import compare_sides
+from modelferry.comparison.asking import Question
+from modelferry.comparison.output_agreement import Rule
 from modelferry.comparison.result import Comparison
 from modelferry.comparison.side import Side
 from modelferry.core.contract import Arrays, Contract

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from modelferry.comparison.agreement import Question
+from modelferry.comparison.asking import Question
 from modelferry.comparison.sizes import FLOATING, MOST_VALUES, all_pairs, resized, sizes_of
 from modelferry.core.contract import Arrays, Tensor
 from modelferry.core.errors import ArgumentError
