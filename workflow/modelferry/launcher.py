@@ -55,7 +55,8 @@ def _served(run: Run) -> int | None:
     if last[:1] == ["exit"]:
         return int(last[1])
     if last[:1] == ["signal"]:
-        signal.signal(int(last[1]), signal.SIG_DFL)
+        if last[1] != str(int(signal.SIGKILL)):  # which nobody can handle
+            signal.signal(int(last[1]), signal.SIG_DFL)
         os.kill(os.getpid(), int(last[1]))
         return 128 + int(last[1])
     if last[:1] == ["pid"]:  # the server was killed

@@ -34,7 +34,7 @@ class Run(NamedTuple):
     @property
     def alive(self) -> bool:
         """Whether the process is still there, on this machine."""
-        return self.host == os.uname().nodename and self.started == start_time(self.pid)
+        return self.started == start_time(self.pid) != "" and self.host == os.uname().nodename
 
 
 def announced() -> dict[str, str]:
@@ -50,6 +50,18 @@ def announced() -> dict[str, str]:
     started = start_time(pid)
     folder = f"{tempfile.gettempdir()}/{PREFIX}{pid}-{started}-{os.urandom(8).hex()}"
     return {VARIABLE: ":".join([pid, started, os.uname().nodename, folder])}
+
+
+def remove_leftovers() -> None:
+    """Remove what the servers of runs that have ended left behind, because they were killed."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*-*"):
+        pid, started, _ = folder.name.removeprefix(PREFIX).split("-", 2)
+        if start_time(pid) != started and folder.lstat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def named_run() -> Run | None:

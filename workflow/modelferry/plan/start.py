@@ -54,6 +54,7 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
                 keep_others_out()
                 wait_for_jobs()
                 remove_unfinished()
+                job_server.remove_leftovers()
             found = list(findings(plan))
             for line in told(found):
                 print(f"note: {line}" + (" in a real run" if dry else ""), file=sys.stderr)
