@@ -130,25 +130,24 @@ def _start(run: Run, path: str) -> None:
     socket behind, which refuses: none is started in its place.
     """
     import subprocess
+    from pathlib import Path
 
-    try:
-        os.mkdir(run.folder, 0o700)  # noqa: PTH102 - the module that has it takes longer to import than all others
-    except FileExistsError:
-        facts = os.lstat(run.folder)
-        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
-            raise PermissionError(f"{run.folder} is not this user's alone") from None
-    if sum(name.endswith(".socket") for name in os.listdir(run.folder)) >= SERVERS:
-        raise OSError(f"{run.folder} has {SERVERS} servers")
-    made = f"{run.folder}/{os.getpid()}"
+    folder, made = Path(run.folder), Path(run.folder, str(os.getpid()))
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not this user's alone")
+    if len(list(folder.glob("*.socket"))) >= SERVERS:
+        raise OSError(f"{folder} has {SERVERS} servers")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(made)
+        listener.bind(str(made))
         try:
             listener.listen(512)
             os.link(made, path)
         except FileExistsError:  # another client was first
             return
         finally:
-            os.unlink(made)
+            made.unlink()
         subprocess.Popen(
             [sys.executable, "-P", "-m", "modelferry.cli.server", str(listener.fileno())],
             stdin=subprocess.DEVNULL,
@@ -168,5 +167,3 @@ def _end_group(leader: int) -> None:
             time.sleep(0.01)
     except ProcessLookupError:
         pass
-
-

@@ -272,7 +272,7 @@ def test_jobs_run_by_themselves_where_the_server_does_not_start(run: Run) -> Non
 
 
 def test_jobs_run_by_themselves_where_an_import_has_started_threads(run: Run) -> None:
-    (run.path / "preload.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=[9]).start()")
+    (run.path / "preload.py").write_text("import threading as t, time\nt.Thread(target=time.sleep, args=[9]).start()")
     assert run.server() == os.getpid()
 
 

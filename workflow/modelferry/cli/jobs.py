@@ -22,7 +22,6 @@ from modelferry.records.outcome import Outcome
 Part = Callable[[], Iterable[Path | str]]
 """A part of a stage: returns the files that it made."""
 
-
 _prepared: list[Plan] = []
 """The plan of the run whose job server this process was forked from."""
 

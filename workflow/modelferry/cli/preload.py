@@ -1,4 +1,4 @@
-"""What the job server imports before it takes jobs: the code of the stages, and what the plan's networks are made of."""
+"""What the job server imports before it takes jobs: the code of the stages, and of the plan's networks."""
 
 from __future__ import annotations
 

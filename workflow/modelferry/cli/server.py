@@ -222,7 +222,7 @@ def own_files() -> list[str]:
 
 def stamps(files: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Return what tells whether files are still the ones that they were; nothing for one that is gone."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for path in files:
         with suppress(OSError):
             facts = Path(path).stat()
