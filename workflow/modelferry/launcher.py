@@ -21,6 +21,7 @@ import socket
 import stat
 import sys
 import time
+from contextlib import suppress
 
 from modelferry.core import job_server
 from modelferry.core.job_server import Run
@@ -34,7 +35,8 @@ PATIENCE = 10.0
 
 def main() -> int:
     """Run one command; return the exit code as `cli.main.main` does."""
-    if (run := job_server.named_run()) is not None:
+    run = job_server.named_run()
+    if run is not None and None not in (sys.stdin, sys.stdout, sys.stderr):  # a closed one cannot be handed over
         code = _served(run)
         if code is not None:
             return code
@@ -59,8 +61,6 @@ def _served(run: Run) -> int | None:
             signal.signal(int(last[1]), signal.SIG_DFL)
         os.kill(os.getpid(), int(last[1]))
         return 128 + int(last[1])
-    if last[:1] == ["pid"]:  # the server was killed
-        _end_group(int(last[1]))
     return None
 
 
@@ -76,8 +76,6 @@ def _hand_over(link: socket.socket) -> None:
             "path": sys.path,
             "umask": umask,
         }
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         job_server.send(link, job, [0, 1, 2, folder])
     finally:
         os.close(folder)
@@ -85,9 +83,12 @@ def _hand_over(link: socket.socket) -> None:
 
 def _followed(link: socket.socket) -> list[list[str]]:
     """Pass signals on until the server closes the connection; return the lines of its answer, by words."""
+    got: list[int] = []
 
     def forward(number: int, _frame: object) -> None:
-        link.send(bytes([number]))
+        got.append(number)
+        with suppress(OSError):  # the server is gone, and the answer may be there
+            link.send(bytes([number]))
 
     before = {number: signal.getsignal(number) for number in FORWARDED}
     for number, handler in before.items():
@@ -102,7 +103,12 @@ def _followed(link: socket.socket) -> list[list[str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return [line.split() for line in said.decode().splitlines()]
+    answer = [line.split() for line in said.decode().splitlines()]
+    if answer and answer[-1][0] == "pid":  # the server was killed
+        _end_group(int(answer[-1][1]))
+    if got and not (answer and answer[-1][0] in ("exit", "signal")):  # nobody has done what it asks for
+        os.kill(os.getpid(), got[-1])
+    return answer
 
 
 def _connected(run: Run) -> socket.socket:

@@ -178,6 +178,13 @@ def test_a_job_has_folder_arguments_environment_umask_and_input_of_its_client(ru
     assert not (run.path / "PWNED").exists()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_call_with_a_closed_stream_runs_by_itself(run: Run, closed: str) -> None:
+    call = f"{sys.executable} -c 'from modelferry.launcher import main; raise SystemExit(main())' end 4 {closed}"
+    done = subprocess.run(["bash", "-c", call], env=run.environment, cwd=run.path, capture_output=True, check=False)
+    assert (done.returncode, run.sockets.exists()) == (4, False)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGHUP])
 def test_client_dies_of_the_signal_that_its_job_died_of(run: Run, number: signal.Signals) -> None:
     assert run.call("die", str(int(number)))[0] == -number
