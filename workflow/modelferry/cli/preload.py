@@ -13,7 +13,7 @@ from modelferry.families import family_module, load_family
 from modelferry.formats import format_module, load_format
 from modelferry.plan import Plan
 from modelferry.plan.code_digest import modules_of
-from modelferry.plan.stages import OF_MODELS
+from modelferry.plan.stages import CERTIFY, OF_MODELS, WEIGHT_SETS
 from modelferry.runtimes import lacking, load_runtime, paths_of
 
 
@@ -25,6 +25,7 @@ def preload() -> None:
     if not config_path().is_file():
         return
     plan = prepare()
+    plan.certified, plan.swept  # noqa: B018 - jobs look them up
     for module in dict.fromkeys(filter(None, modules(plan))):
         with suppress(Exception):
             importlib.import_module(module)
@@ -41,7 +42,7 @@ def modules(plan: Plan) -> Iterator[str]:
         for family in [planned.model.family]
         for module in (family_module(family), *load_family(family).modules(planned.hyperparameters))
     }
-    stages = [stage.module for stage in OF_MODELS if stage.module]
+    stages = [stage.module for stage in (*OF_MODELS, WEIGHT_SETS, CERTIFY) if stage.module]
     yield from modules_of(*stages, *sorted(networks), *map(format_module, formats))
     for name in formats:
         yield from load_format(name).loads
