@@ -1,5 +1,5 @@
 """Lets ``python -m modelferry`` stand for ``modelferry``."""
 
-from modelferry.cli.main import main
+from modelferry.launcher import main
 
 raise SystemExit(main())

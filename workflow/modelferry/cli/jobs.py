@@ -14,7 +14,7 @@ from modelferry.core import paths
 from modelferry.core.errors import ModelferryError, in_words, log_traceback, one_line
 from modelferry.core.known_files import known_sha256
 from modelferry.plan import Plan
-from modelferry.plan.models import PlannedModel, plan_model
+from modelferry.plan.models import PlannedModel
 from modelferry.plan.stages import Stage
 from modelferry.records.failure import Failure
 from modelferry.records.outcome import Outcome
@@ -22,17 +22,27 @@ from modelferry.records.outcome import Outcome
 Part = Callable[[], Iterable[Path | str]]
 """A part of a stage: returns the files that it made."""
 
+_prepared: list[Plan] = []
+"""The plan of the run whose job server this process was forked from."""
+
+
+def prepare() -> Plan:
+    """Make the plan of the run's config, for all jobs that are forked from this process."""
+    _prepared[:] = [Plan(read_config())]
+    return _prepared[0]
+
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """Return the plan of the config that a call names."""
-    return Plan(read_config(options.config))
+    config = read_config(options.config)
+    return next((plan for plan in _prepared if plan.config is config), None) or Plan(config)
 
 
 def chosen(plan: Plan, options: argparse.Namespace) -> list[PlannedModel]:
     """Return the models that a call chooses."""
     given = {name.removeprefix("axis_"): value for name, value in vars(options).items() if name.startswith("axis_")}
     axes = {axis: value for axis, value in given.items() if value is not None}
-    return [plan_model(model) for model in select(plan.config.models(), options.model, axes, options.all)]
+    return [plan.planned(model.id) for model in select(plan.listed.values(), options.model, axes, options.all)]
 
 
 def exports_of(planned: PlannedModel, options: argparse.Namespace) -> list[str]:

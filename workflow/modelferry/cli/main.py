@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from modelferry import cli
@@ -16,7 +15,7 @@ from modelferry.cli import benchmark, demo, embeddings, outputs, report, setup
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
-from modelferry.config.file import read_config
+from modelferry.config.file import config_path, read_config
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, in_words, log_traceback
 from modelferry.core.running import job, timed
 from modelferry.version import __version__
@@ -226,7 +225,7 @@ def accuracy(text: str) -> str:
 
 def _axes(config: str | None) -> list[str]:
     """Return the axes of all campaigns, for their options; none if there is no config to read."""
-    if not Path(config or os.environ.get("MODELFERRY_CONFIG", "config.yaml")).is_file():
+    if not config_path(config).is_file():
         return []
     campaigns = read_config(config).campaigns.values()
     return list(dict.fromkeys(axis for campaign in campaigns for axis in campaign.axes))

@@ -14,6 +14,7 @@ from modelferry.checkpoints.trusted import trust
 from modelferry.config import Config
 from modelferry.config.strict import UNKNOWN_KEY
 from modelferry.core.errors import ConfigError
+from modelferry.core.known_files import is_settled, stamp
 from modelferry.core.reading import read_text, read_yaml
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
@@ -27,12 +28,25 @@ def read_config(path: Path | str | None = None) -> Config:
     path
         The file; by default what ``$MODELFERRY_CONFIG`` names (the workflow sets it), else ``config.yaml``.
     """
-    path = Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
+    path = config_path(path)
     if not path.exists():
         raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
-    config = parse_config(read_yaml(path, ConfigError), path)
+    key = (path, Path.cwd(), stamp(path))
+    config = _read.get(key) or parse_config(read_yaml(path, ConfigError), path)
+    if stamp(path) == key[-1] and is_settled(path):
+        _read.clear()
+        _read[key] = config
     trust(config.trusted_classes)
     return config
+
+
+_read: dict[tuple[Path, Path, str], Config] = {}
+"""The config that was read last, for as long as nobody touches its file."""
+
+
+def config_path(path: Path | str | None = None) -> Path:
+    """Return the config file that a call is about: `path`, or the one that the workflow or the folder has."""
+    return Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
 
 
 def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:

@@ -48,7 +48,7 @@ class KnownFiles:
         if not fresh and (known := self.facts.get(key)) is not None:
             return str(json.loads(known))
         fact = find(Path(path))
-        if key == f"{name}:{stamp(path)}" and time.time_ns() - Path(path).stat().st_ctime_ns > SETTLED:
+        if key == f"{name}:{stamp(path)}" and is_settled(path):
             self._keep(key, json.dumps(fact))
         return fact
 
@@ -80,6 +80,11 @@ def stamp(path: Path | str) -> str:
     return f"{found.st_dev:x}.{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}.{found.st_ctime_ns:x}"
 
 
+def is_settled(path: Path | str) -> bool:
+    """Return whether the next change of a file will change its stamp too."""
+    return time.time_ns() - Path(path).stat().st_ctime_ns > SETTLED
+
+
 def _line(key: str, fact: str) -> str:
     return f"{key} {_check(key, fact)} {fact}\n"
 
@@ -97,6 +102,11 @@ def known_files() -> KnownFiles:
     if path not in _opened:
         _opened[path] = KnownFiles(path)
     return _opened[path]
+
+
+def forget() -> None:
+    """Read anew what is known when it is asked for next: other processes have found out more."""
+    _opened.clear()
 
 
 def known_sha256(path: Path | str, fresh: bool = False) -> str:

@@ -112,6 +112,8 @@ class Format(ABC):
     """Runtimes that artifacts are for, by name or by import path; `load` loads in the first."""
     packages: ClassVar[tuple[str, ...]] = ("torch",)
     """Distributions whose version matters for what is written."""
+    loads: ClassVar[tuple[str, ...]] = ()
+    """Modules that take long to import, beside torch, and that `load` needs: many jobs then share one import."""
     exactness: ClassVar[Exactness] = "exact"
     bitwise: ClassVar[bool] = False
     """Whether the artifact must equal its deployable in eager mode bit for bit."""

@@ -117,6 +117,7 @@ class AOTInductor(Format):
     extension = "aoti.pt2"
     runtimes = ("pytorch", "cpp")
     packages = ("torch",)
+    loads = ("torch._inductor.package",)
     snippets = {"Python": python_torch('torch._inductor.aoti_load_package("$path")'), "C++": CPP_SNIPPET}
     options = {"isa": ("native", "avx2")}
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from modelferry.config import Config
+from modelferry.config.models import Model
 from modelferry.core import paths
 from modelferry.core.digests import digest_of
 from modelferry.core.errors import ArtifactError, ConfigError, did_you_mean
@@ -32,9 +33,24 @@ class Plan:
     config: Config
 
     @cached_property
+    def listed(self) -> dict[str, Model]:
+        """All models of the config by id, as it describes them."""
+        return {model.id: model for model in self.config.models()}
+
+    @cached_property
     def models(self) -> dict[str, PlannedModel]:
         """All models by id, those without a checkpoint included."""
-        return {model.id: plan_model(model) for model in self.config.models()}
+        return {name: self.planned(name) for name in self.listed}
+
+    @cached_property
+    def _planned(self) -> dict[str, PlannedModel]:
+        return {}
+
+    def planned(self, model_id: str) -> PlannedModel:
+        """Return a model that is `listed`, with what its checkpoint tells; each is looked into once."""
+        if model_id not in self._planned:
+            self._planned[model_id] = plan_model(self.listed[model_id])
+        return self._planned[model_id]
 
     @cached_property
     def runnable(self) -> dict[str, PlannedModel]:
@@ -151,9 +167,9 @@ class Plan:
 
     def model(self, model_id: str) -> PlannedModel:
         """Return the model called `model_id`; raise `ConfigError` if there is none."""
-        if model_id not in self.models:
-            raise ConfigError(f"there is no model '{model_id}'", did_you_mean(model_id, self.models))
-        return self.models[model_id]
+        if model_id not in self.listed:
+            raise ConfigError(f"there is no model '{model_id}'", did_you_mean(model_id, self.listed))
+        return self.planned(model_id)
 
 
 def _certification(key: str) -> str:

@@ -27,6 +27,11 @@ def code_of(*modules: str) -> Mapping[str, str]:
     return {file: digest for file, digest in sorted(digests.items()) if digest}
 
 
+def modules_of(*modules: str) -> list[str]:
+    """Return `modules` and all modules of modelferry that they import, in functions too."""
+    return [name for name in _closure(modules, Path.cwd()) if name in modules or name.split(".")[0] == PACKAGE]
+
+
 def digest_of_source(source: bytes) -> str:
     """Return a digest of the syntax tree without comments, docstrings and formatting; empty if nothing is left."""
     tree = ast.parse(source)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
-from modelferry.core import paths
+from modelferry.core import job_server, paths
 from modelferry.core.digests import digest_of
 from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
@@ -46,12 +46,15 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         if not path.exists():
             write_text(path, text)
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
+        if not workflow.subprocess_exec:  # a job that Snakemake runs in a Snakemake of its own: it shares the run's
+            os.environ.update(job_server.announced())
         if workflow.is_main_process:
             dry = workflow.output_settings.dryrun
             if not dry:
                 keep_others_out()
                 wait_for_jobs()
                 remove_unfinished()
+                job_server.remove_leftovers()
             found = list(findings(plan))
             for line in told(found):
                 print(f"note: {line}" + (" in a real run" if dry else ""), file=sys.stderr)
