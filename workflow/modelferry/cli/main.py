@@ -227,8 +227,7 @@ def _axes(config: str | None) -> list[str]:
     """Return the axes of all campaigns, for their options; none if there is no config to read."""
     if not config_path(config).is_file():
         return []
-    campaigns = read_config(config).campaigns.values()
-    return list(dict.fromkeys(axis for campaign in campaigns for axis in campaign.axes))
+    return read_config(config).axes
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import string
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from modelferry.config.axes import FOUND, written_axes
+from modelferry.config.patterns import axes_named
 from modelferry.config.sections import Benchmark, Embed, Events, Explore, Export, Override, Validation
-from modelferry.config.strict import AxisValue, Strict, as_value_error, safe
+from modelferry.config.strict import AxisValue, Elsewhere, Strict, Where, as_value_error
 from modelferry.core.errors import did_you_mean
 from modelferry.families import load_family
 from modelferry.families.transforms import resolve_approximations
@@ -16,12 +18,39 @@ from modelferry.families.transforms import resolve_approximations
 DEMO = "demo"
 
 
+def _written_models(models: Any) -> Any:
+    if models is None or isinstance(models, str):
+        return models
+    if not isinstance(models, list) or not all(isinstance(model, Mapping) for model in models):
+        raise ValueError("models: give a list, such as [{fold: 0, checkpoint: a.pt}], or the path of a CSV")
+    return [{str(name): value for name, value in model.items()} for model in models]
+
+
+def _written_list(entries: Any) -> Any:
+    if not isinstance(entries, list):
+        raise ValueError(f"give a list of combinations, such as [{{fold: 3}}] (found: {entries!r})")
+    return entries
+
+
+WrittenAxes = dict[str, list[AxisValue] | Literal["found"]]
+WRITTEN = BeforeValidator(written_axes, json_schema_input_type=WrittenAxes | Literal["found"])
+LISTED, SEVERAL = BeforeValidator(_written_models), BeforeValidator(_written_list)
+
+
 class Campaign(Strict):
     """A model family fanned out over its axes."""
 
     family: str = Field(description="name of a family, or `package.module:Class` of one's own")
-    axes: dict[str, list[AxisValue]] = Field(description="the product of these is the campaign's models")
-    checkpoint: str = Field(description="path pattern over the axes, glob allowed; or `demo`")
+    axes: Annotated[WrittenAxes, WRITTEN] = Field(
+        default_factory=dict,
+        description="the product of these is the campaign's models; `found`: values are read off the checkpoints",
+    )
+    models: Annotated[str | list[dict[str, Any]] | None, LISTED] = Field(
+        default=None, description="instead of axes: models one by one, or the path of a CSV of them"
+    )
+    include: Annotated[list[Where], SEVERAL] = Field(default_factory=list, description="only models that one selects")
+    exclude: Annotated[list[Where], SEVERAL] = Field(default_factory=list, description="no models that one selects")
+    checkpoint: str = Field(default="", description="path pattern over the axes, glob allowed; or `demo`")
     checkpoint_gb: float = Field(default=20, gt=0, description="a larger checkpoint is refused, in 10⁹ bytes")
     formats: list[Export] = Field(description="what to export to")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
@@ -32,19 +61,25 @@ class Campaign(Strict):
     embed: Embed | None = Field(default=None, description="tables of embeddings of events")
     explore: Explore | None = Field(default=None, description="figures of these embeddings")
 
-    @field_validator("axes")
+    @model_validator(mode="before")
     @classmethod
-    def _axes_filled(cls, axes: dict[str, list[AxisValue]]) -> dict[str, list[AxisValue]]:
-        if not axes:
-            raise ValueError("no axes; give at least one, e.g. {fold: [0]}")
-        for axis, values in axes.items():
-            if not axis.isidentifier():
-                raise ValueError(f"axis '{axis}' is not a plain name; use letters, digits and underscores")
-            if not values:
-                raise ValueError(f"axis '{axis}' is empty; give at least one value or remove the campaign")
-            for value in values:
-                safe(str(value), f"value of axis '{axis}'")
-        return axes
+    def _all_found(cls, data: Any) -> Any:
+        """Let `axes: found` stand for all axes that the pattern of the checkpoints names."""
+        if isinstance(data, dict) and data.get("axes") == FOUND and isinstance(pattern := data.get("checkpoint"), str):
+            return {**data, "axes": dict.fromkeys(axes_named(pattern), FOUND)}
+        return data
+
+    @model_validator(mode="after")
+    def _models_told(self) -> Campaign:
+        if self.models is not None and self.axes:
+            raise ValueError("axes and models: both say which models there are; remove one")
+        if self.models is None and not self.axes:
+            raise ValueError("no axes; give at least one, e.g. {fold: [0]}, or list the models with `models`")
+        if self.models is None and not self.checkpoint:
+            raise Elsewhere("is missing; give the path pattern of the checkpoints, or demo").below("checkpoint")
+        if self.checkpoint == DEMO and FOUND in self.axes.values():
+            raise ValueError("axes are found by the paths of checkpoints, and a demo has none yet; list their values")
+        return self
 
     @field_validator("formats")
     @classmethod
@@ -76,30 +111,3 @@ class Campaign(Strict):
         if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:
             raise ValueError("embed: demo events are for `checkpoint: demo`; give paths of files")
         return self
-
-    @model_validator(mode="after")
-    def _known_axes(self) -> Campaign:
-        others = (self.events.files if self.events else "", *(self.embed.patterns if self.embed else ()))
-        for pattern in (self.checkpoint, *others, *(item.checkpoint or "" for item in self.overrides)):
-            for field, as_it_is in _fields(pattern):
-                if field not in self.axes:
-                    raise ValueError(f"'{pattern}': unknown axis '{field}'; {did_you_mean(field, self.axes)}")
-                if not as_it_is:
-                    raise ValueError(f"'{pattern}': write an axis in braces as it is, {{{field}}}")
-        for override in self.overrides:
-            for axis, value in override.where.items():
-                if axis not in self.axes:
-                    raise ValueError(f"overrides: unknown axis '{axis}'; {did_you_mean(axis, self.axes)}")
-                if value not in self.axes[axis]:
-                    known = did_you_mean(str(value), map(str, self.axes[axis]))
-                    raise ValueError(f"overrides: axis '{axis}' has no value '{value}'; {known}")
-        return self
-
-
-def _fields(pattern: str) -> list[tuple[str, bool]]:
-    """Return the axes that a pattern names, and whether as they are: a width would fill the memory."""
-    try:
-        parts = [part[1:] for part in string.Formatter().parse(pattern) if part[1] is not None]
-        return [(str(field), not width and not conversion) for field, width, conversion in parts]
-    except ValueError as error:
-        raise ValueError(f"'{pattern}': {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +13,15 @@ from pydantic import ValidationError
 
 from modelferry.checkpoints.trusted import trust
 from modelferry.config import Config
-from modelferry.config.strict import UNKNOWN_KEY
+from modelferry.config.seen import Seen
+from modelferry.config.strict import ELSEWHERE, UNKNOWN_KEY
 from modelferry.core.errors import ConfigError
 from modelferry.core.known_files import is_settled, stamp
-from modelferry.core.reading import read_text, read_yaml
+from modelferry.core.reading import read_json, read_text, read_yaml
 
 ENVIRONMENT_VARIABLE = "MODELFERRY_CONFIG"
+HANDED_ON = "seen when the workflow started"
+"""Key of what a start of the workflow saw, in the config that it hands on."""
 
 
 def read_config(path: Path | str | None = None) -> Config:
@@ -32,7 +36,10 @@ def read_config(path: Path | str | None = None) -> Config:
     if not path.exists():
         raise ConfigError(f"there is no {path}", "run in the workflow's folder, or name a file with --config")
     key = (path, Path.cwd(), stamp(path))
-    config = _read.get(key) or parse_config(read_yaml(path, ConfigError), path)
+    config = _read.get(key)
+    if config is None:
+        read = read_json if path.suffix == ".json" else read_yaml
+        config = parse_config(read(path, ConfigError), path)
     if stamp(path) == key[-1] and is_settled(path):
         _read.clear()
         _read[key] = config
@@ -52,21 +59,29 @@ def config_path(path: Path | str | None = None) -> Path:
 def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
     """Check a config that was read already; `source` is searched for the line of what is wrong."""
     try:
-        return Config.model_validate(data or {})
+        seen = Seen.model_validate(data.get(HANDED_ON, {})) if isinstance(data, Mapping) else Seen()
+        own = {key: value for key, value in data.items() if key != HANDED_ON} if isinstance(data, Mapping) else data
+        return Config.model_validate(own or {}, context=seen)
     except ValidationError as error:
         findings = [_finding(item, Path(source)) for item in error.errors()]
         raise ConfigError("; ".join(findings)) from None
 
 
+def handed_on(data: Mapping[str, Any], config: Config) -> str:
+    """Return a config as JSON, with what its patterns match now: files that come later do not change its models."""
+    return json.dumps({**data, HANDED_ON: config.seen().model_dump()})  # in its order: ids follow that of the axes
+
+
 def _finding(item: Mapping[str, Any], source: Path) -> str:
     message = item["msg"].removeprefix("Value error, ")
     key = item["ctx"]["key"] if item["type"] == UNKNOWN_KEY else None
-    line = _line(source, item["loc"], key)
+    where = (*item["loc"], *(item["ctx"]["at"] if item["type"] == ELSEWHERE else ()))
+    line = _line(source, where, key)
     location = f"{source}:{line}" if line else str(source)
-    address = ".".join(str(part) for part in item["loc"])
+    address = ".".join(str(part) for part in where)
     if item["type"] == "missing":
         message = "is missing"
-    elif item["type"] not in ("value_error", UNKNOWN_KEY):
+    elif item["type"] not in ("value_error", UNKNOWN_KEY, ELSEWHERE):
         message = f"{message} (found: {item['input']!r})"
     return f"{location}: {address}: {message}" if address else f"{location}: {message}"
 

@@ -1,21 +1,20 @@
-"""Campaigns → models: the product of the axes, with the files that the patterns match."""
+"""Campaigns → models: each combination of axes, with the settings and files that are its own."""
 
 from __future__ import annotations
 
-import glob
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from modelferry.config.axes import path_segment
 from modelferry.config.campaign import DEMO, Campaign
+from modelferry.config.combinations import Combination
+from modelferry.config.patterns import filled
 from modelferry.config.sections import Benchmark, Embed, Explore, Export, Validation
-from modelferry.config.strict import AxisValue
+from modelferry.config.seen import Seen
+from modelferry.config.strict import Axes
 from modelferry.core import paths
-from modelferry.core.errors import ConfigError, did_you_mean
-
-Axes = dict[str, AxisValue]
+from modelferry.core.errors import ConfigError, did_you_mean, first_few
 
 
 @dataclass(frozen=True)
@@ -58,61 +57,54 @@ class Model:
         return self.exports[names.index(name)]
 
 
-def expand(name: str, campaign: Campaign) -> Iterator[Model]:
-    """Yield the models of a campaign, in the order of its axes."""
-    for values in itertools.product(*campaign.axes.values()):
-        axes: Axes = dict(zip(campaign.axes, values, strict=True))
-        hyperparameters, pattern = dict(campaign.hyperparameters), campaign.checkpoint
-        for override in campaign.overrides:
-            if override.where.items() <= axes.items():
-                hyperparameters |= override.hyperparameters
-                pattern = override.checkpoint or pattern
-        model_id = "/".join([name, *(path_segment(axis, value) for axis, value in axes.items())])
-        demo = pattern == DEMO
-        path, missing = (paths.demo_checkpoint(campaign.family, model_id), "") if demo else _resolve(pattern, axes)
+def expand(name: str, campaign: Campaign, points: Iterable[Combination], seen: Seen) -> Iterator[Model]:
+    """Yield the models of a campaign."""
+    exports = tuple(campaign.formats)
+    for point in points:
+        hyperparameters, pattern, found = dict(campaign.hyperparameters), point.checkpoint, point.found
+        for override in point.overrides:
+            hyperparameters |= override.hyperparameters
+            if override.checkpoint:
+                pattern, found = override.checkpoint, None
+        model_id = "/".join([name, *(path_segment(axis, value) for axis, value in point.axes.items())])
+        if demo := pattern == DEMO:
+            path, missing = paths.demo_checkpoint(campaign.family, model_id), ""
+        else:
+            files = seen.matches(filled(pattern, point.axes)) if found is None else found
+            path, missing = _only(files, pattern, point.axes)
         yield Model(
             id=model_id,
             campaign=name,
             family=campaign.family,
-            axes=axes,
+            axes=point.axes,
             checkpoint=path,
             demo=demo,
             missing=missing,
             hyperparameters=hyperparameters,
-            exports=tuple(campaign.formats),
-            events=tuple(_matches(campaign.events.files, axes)) if campaign.events else (),
+            exports=exports,
+            events=seen.matches(filled(point.events, point.axes)) if point.events else (),
             event_options=campaign.events.options if campaign.events else {},
             validation=campaign.validation,
             benchmark=campaign.benchmark,
             embed=campaign.embed,
-            embed_files=tuple(_embed_files(campaign.embed, axes)) if campaign.embed else (),
+            embed_files=tuple(_embed_files(campaign.embed, point.axes, seen)) if campaign.embed else (),
             explore=campaign.explore,
             largest=int(campaign.checkpoint_gb * 1e9),
         )
 
 
-def _embed_files(embed: Embed, axes: Axes) -> Iterator[str]:
+def _embed_files(embed: Embed, axes: Axes, seen: Seen) -> Iterator[str]:
     """Yield the files; a pattern that matches none stands for itself, so that its jobs say that it is missing."""
     for pattern in embed.patterns:
         if pattern != DEMO:
-            yield from _matches(pattern, axes) or [pattern.format(**axes)]
+            yield from seen.matches(filled(pattern, axes)) or [pattern.format(**axes)]
 
 
-def path_segment(axis: str, value: AxisValue) -> str:
-    """Return a model id's segment: a word stands for itself, a number needs its axis (``fold-3``)."""
-    return value if isinstance(value, str) else f"{axis}-{value}"
-
-
-def _matches(pattern: str, axes: Axes) -> list[str]:
-    escaped = {axis: glob.escape(str(value)) for axis, value in axes.items()}
-    return sorted(glob.glob(str(Path(pattern.format(**escaped)).expanduser()), recursive=True))  # noqa: PTH207
-
-
-def _resolve(pattern: str, axes: Axes) -> tuple[str, str]:
-    matches = _matches(pattern, axes)
+def _only(files: tuple[str, ...], pattern: str, axes: Axes) -> tuple[str, str]:
+    """Return the checkpoint, or why there is none."""
+    if len(files) == 1:
+        return files[0], ""
     wanted = pattern.format(**axes)
-    if len(matches) == 1:
-        return matches[0], ""
-    if not matches:
+    if not files:
         return "", f"no checkpoint at {wanted}; put it there or fix the pattern in the config"
-    return "", f"{len(matches)} checkpoints match {wanted}; narrow the pattern to one"
+    return "", f"{len(files)} checkpoints match {wanted}: {first_few(files)}; narrow the pattern to one"

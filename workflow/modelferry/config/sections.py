@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
-from modelferry.config.strict import AxisValue, Strict, as_value_error, safe
+from modelferry.config.strict import Strict, Where, as_value_error, safe
 from modelferry.core.contract import DType
 from modelferry.core.tolerances import Tolerance, tolerance_of
 from modelferry.formats import format_names, load_format
@@ -165,6 +165,6 @@ class Explore(Strict):
 class Override(Strict):
     """Settings of the models that `where` selects."""
 
-    where: dict[str, AxisValue] = Field(description="axis values that select the models")
+    where: Where = Field(description="axis values that select the models; of an axis one, or a list")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="merged over the campaign's")
     checkpoint: str | None = Field(default=None, description="instead of the campaign's pattern")

@@ -5,17 +5,64 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from modelferry.core.errors import ConfigError, did_you_mean
 
-UNKNOWN_KEY = "unknown_key"
+UNKNOWN_KEY, ELSEWHERE = "unknown_key", "elsewhere"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
-AxisValue = str | int | float
+
+def one_value(value: Any) -> str | int | float:
+    """Return a word or a number; raise `ValueError` for what YAML has made of another."""
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads yes, no, on, off, true and false as {value}; put the word in quotes")
+    if value is None:
+        raise ValueError("a value is empty; give it, or remove its line")
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping | list):
+        raise ValueError(f"{value!r} is not one value; give a word or a number")
+    raise ValueError(f"YAML reads {value} as a {type(value).__name__}; put it in quotes")
+
+
+def some_values(values: Any) -> list[str | int | float]:
+    """Return one value, or a list of them, as a list; raise `ValueError` if there are none."""
+    found = [one_value(value) for value in (values if isinstance(values, list) else [values])]
+    if not found:
+        raise ValueError("a list of values is empty; give at least one")
+    return found
+
+
+def partial_axes(where: Any) -> dict[str, list[str | int | float]]:
+    """Return the values by axis that select models; raise `ValueError` for what selects all, or is no mapping."""
+    if not isinstance(where, Mapping) or not where:
+        raise ValueError("give the values of at least one axis, e.g. {fold: 3}")
+    return {str(axis): some_values(values) for axis, values in where.items()}
+
+
+AxisValue = Annotated[str | int | float, BeforeValidator(one_value)]
+Axes = dict[str, str | int | float]
+Where = Annotated[
+    dict[str, list[AxisValue]],
+    BeforeValidator(partial_axes, json_schema_input_type=dict[str, AxisValue | list[AxisValue]]),
+]
+"""A part of the axes, with one value of each or several: selects the models that have them."""
+
+
+class Elsewhere(ValueError):
+    """A mistake in a part of a section that another part brings to light: `at` is its address in the section."""
+
+    def __init__(self, message: str, *at: str | int) -> None:
+        super().__init__(message)
+        self.at = at
+
+    def below(self, *address: str | int) -> PydanticCustomError:
+        """Return the error as pydantic passes it on, for the address of the section."""
+        return PydanticCustomError(ELSEWHERE, "{text}", {"text": str(self), "at": (*address, *self.at)})
 
 
 class Strict(BaseModel):

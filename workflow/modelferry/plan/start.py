@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
+from modelferry.config.file import ENVIRONMENT_VARIABLE, handed_on, parse_config, read_config
 from modelferry.core import job_server, paths
 from modelferry.core.digests import digest_of
 from modelferry.core.errors import ConfigError, ModelferryError
@@ -33,15 +32,17 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
     """Return the plan for a Snakemake config; a mistake in it ends the start with one line.
 
     The commands that the rules call read the same config, ``--config`` and ``--configfile`` included, from a file named
-    by its content.
+    by its content, which also has what its patterns match now. So does a Snakemake that this one starts for its jobs.
     """
     logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
     try:
-        plan = Plan(parse_config(config, source))
+        handed = os.environ.get(ENVIRONMENT_VARIABLE)
+        job_of_a_run = handed is not None and not workflow.is_main_process
+        plan = Plan(read_config(handed) if job_of_a_run else parse_config(config, source))
         _find_mistakes(plan)
-        text = json.dumps(config)  # in the order of the config: the ids of models follow that of the axes
+        text = handed_on(config, plan.config)
         path = STATE / f"config-{digest_of(text, 16)}.json"
         if not path.exists():
             write_text(path, text)
