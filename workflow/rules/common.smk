@@ -4,6 +4,7 @@ import re
 
 from modelferry.core import paths
 from modelferry.plan import reruns
+from modelferry.plan.stages import VALIDATE
 
 PLAN = start.begin(workflow, config)
 RUNNABLE = PLAN.runnable
