@@ -59,7 +59,9 @@ def test_no_server_and_no_job_is_left_of_a_killed_run(whole_group: bool, done: F
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_no_server_and_no_job_is_left_of_an_interrupted_run(number: signal.Signals, done: Folder) -> None:
+    ignored = signal.signal(number, signal.default_int_handler)  # by what started the tests: processes inherit that
     run = with_jobs(done)
+    signal.signal(number, ignored)
     os.killpg(run.pid, number)
     run.communicate()
     assert run.returncode != 0
