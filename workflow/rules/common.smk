@@ -5,7 +5,7 @@ import re
 from modelferry.core import paths
 from modelferry.plan import reruns
 
-PLAN = start.begin(workflow, config)
+PLAN, TARGETS = start.begin(workflow, config)
 RUNNABLE = PLAN.runnable
 
 

@@ -7,19 +7,21 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from modelferry.config.file import ENVIRONMENT_VARIABLE, parse_config
-from modelferry.core import paths
+from modelferry.core import environment, paths
 from modelferry.core.digests import digest_of
 from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
 from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import wait_for_jobs
-from modelferry.plan import Plan, reruns
+from modelferry.plan import Plan, chunks, reruns
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
+from modelferry.plan.nested import RUN
 from modelferry.plan.reasons import ReadableReasons
 
 STATE = Path(paths.STATE)
@@ -29,16 +31,22 @@ _held: list[int] = []
 """Locks of this process; the kernel lets go of them when it ends, however it ends."""
 
 
-def begin(workflow: Any, config: dict[str, Any]) -> Plan:
-    """Return the plan for a Snakemake config; a mistake in it ends the start with one line.
+def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
+    """Return the plan for a Snakemake config, and what to make; a mistake in it ends the start with one line.
 
     The commands that the rules call read the same config, ``--config`` and ``--configfile`` included, from a file named
-    by its content.
+    by its content. A Snakemake that is a job of another one's run finds the name of the run set, and leaves the folder
+    to the one that leads it.
     """
     logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
+    leads = workflow.is_main_process and RUN not in os.environ
     try:
+        most = chunks.most_chunks(workflow)
+        if leads:
+            os.environ[RUN] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+            os.environ[environment.ISA] = _isa(several_machines=bool(most))
         plan = Plan(parse_config(config, source))
         _find_mistakes(plan)
         text = json.dumps(config)  # in the order of the config: the ids of models follow that of the axes
@@ -46,10 +54,11 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         if not path.exists():
             write_text(path, text)
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
-        if workflow.is_main_process:
+        if leads:
             dry = workflow.output_settings.dryrun
             if not dry:
                 keep_others_out()
+                write_text(paths.CURRENT_RUN, os.environ[RUN])
                 wait_for_jobs()
                 remove_unfinished()
             found = list(findings(plan))
@@ -60,13 +69,20 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
             for finding in () if dry else found:
                 mend(finding)
             known_files().tidy()
+            if most:
+                return plan, chunks.begin(plan, most, dry)
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except (TypeError, ValueError, RecursionError) as error:  # a value that YAML has and JSON has not, such as a date
         print(f"error: {source} cannot be passed on: {error}", file=sys.stderr)
         sys.exit(1)
-    return plan
+    return plan, plan.targets()
+
+
+def _isa(several_machines: bool) -> str:
+    """Return the instruction set that `native` means in a run: what this machine has, or what most have."""
+    return "avx2" if several_machines and environment.runs("avx2") else environment.native_isa()
 
 
 def refuse_unreadable(path: str) -> None:
