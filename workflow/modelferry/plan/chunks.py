@@ -57,7 +57,7 @@ KINDS = {
 DIVIDED = [name for name, kind in KINDS.items() if kind.least]
 """Kinds that have several chunks: ``--set-scatter models=8`` says how many at most."""
 TRIES = 3
-"""A job that was lost, or in which something broke, is tried again with more memory and time, and makes what is missing."""
+"""A job that was lost, or in which something broke, is tried again with more memory and time, for what is missing."""
 OF_RULES = {stage.rule: stage.chunk for stage in STAGES}
 
 _plans: dict[str, Chunks] = {}
