@@ -25,10 +25,10 @@ for kind in chunks.KINDS:
         wildcard_constraints:
             run="[^/]+",
             number=r"\d+",
+        retries: 0 if kind == "report" or workflow.remote_exec else chunks.TRIES - 1  # a failed gate stays failed
         conda:
             "../../envs/modelferry.yaml"
         threads: 4
-        retries: 0 if kind == "report" or workflow.remote_exec else chunks.TRIES - 1 # a failed gate stays failed
         resources:
             runtime=lambda wildcards, attempt, kind=kind: attempt * chunks.minutes(kind, chunk_of(wildcards, kind)),
             attempt=lambda wildcards, attempt: attempt,
