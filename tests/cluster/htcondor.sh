@@ -61,7 +61,8 @@ FILESYSTEM_DOMAIN = test
 # only who started it; proven by a file that only they can write
 SEC_DEFAULT_AUTHENTICATION = REQUIRED
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS
-SEC_FS_ENFORCE_CHANNEL_BINDING = False # clients from 24.12 on ask for it, servers before do not know it
+# clients from 24.12 on ask for it, and servers before do not know it
+SEC_FS_ENFORCE_CHANNEL_BINDING = False
 ALLOW_READ = $me@*
 ALLOW_WRITE = $me@*
 ALLOW_ADMINISTRATOR = $me@*

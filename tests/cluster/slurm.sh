@@ -1,8 +1,10 @@
 #!/bin/bash
 # A Slurm of one node for tests, from Debian's packages: this machine is controller, node and submit host. Needs root.
-# Everything but the packages lies in one folder, and `stop` leaves nothing of it running.
-# Usage: slurm.sh install | start FOLDER | stop FOLDER; clients find it by SLURM_CONF=FOLDER/slurm.conf
+# Everything but the packages lies in one folder, and /etc/slurm/slurm.conf points into it: the Slurm plugin of Snakemake
+# drops SLURM_CONF in jobs. `stop` removes both, and leaves nothing running.
+# Usage: slurm.sh install | start FOLDER | stop FOLDER
 set -euo pipefail
+CONF=/etc/slurm/slurm.conf
 
 install() { # slurmctld, slurmd and the clients, and munge, which Slurm's daemons know each other by
   if ! command -v slurmctld slurmd munged > /dev/null; then
@@ -54,8 +56,13 @@ CONF
 start() {
   local folder
   folder=$(realpath -m "$1")
+  if [ -e "$CONF" ]; then
+    echo "error: $CONF is there already: a Slurm that is in use, or one to stop first" >&2
+    return 1
+  fi
   configure "$folder"
-  export SLURM_CONF=$folder/slurm.conf
+  mkdir -p "$(dirname "$CONF")"
+  ln -sfn "$folder/slurm.conf" "$CONF"
   munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
     --log-file="$folder/log/munged.log" --seed-file="$folder/munge.seed"
   slurmctld
@@ -71,7 +78,7 @@ start() {
 stop() { # jobs first, then the daemons, each by its id
   local folder name pid
   folder=$(realpath -m "$1")
-  export SLURM_CONF=$folder/slurm.conf
+  if [ "$(readlink "$CONF")" != "$folder/slurm.conf" ]; then return; fi
   squeue --noheader --format %A 2> /dev/null | xargs -r scancel --full || true
   for _ in $(seq 60); do [ -z "$(squeue --noheader 2> /dev/null)" ] && break; sleep 0.5; done
   for name in slurmd slurmctld munged; do
@@ -79,7 +86,7 @@ stop() { # jobs first, then the daemons, each by its id
     kill "$pid" 2> /dev/null || true
     for _ in $(seq 100); do kill -0 "$pid" 2> /dev/null || break; sleep 0.1; done
   done
-  rm -rf "$folder"
+  rm -rf "$folder" "$CONF"
 }
 
 "$@"
