@@ -30,7 +30,7 @@ test-fast: setup # for the loop while coding
 
 test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set up for it and taken down; Slurm's as root
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[$*]'
-	MODELFERRY_TEST_CLUSTER=$* $(BIN)/python -m pytest tests/cluster
+	MODELFERRY_TEST_CLUSTER=$* $(BIN)/python -m pytest --basetemp=/tmp/modelferry-$* tests/cluster
 
 coverage: setup # all tests again, a quarter slower, and the lines that none of them runs
 	$(PYTEST) --cov --cov-report=term-missing

@@ -60,7 +60,7 @@ class HTCondor:
     folder: Path
     profile: str = "profiles/htcondor"
     options: Sequence[str] = ()
-    programs: Path = Path("/tmp/modelferry-htcondor")
+    programs: Path = Path("/tmp/htcondor-programs")
     prefix: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -48,7 +48,7 @@ KillWait=10
 # every job that ends leaves a line
 JobCompType=jobcomp/filetxt
 JobCompLoc=$folder/completed.txt
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) RealMemory=$memory State=UNKNOWN
 PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP
 CONF
 }
