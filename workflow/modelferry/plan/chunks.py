@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,16 @@ def most_chunks(workflow: Any) -> dict[str, int]:
     if unknown := next((name for name in most if name not in DIVIDED), None):
         raise ConfigError(f"--set-scatter: there is no '{unknown}'", did_you_mean(unknown, DIVIDED))
     return most
+
+
+def delay_first_look_at_jobs() -> None:
+    """Let the HTCondor plugin be set up before it looks at its jobs.
+
+    Version 0.3.0 looks at once, in a thread. On a busy machine that is too early: the thread dies, and the run waits
+    for its jobs for ever.
+    """
+    if plugin := sys.modules.get("snakemake_executor_plugin_htcondor"):
+        plugin.common_settings.init_seconds_before_status_checks = 10
 
 
 def begin(plan: Plan, most: Mapping[str, int], dry: bool) -> list[str]:

@@ -41,6 +41,7 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
     logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
+    chunks.delay_first_look_at_jobs()
     leads = workflow.is_main_process and RUN not in os.environ
     try:
         most = chunks.most_chunks(workflow)
