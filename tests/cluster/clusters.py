@@ -122,7 +122,7 @@ class Run:
 
     def job(self, rule: str) -> str:
         """Wait until a job of a rule is at work, and return its id."""
-        self.until(lambda: f"rule {rule}:" in self.console and bool(self.cluster.at_work()), 120)
+        self.until(lambda: f"rule {rule}:" in self.console and bool(self.cluster.at_work()), 600)
         return self.cluster.at_work()[0]
 
     def until(self, condition: object, seconds: float) -> float:
