@@ -33,6 +33,8 @@ for kind in chunks.KINDS:
             runtime=lambda wildcards, attempt, kind=kind: attempt * chunks.minutes(kind, chunk_of(wildcards, kind)),
             attempt=lambda wildcards, attempt: attempt,
         params:
+            cores=lambda wildcards, threads: threads,
+            attempt=lambda wildcards, resources: resources.attempt,
             chunk=lambda wildcards, kind=kind: f"{wildcards.run}/{kind}-{wildcards.number}",
         shell:
-            "modelferry chunk --cores {threads} --attempt {resources.attempt} {params.chunk} > {log:q} 2>&1"
+            "modelferry chunk --log {log:q} --cores {params.cores:q} --attempt {params.attempt:q} {params.chunk:q}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
+from pathlib import Path
 
 from modelferry.config.file import read_config
 from modelferry.core.errors import ModelferryError
@@ -13,22 +13,23 @@ from modelferry.plan.nested import command
 
 
 def chunk(options: argparse.Namespace) -> int:
-    """Make one chunk of a run; only a run on a cluster calls it."""
+    """Make one chunk of a run; only a run on a cluster calls it.
+
+    What still fails at the last try is left to the report, and the other chunks go on.
+    """
     run, _, name = options.chunk.rpartition("/")
     _stop_if_superseded(run)
     plan = plan_of_run(run)
     check_node(plan, read_config(options.config))
     if name.startswith("report"):  # whatever remains, with the report and the gate, as on one machine
-        return _snakemake(run, command(options.cores))
-    failed = _snakemake(run, command(options.cores, "--no-hooks", targets=plan.chunks[name].files))
-    if failed and options.attempt >= TRIES:
-        print(f"note: {name} is not whole after {TRIES} tries; the others go on without", file=sys.stderr)
+        return _snakemake(run, options.log, command(options.cores))
+    failed = _snakemake(run, options.log, command(options.cores, "--no-hooks", targets=plan.chunks[name].files))
     return failed if options.attempt < TRIES else 0
 
 
-def _snakemake(run: str, words: list[str]) -> int:
+def _snakemake(run: str, log: str, words: list[str]) -> int:
     """Run a Snakemake to its end, or stop it when another run begins in the folder; return 0, or 1 if it failed."""
-    with subprocess.Popen(words) as process:
+    with Path(log).open("ab") as file, subprocess.Popen(words, stdout=file, stderr=file) as process:
         while True:
             try:
                 return int(process.wait(timeout=2) != 0)
