@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chunk_samples import byte_cnns, save_byte_cnn
 from modelferry.config.file import parse_config
@@ -19,6 +20,8 @@ from modelferry.formats import load_format
 from modelferry.plan import Plan, chunks, templates
 from modelferry.plan.stages import BENCHMARK, EXPORT, STAGES, VALIDATE
 from modelferry.records.chunks import Chunk, Chunks
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -135,3 +138,18 @@ def test_a_job_of_an_earlier_run_stops(tmp_path: Path, monkeypatch: pytest.Monke
     assert not chunks.superseded("first")
     write_text(paths.CURRENT_RUN, "second")
     assert chunks.superseded("first")
+
+
+@pytest.mark.parametrize("name", ["slurm", "htcondor"])
+@pytest.mark.parametrize("models", [60, 600])
+def test_hundreds_of_models_are_at_most_twelve_jobs_with_the_profiles_as_they_are(
+    plan: Plan, name: str, models: int
+) -> None:
+    profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+    most = dict(entry.split("=") for entry in profile["set-scatter"])
+    assert most.keys() <= set(chunks.DIVIDED)
+    rules = ("export", "validate", "benchmark", "certify", "template_onnx", "report")
+    pending = {f"results/{number}/{rule}": rule for number in range(models) for rule in rules}
+    found = chunks.divide(plan, pending, {kind: int(count) for kind, count in most.items()})
+    assert len(found) <= 12
+    assert sum(len(chunk.files) for chunk in found.values()) == len(pending)
