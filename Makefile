@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast coverage lint types bench fuzz fuzz-files schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor coverage lint types bench fuzz fuzz-files schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -27,6 +27,10 @@ test: setup
 test-fast: setup # for the loop while coding
 	$(BIN)/ruff check .
 	$(PYTEST) --fast
+
+test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set up for it and taken down; Slurm's as root
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[$*]'
+	MODELFERRY_TEST_CLUSTER=$* $(BIN)/python -m pytest --basetemp=/tmp/modelferry-$* tests/cluster
 
 coverage: setup # all tests again, a quarter slower, and the lines that none of them runs
 	$(PYTEST) --cov --cov-report=term-missing
@@ -58,7 +62,7 @@ schemas: setup
 
 lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,lightning,dev]'
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,slurm,htcondor,cpp,lightning,dev]'
 	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
 	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
 

@@ -24,12 +24,13 @@ include: "workflow/rules/validate.smk"
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/chunks.smk"
 
 
 rule all:
     default_target: True
     input:
-        PLAN.targets(),
+        TARGETS,
 
 
 onerror:

@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read when ONNX Runtime is imported, which some tests do before modelferry is.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# HTCondor's bindings, where `make test-htcondor` has installed them, warn at every start that there is no pool.
+os.environ.setdefault("CONDOR_CONFIG", os.devnull)
+
 # A config of the person who runs the tests must not reach them.
 os.environ.pop("MODELFERRY_CONFIG", None)
 

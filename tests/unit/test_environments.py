@@ -1,6 +1,9 @@
 """The pinned environments agree with each other and with what the project asks for."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -44,10 +47,34 @@ def test_every_requirement_is_pinned_to_a_version_that_satisfies_it() -> None:
         assert requirement.specifier.contains(version), f"{requirement} against {version}: make lock"
 
 
-def test_conda_environment_installs_the_same_pins() -> None:
-    environment = yaml.safe_load((ROOT / "envs/modelferry.yaml").read_text())
-    pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
-    assert "--constraint constraints.txt" in pip
+def test_conda_environment_names_nothing_that_is_lost_when_snakemake_copies_it() -> None:
+    dependencies = yaml.safe_load((ROOT / "envs/modelferry.yaml").read_text())["dependencies"]
+    assert all(re.fullmatch(r"[\w.=-]+", str(item)) for item in dependencies), "no paths, and no pip section"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    python = next(item for item in environment["dependencies"] if str(item).startswith("python="))
+    python = next(item for item in dependencies if item.startswith("python="))
     assert project["requires-python"] == f">={python.removeprefix('python=')}"
+
+
+def test_what_is_installed_into_the_conda_environment_is_found_from_the_folder_of_the_workflow(tmp_path: Path) -> None:
+    copied = tmp_path / "0123abcd_.post-deploy.sh"
+    shutil.copy(ROOT / "envs/modelferry.post-deploy.sh", copied)
+    stub = tmp_path / "bin/python"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", copied], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert (ROOT / words[words.index("--constraint") + 1]).is_file()
+    folder, extras = words[words.index("--editable") + 1].rstrip("]").split("[")
+    assert (ROOT / folder / "pyproject.toml").is_file()
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"workflow"} <= set(extras.split(",")) <= known.keys()
+
+
+def test_image_holds_all_that_its_one_step_of_the_makefile_reads() -> None:
+    recipe = (ROOT / "envs/modelferry.def").read_text()
+    assert "make setup" in recipe
+    copied = re.findall(r"^ +(\S+) /opt/modelferry/\1$", recipe, re.MULTILINE)
+    assert {"Makefile", "pyproject.toml", "envs", "workflow", "Snakefile"} <= set(copied)
+    assert all((ROOT / name).exists() for name in copied)

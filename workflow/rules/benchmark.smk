@@ -11,7 +11,7 @@ rule benchmark:
         "logs/benchmark/{model}.log",
     conda:
         "../../envs/modelferry.yaml"
-    threads: workflow.cores or 1
+    threads: workflow.resource_settings.cores or 1
     params:
         because=lambda wildcards: reruns.benchmark(RUNNABLE[wildcards.model], wildcards.model in PLAN.swept),
     shell:

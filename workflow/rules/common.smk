@@ -6,7 +6,7 @@ from modelferry.core import paths
 from modelferry.plan import reruns
 from modelferry.plan.stages import VALIDATE
 
-PLAN = start.begin(workflow, config)
+PLAN, TARGETS = start.begin(workflow, config)
 RUNNABLE = PLAN.runnable
 
 

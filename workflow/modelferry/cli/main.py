@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from modelferry import cli
 from modelferry.checkpoints.trusted import trust
-from modelferry.cli import benchmark, demo, embeddings, outputs, report, setup
+from modelferry.cli import benchmark, chunk, demo, embeddings, outputs, report, setup
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
@@ -101,6 +101,10 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("build-cpp", setup.build_cpp, common)
     add("reference", validations.reference, chosen)
     add("gate", report.gate, common)
+    one = add("chunk", chunk.chunk, common)
+    one.add_argument("chunk", metavar="RUN/CHUNK", help="name of the run and of its chunk")
+    one.add_argument("--cores", type=int, default=1, help="cores that it may use (default: %(default)s)")
+    one.add_argument("--attempt", type=int, default=1, metavar="N", help="which try of this chunk it is")
     events = add("demo-events", demo.demo_events, common)
     events.add_argument("family", help="family whose toy events are made")
     events.add_argument("group", help="group of events, such as Run3Mu/TTToHcToWAToMuMu-MHc160_MA85")

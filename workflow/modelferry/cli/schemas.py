@@ -11,6 +11,7 @@ from modelferry.config import Config
 from modelferry.formats import format_names, load_format
 from modelferry.plan.stages import STAGES
 from modelferry.records import Record
+from modelferry.records.chunks import Chunks
 from modelferry.records.failure import Failure
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,6 +19,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 WRITTEN: tuple[type[Record], ...] = (
     *dict.fromkeys(record for stage in STAGES for record in stage.records),
     Failure,
+    Chunks,
 )
 """All records."""
 

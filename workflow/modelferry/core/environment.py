@@ -22,6 +22,9 @@ ISAS = {"avx512_vnni": _AVX512 | {"avx512_vnni"}, "avx512": _AVX512, "avx2": _AV
 They are the levels v4 and v3 of x86-64, as far as ``/proc/cpuinfo`` tells.
 """
 
+ISA = "MODELFERRY_ISA"
+"""Names the instruction set that all machines of a run compile for, whatever they have."""
+
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those `packages` that are installed, without importing them."""
@@ -50,6 +53,11 @@ def compiler() -> str:
 def isa() -> str:
     """Return the widest vector instruction set of this CPU, or its architecture if it has none of `ISAS`."""
     return next((name for name in ISAS if runs(name)), platform.machine())
+
+
+def native_isa() -> str:
+    """Return the instruction set that `native` means: this CPU's, or the one that a run on several machines chose."""
+    return os.environ.get(ISA) or isa()
 
 
 def runs(isa: str) -> bool:

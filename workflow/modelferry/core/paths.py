@@ -15,6 +15,10 @@ PREVIOUS = f"{RESULTS}/.previous-reports.json"
 FAILURES = "logs/failures"
 STATE = ".snakemake/modelferry"
 """What the workflow keeps for itself."""
+CURRENT_RUN = f"{STATE}/run"
+"""Holds the name of the run that may work in this folder."""
+CHUNKS = f"{STATE}/chunks"
+CHUNK_LOGS = "logs/chunks"
 
 
 def cpp_runner(key: str) -> str:
@@ -105,6 +109,16 @@ def training(checkpoint: str) -> str:
 def demo_events(family: str) -> str:
     """Return the folder of a demo's generated events."""
     return f"{RESULTS}/demo/{family}/events"
+
+
+def chunk_plan(run: str) -> str:
+    """Return where the plan of a run in chunks lies."""
+    return f"{CHUNKS}/{run}/plan.json"
+
+
+def chunk(run: str, name: str) -> str:
+    """Return the mark that the job of a chunk has ended."""
+    return f"{CHUNKS}/{run}/{name}.done"
 
 
 def failure(stage: str, model: str, export: str = "") -> str:

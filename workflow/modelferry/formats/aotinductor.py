@@ -132,13 +132,13 @@ class AOTInductor(Format):
         return ""
 
     def built_for(self, options: Mapping[str, Any]) -> str:
-        """Return the instruction set; native is what this CPU has."""
-        return environment.isa() if options["isa"] == "native" else str(options["isa"])
+        """Return the instruction set; native is what this CPU has, or what was chosen for all machines of a run."""
+        return environment.native_isa() if options["isa"] == "native" else str(options["isa"])
 
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
     ) -> None:
-        """Compile for ``options["isa"]``, native being what this CPU has, and write with all weights zero."""
+        """Compile for ``options["isa"]``, as `built_for` says, and write with all weights zero."""
         if reason := self.unavailable():
             raise ArtifactError(reason)
         from modelferry.formats.shared.program import export_program, read_weights

@@ -105,7 +105,7 @@ def inputs(plan: Plan) -> Iterator[str]:
 def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
     """Yield the files that the workflow writes, each with what tells whether it is whole."""
     for planned in plan.runnable.values():
-        yield from _of_model(planned)
+        yield from files_of(planned)
     templates = [
         *(spec.outcome for spec in plan.templates.values()),
         *(paths.outcome(f"templates/{key}", CERTIFY.rule) for key in plan.certified),
@@ -120,7 +120,8 @@ def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
     yield paths.GATE, _content
 
 
-def _of_model(planned: PlannedModel) -> Iterator[tuple[str, Look]]:
+def files_of(planned: PlannedModel) -> Iterator[tuple[str, Look]]:
+    """Yield the files that the workflow writes for one model, each with what tells whether it is whole."""
     name, model = planned.id, planned.model
     yield from ((planned.outcome(stage), Outcome.damage) for stage in (EXPORT, VALIDATE, BENCHMARK))
     if model.demo:

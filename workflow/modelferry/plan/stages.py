@@ -31,26 +31,35 @@ class Stage:
         The JSON files that it writes.
     failure
         Folder of its failures below ``logs/failures``, and the stage's name in them; empty if it keeps none.
+    chunk
+        Kind of the chunks that hold its jobs on a cluster (`plan.chunks`).
     """
 
     rule: str
     module: str = ""
     records: tuple[type[Record], ...] = ()
     failure: str = ""
+    chunk: str = "report"
 
 
-DEMO_EVENTS = Stage("demo_events")
-DEMO = Stage("demo_train", "", (DemoTraining,), "demo")
-TEMPLATE = Stage("template", "modelferry.stages.export.template", (Outcome, Template), "template")
-WEIGHT_SETS = Stage("weight_sets", "modelferry.stages.validation.weight_sets", (Outcome,), "weight_sets")
-CERTIFY = Stage("certify", "modelferry.stages.validation.certification", (Outcome, Certificate), "certify")
-EXPORT = Stage("export", "modelferry.stages.export.artifact", (Outcome, Manifest), "export")
-BUILD_CPP = Stage("build_cpp", "", (Outcome,), "build_cpp")
-VALIDATE = Stage("validate", "modelferry.stages.validation.model", (Outcome, Validation), "validate")
-BENCHMARK = Stage("benchmark", "modelferry.stages.benchmark.stage", (Outcome, Benchmark), "benchmark")
-EMBED = Stage("embed", "modelferry.stages.embeddings.stage", (EmbeddedFile,), "embed")
-COLLECT = Stage("collect_embeddings", "modelferry.stages.embeddings.tables", (Embeddings,), "embed")
-EXPLORE = Stage("explore", "modelferry.stages.embeddings.explore", (Exploration,), "explore")
+DEMO_EVENTS = Stage("demo_events", chunk="shared")
+DEMO = Stage("demo_train", "", (DemoTraining,), "demo", chunk="models")
+TEMPLATE = Stage("template", "modelferry.stages.export.template", (Outcome, Template), "template", chunk="shared")
+WEIGHT_SETS = Stage(
+    "weight_sets", "modelferry.stages.validation.weight_sets", (Outcome,), "weight_sets", chunk="shared"
+)
+CERTIFY = Stage(
+    "certify", "modelferry.stages.validation.certification", (Outcome, Certificate), "certify", chunk="shared"
+)
+EXPORT = Stage("export", "modelferry.stages.export.artifact", (Outcome, Manifest), "export", chunk="models")
+BUILD_CPP = Stage("build_cpp", "", (Outcome,), "build_cpp", chunk="shared")
+VALIDATE = Stage("validate", "modelferry.stages.validation.model", (Outcome, Validation), "validate", chunk="models")
+BENCHMARK = Stage(
+    "benchmark", "modelferry.stages.benchmark.stage", (Outcome, Benchmark), "benchmark", chunk="benchmarks"
+)
+EMBED = Stage("embed", "modelferry.stages.embeddings.stage", (EmbeddedFile,), "embed", chunk="embeddings")
+COLLECT = Stage("collect_embeddings", "modelferry.stages.embeddings.tables", (Embeddings,), "embed", chunk="embeddings")
+EXPLORE = Stage("explore", "modelferry.stages.embeddings.explore", (Exploration,), "explore", chunk="explorations")
 REPORT = Stage("report", "modelferry.stages.report.stage", (Summary,))
 GATE = Stage("gate")
 

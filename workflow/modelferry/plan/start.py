@@ -6,19 +6,21 @@ import fcntl
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from modelferry.config.file import ENVIRONMENT_VARIABLE, handed_on, parse_config, read_config
-from modelferry.core import job_server, paths
+from modelferry.core import environment, job_server, paths
 from modelferry.core.digests import digest_of
 from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
 from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import wait_for_jobs
-from modelferry.plan import Plan, reruns
+from modelferry.plan import Plan, chunks, reruns
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
+from modelferry.plan.nested import RUN
 from modelferry.plan.reasons import ReadableReasons
 
 STATE = Path(paths.STATE)
@@ -28,19 +30,25 @@ _held: list[int] = []
 """Locks of this process; the kernel lets go of them when it ends, however it ends."""
 
 
-def begin(workflow: Any, config: dict[str, Any]) -> Plan:
-    """Return the plan for a Snakemake config; a mistake in it ends the start with one line.
+def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
+    """Return the plan for a Snakemake config, and what to make; a mistake in it ends the start with one line.
 
     The commands that the rules call read the same config, ``--config`` and ``--configfile`` included, from a file named
-    by its content, which also has what its patterns match now. So does a Snakemake that this one starts for its jobs.
+    by its content, which also has what its patterns match now. So does a Snakemake that is a job of another one's run:
+    it finds the name of the run set, and leaves the folder to the one that leads it.
     """
     logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
+    chunks.delay_first_look_at_jobs()
+    leads = workflow.is_main_process and RUN not in os.environ
     try:
-        handed = os.environ.get(ENVIRONMENT_VARIABLE)
-        job_of_a_run = handed is not None and not workflow.is_main_process
-        plan = Plan(read_config(handed) if job_of_a_run else parse_config(config, source))
+        most = chunks.most_chunks(workflow)
+        if leads:
+            os.environ[RUN] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+            os.environ[environment.ISA] = _isa(several_machines=bool(most))
+        handed = None if leads else os.environ.get(ENVIRONMENT_VARIABLE)
+        plan = Plan(read_config(handed) if handed else parse_config(config, source))
         _find_mistakes(plan)
         text = handed_on(config, plan.config)
         path = STATE / f"config-{digest_of(text, 16)}.json"
@@ -49,10 +57,11 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
         os.environ[ENVIRONMENT_VARIABLE] = str(path)
         if not workflow.subprocess_exec:  # a job that Snakemake runs in a Snakemake of its own: it shares the run's
             os.environ.update(job_server.announced())
-        if workflow.is_main_process:
+        if leads:
             dry = workflow.output_settings.dryrun
             if not dry:
                 keep_others_out()
+                write_text(paths.CURRENT_RUN, os.environ[RUN])
                 wait_for_jobs()
                 remove_unfinished()
                 job_server.remove_leftovers()
@@ -64,13 +73,20 @@ def begin(workflow: Any, config: dict[str, Any]) -> Plan:
             for finding in () if dry else found:
                 mend(finding)
             known_files().tidy()
+            if most:
+                return plan, chunks.begin(plan, most, dry)
     except (ModelferryError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except (TypeError, ValueError, RecursionError) as error:  # a value that YAML has and JSON has not, such as a date
         print(f"error: {source} cannot be passed on: {error}", file=sys.stderr)
         sys.exit(1)
-    return plan
+    return plan, plan.targets()
+
+
+def _isa(several_machines: bool) -> str:
+    """Return the instruction set that `native` means in a run: what this machine has, or what most have."""
+    return "avx2" if several_machines and environment.runs("avx2") else environment.native_isa()
 
 
 def refuse_unreadable(path: str) -> None:
