@@ -170,7 +170,7 @@ def _manifest(path: Path) -> Manifest:
 
 def _others(plan: Plan, planned: PlannedModel) -> list[str]:
     """Return checkpoints of some other models of the campaign, the next ones first, that are there."""
-    models = [model for model in plan.config.models() if model.campaign == planned.model.campaign]
+    models = [model for model in plan.listed.values() if model.campaign == planned.model.campaign]
     index = next(index for index, model in enumerate(models) if model.id == planned.id)
     following = [*models[index + 1 :], *models[:index]]
     return [model.checkpoint for model in following if Path(model.checkpoint).is_file()][:OTHERS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import resource
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from modelferry.core.paths import STATE
 
+PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 JOBS = f"{STATE}/jobs"
 TIMES = "MODELFERRY_TIMES"
 """Environment variable with a file that collects what jobs cost, as `bench/campaign.py` reads it."""
@@ -37,6 +39,14 @@ def timed(command: str) -> Iterator[None]:
             }
             with Path(path).open("a") as file:
                 file.write(json.dumps(cost) + "\n")
+
+
+def peak_memory_mb(pid: int | str = "self") -> float:
+    """Return the most memory that a process has used; `getrusage` also counts what a parent had when it forked."""
+    try:
+        return int(PEAK.search(Path(f"/proc/{pid}/status").read_text())[1]) / 1024  # type: ignore[index]
+    except (OSError, TypeError):  # not on Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def cpu_seconds() -> float:

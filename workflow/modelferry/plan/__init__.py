@@ -19,6 +19,7 @@ from modelferry.core.known_files import known_files
 from modelferry.plan.models import PlannedModel, plan_model
 from modelferry.plan.stages import BENCHMARK, CERTIFY, EXPORT, VALIDATE
 from modelferry.plan.templates import TemplateSpec
+from modelferry.records.benchmark import Benchmark
 from modelferry.records.outcome import Outcome
 from modelferry.runtimes import lacking, paths_of, runtime_of, runtimes_of
 
@@ -110,18 +111,18 @@ class Plan:
 
     @cached_property
     def swept(self) -> frozenset[str]:
-        """The models whose benchmark has every size: one for each architecture, exports and settings."""
-        first: dict[str, str] = {}
+        """The models whose benchmark has every size: one for each architecture, exports and settings.
+
+        One that was timed so before stays among them, so that a model that is added or removed changes no other.
+        """
+        groups: dict[str, list[PlannedModel]] = {}
         for planned in self.runnable.values():
             model = planned.model
-            alike = digest_of(
-                [
-                    *(planned.template(export.name).key for export in planned.exports),
-                    model.benchmark.model_dump(mode="json"),
-                ]
-            )
-            first.setdefault(model.id if model.benchmark.every_model else alike, model.id)
-        return frozenset(first.values())
+            templates = [planned.template(export.name).key for export in planned.exports]
+            alike = digest_of([templates, model.benchmark.model_dump(mode="json")])
+            groups.setdefault(model.id if model.benchmark.every_model else alike, []).append(planned)
+        swept = {key: [one for one in group if _is_swept(one.outcome(BENCHMARK))] for key, group in groups.items()}
+        return frozenset(one.id for key, group in groups.items() for one in swept[key] or group[:1])
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -186,3 +187,16 @@ def _inherits(outcome: str) -> bool:
             return ""
 
     return bool(known_files().ask(outcome, "certificates", find))
+
+
+def _is_swept(outcome: str) -> bool:
+    """Return whether a model was timed at every size: only then it has cold starts."""
+
+    def find(path: Path) -> str:
+        try:
+            rows = [row for file in Outcome.read(path).files for row in Benchmark.read(file).rows]
+        except ArtifactError:
+            return ""
+        return "every size" if any(row.cold_load_ms is not None for row in rows) else ""
+
+    return Path(outcome).is_file() and bool(known_files().ask(outcome, "every size", find))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelferry.core.running import peak_memory_mb
 from modelferry.runtimes import ColdStart
 from modelferry.stages.benchmark.cases import (
     EAGER,
@@ -51,5 +51,5 @@ def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     called = time.perf_counter()
     peak = run.peak_memory_mb()
     if peak is None:  # it runs in this process
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_memory_mb()
     return ColdStart((loaded - started) * 1e3, (called - loaded) * 1e3, peak)
