@@ -137,9 +137,10 @@ def test_odd_repeat_is_an_error_frame_and_the_process_goes_on(repeat: object, sa
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "header", ['{"tensors": [{"name": "x", "dtype": "float16", "shape": [1]}]}', "[" * 100_000, "{}"]
-)
+HALF = '{"tensors": [{"name": "x", "dtype": "float16", "shape": [1]}]}'
+
+
+@pytest.mark.parametrize("header", [HALF, "[" * 100_000, "{}"], ids=["float16", "deep", "empty"])
 def test_header_that_cannot_be_read_is_an_error_frame(header: str, samples: Path) -> None:
     done = runner(artifact(samples, "torchscript"), frames=header.encode() + b"\n")
     assert headers(done)[-1]["error"]["kind"] == "stream"

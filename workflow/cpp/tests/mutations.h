@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <span>
 #include <string>
@@ -20,6 +21,22 @@ class Mutations {
   std::string operator()(std::string bytes, std::span<const std::string_view> words) {
     for (std::size_t left = 1 + below(8); left > 0; --left) change(bytes, words);
     return bytes;
+  }
+
+  /// Returns a JSON text with changes: half of the time one or two values are others, and it stays JSON.
+  std::string of_json(const std::string& text, std::span<const std::string_view> words) {
+    if (below(2) == 0) return (*this)(text, words);
+    nlohmann::json value = nlohmann::json::parse(text);
+    const nlohmann::json flat = value.flatten();
+    for (std::size_t left = 1 + below(2); left > 0; --left) {
+      const auto chosen = std::next(flat.begin(), static_cast<std::ptrdiff_t>(below(flat.size())));
+      nlohmann::json::json_pointer place(chosen.key());
+      for (std::size_t up = below(3); up > 0 && !place.empty(); --up) place.pop_back();
+      if (!value.contains(place)) continue;
+      const nlohmann::json other = nlohmann::json::parse(words[below(words.size())], nullptr, false);
+      value[place] = other.is_discarded() ? flat : other;
+    }
+    return value.dump();
   }
 
  private:

@@ -88,7 +88,7 @@ TEST_SUITE("fuzz") {
     const std::string valid = entries_of(network).at("extra/contract.json");
     const std::vector<at::Tensor> inputs{at::zeros({3, 2}), at::zeros({1}, at::kLong)};
     fuzz("contract", [&](Mutations& mutated) {
-      const modelferry::Contract contract = modelferry::parse_contract(mutated(valid, JSON_WORDS));
+      const modelferry::Contract contract = modelferry::parse_contract(mutated.of_json(valid, JSON_WORDS));
       for (const auto& tensor : contract.outputs) contract.shape_of(tensor);
       contract.check(inputs);
     });
@@ -104,7 +104,7 @@ TEST_SUITE("fuzz") {
     manifest["contract"] = json::parse(entries_of(network).at("extra/contract.json"));
     const std::string valid = manifest.dump(1);
     fuzz("manifest", [&](Mutations& mutated) {
-      write(folder.path / "manifest.json", mutated(valid, JSON_WORDS));
+      write(folder.path / "manifest.json", mutated.of_json(valid, JSON_WORDS));
       modelferry::inspect(mutated.below(2) == 0 ? folder.path : folder.path / "model.pt");
     });
   }
@@ -122,7 +122,10 @@ TEST_SUITE("fuzz") {
       const bool inside = mutated.below(2) == 0;
       if (inside) {
         auto chosen = entries.extract(std::next(entries.begin(), static_cast<std::ptrdiff_t>(mutated.below(entries.size()))));
-        if (mutated.below(2) == 0) chosen.mapped() = mutated(chosen.mapped(), JSON_WORDS);
+        if (mutated.below(2) == 0) {
+          const bool text = chosen.key().ends_with(".json");
+          chosen.mapped() = text ? mutated.of_json(chosen.mapped(), JSON_WORDS) : mutated(chosen.mapped(), JSON_WORDS);
+        }
         if (mutated.below(4) == 0) chosen.key() = std::string(NAMES[mutated.below(NAMES.size())]) + chosen.key();
         if (mutated.below(64) == 0) chosen.key() = std::string(600, 'a') + "/../" + chosen.key();
         entries.insert(std::move(chosen));
@@ -135,18 +138,20 @@ TEST_SUITE("fuzz") {
 
   TEST_CASE("frames") {
     const modelferry::Model model(network);
-    std::string valid;
+    std::vector<std::string> headers;
+    std::string values;
     const std::vector<float> x(6, 0.5F);
     const std::vector<std::int64_t> index{1, 0};
     for (const char* repeat : {"", R"("repeat": 2, )"}) {
-      valid += std::string("{") + repeat + R"("tensors": [{"name": "x", "dtype": "float32", "shape": [3, 2]}, )";
-      valid += R"({"name": "index", "dtype": "int64", "shape": [2]}]})" "\n";
-      valid.append(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(float));
-      valid.append(reinterpret_cast<const char*>(index.data()), index.size() * sizeof(std::int64_t));
+      headers.push_back(std::string("{") + repeat + R"("tensors": [{"name": "x", "dtype": "float32", "shape": [3, 2]}, )" +
+                        R"({"name": "index", "dtype": "int64", "shape": [2]}]})");
     }
+    values.append(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(float));
+    values.append(reinterpret_cast<const char*>(index.data()), index.size() * sizeof(std::int64_t));
     std::FILE* out = std::fopen("/dev/null", "wb");
     fuzz("frames", [&](Mutations& mutated) {
-      std::string bytes = mutated(valid, JSON_WORDS);
+      std::string bytes = mutated.of_json(headers[1], JSON_WORDS) + '\n' + values + headers[0] + '\n' + values;
+      if (mutated.below(2) == 0) bytes = mutated(headers[1] + '\n' + values + headers[0] + '\n' + values, JSON_WORDS);
       if (bytes.empty()) return;
       const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(fmemopen(bytes.data(), bytes.size(), "rb"), &std::fclose);
       while (const auto frame = modelferry::run::read_frame(stream.get())) {
