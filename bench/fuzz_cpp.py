@@ -25,7 +25,6 @@ import cpp_samples
 PARSERS = ("contract", "manifest", "archive", "frames")
 SEED, CASES, CHUNK = 17, 100_000, 10_000
 DONE = re.compile(r"^fuzz \w+ seed \d+ first \d+: (\d+) taken, (\d+) refused$", re.MULTILINE)
-CRASHED = re.compile(r"^case (\d+)$", re.MULTILINE)
 
 
 def main() -> int:
@@ -56,23 +55,20 @@ def main() -> int:
 
 
 def fuzz(program: Path, samples: Path, name: str, seed: int, first: int, end: int) -> list[str]:
-    """Give a parser its cases, print how many it took, and return what else came out; a crash costs its case only."""
+    """Give a parser its cases, print how many it took, and return what else came out, with the number of each case."""
     started, taken, refused, findings = time.monotonic(), 0, 0, []
-    case = first
-    while case < end:
-        count = min(CHUNK, end - case)
-        done = run(program, samples, name, seed, case, count)
-        output = done.stdout + done.stderr
-        if found := DONE.search(output):
+    pending = [(begin, min(begin + CHUNK, end)) for begin in range(first, end, CHUNK)]
+    while pending:
+        begin, stop = pending.pop(0)
+        done = run(program, samples, name, seed, begin, stop - begin)
+        found = DONE.search(done.stdout)
+        if done.returncode == 0 and found:
             taken, refused = taken + int(found[1]), refused + int(found[2])
-            if done.returncode:
-                findings.append(f"{name} {case} to {case + count}: {output[-3000:]}")
-            case += count
-        elif crash := CRASHED.search(output):
-            findings.append(f"{name} {crash[1]}: {output[-3000:]}")
-            case = int(crash[1]) + 1
+        elif stop - begin > 1:
+            middle = (begin + stop) // 2
+            pending[:0] = [(begin, middle), (middle, stop)]
         else:
-            return [*findings, f"{name} {case}: ended with {done.returncode}: {output[-3000:]}"]
+            findings.append(f"{name} {begin}: ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
     seconds = time.monotonic() - started
     cases = f"{end - first} mutations from {first}, seed {seed}"
     print(f"{name}: {cases}: {taken} taken, {refused} refused, {len(findings)} findings, {seconds:.0f} s", flush=True)

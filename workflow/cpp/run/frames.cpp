@@ -23,7 +23,8 @@ at::Tensor read_tensor(std::FILE* stream, const json& entry) {
   std::vector<std::int64_t> shape;
   for (const json& size : entry.at("shape")) shape.push_back(count(size));
   at::Tensor tensor = at::empty(shape, dtype_called(entry.at("dtype").get<std::string>()));
-  if (std::fread(tensor.mutable_data_ptr(), 1, tensor.nbytes(), stream) != tensor.nbytes()) {
+  // What is empty has no memory, and neither function takes a null pointer.
+  if (tensor.nbytes() > 0 && std::fread(tensor.mutable_data_ptr(), 1, tensor.nbytes(), stream) != tensor.nbytes()) {
     throw BrokenStream("the input ends within a tensor");
   }
   return tensor;
@@ -78,6 +79,7 @@ void write_frame(std::FILE* stream, json header, const Tensors& tensors) {
   const std::string line = header.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
   bool written = std::fwrite(line.data(), 1, line.size(), stream) == line.size();
   for (const at::Tensor& value : values) {
+    if (value.nbytes() == 0) continue;
     written = written && std::fwrite(value.const_data_ptr(), 1, value.nbytes(), stream) == value.nbytes();
   }
   if (!written || std::fflush(stream) != 0) throw BrokenStream("the output cannot be written");

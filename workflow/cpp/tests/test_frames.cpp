@@ -31,6 +31,18 @@ TEST_SUITE("frames") {
     CHECK((at::equal(frame->tensors["x"], at::tensor({97, 98}, at::kByte))));
   }
 
+  TEST_CASE("a tensor without values is read and written") {
+    const auto frame = read("{\"tensors\": [{\"name\": \"x\", \"dtype\": \"float32\", \"shape\": [0, 2]}]}\n");
+    REQUIRE(frame);
+    char* bytes = nullptr;
+    std::size_t size = 0;
+    std::FILE* out = open_memstream(&bytes, &size);
+    modelferry::run::write_frame(out, {}, frame->tensors);
+    std::fclose(out);
+    CHECK(std::string(bytes, size) == "{\"tensors\":[{\"dtype\":\"float32\",\"name\":\"x\",\"shape\":[0,2]}]}\n");
+    std::free(bytes);
+  }
+
   TEST_CASE("what is no frame is a broken stream") {
     broken("[]\n", "header of a frame cannot be read");
     broken("{}\n", "header of a frame cannot be read");

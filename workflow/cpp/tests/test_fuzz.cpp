@@ -18,10 +18,6 @@
 #include "samples.h"
 #include "sha256.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 namespace {
 
 using nlohmann::json;
@@ -42,19 +38,14 @@ std::uint64_t setting(const char* name, std::uint64_t usual) {
   return value == nullptr ? usual : std::strtoull(value, nullptr, 10);
 }
 
-std::uint64_t current = 0;
-
 /// Gives mutations to `parse`, and counts those that it takes; whatever it throws must be an error of ours.
 void fuzz(const char* parser, const std::function<void(Mutations&)>& parse) {
   const std::uint64_t seed = setting("MODELFERRY_FUZZ_SEED", 17), first = setting("MODELFERRY_FUZZ_FIRST", 0);
   const std::uint64_t cases = setting("MODELFERRY_FUZZ_CASES", 300);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_set_death_callback([] { std::fprintf(stderr, "case %llu\n", static_cast<unsigned long long>(current)); });
-#endif
   std::uint64_t taken = 0;
-  for (current = first; current < first + cases; ++current) {
-    CAPTURE(current);
-    Mutations mutations(seed, current);
+  for (std::uint64_t number = first; number < first + cases; ++number) {
+    CAPTURE(number);
+    Mutations mutations(seed, number);
     const auto start = std::chrono::steady_clock::now();
     try {
       parse(mutations);
