@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast test-slurm test-htcondor coverage lint types bench fuzz fuzz-files schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -56,6 +56,12 @@ fuzz: setup # after a run: 10,000 random and 1,000 malformed inputs for each art
 
 fuzz-files: setup # 10,000 mutated checkpoints, 2,000 ROOT and 2,000 parquet files; goes on where it was stopped
 	$(BIN)/python bench/fuzz_files.py --state .fuzz-files.json
+
+fuzz-cpp: setup # 100,000 mutated contracts, manifests, archives and frames each, under AddressSanitizer and UBSan
+	$(BIN)/python bench/fuzz_cpp.py
+
+test-tsan: setup # the C++ library's own code under ThreadSanitizer, with a stub in the place of libtorch's loaders
+	$(BIN)/python -m pytest -n 0 tests/cpp/test_cpp_library.py -k race
 
 schemas: setup
 	$(BIN)/modelferry schemas workflow/schemas

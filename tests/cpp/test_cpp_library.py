@@ -1,35 +1,45 @@
-"""The C++ library's own tests, built with AddressSanitizer and UBSan, and run by ctest."""
+"""The C++ library's own tests with AddressSanitizer and UBSan, and its own code with ThreadSanitizer."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from modelferry.runtimes.native import build as cpp
+import pytest
 
-SUITES = {"artifact", "contract", "edges", "late", "model", "scores", "soa", "threading"}
-# libtorch is not instrumented: what it allocates for good, and containers that it changes, are not ours to judge.
-SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=0:detect_container_overflow=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+import cpp_build
+
+SUITES = {"artifact", "contract", "edges", "frames", "fuzz", "late", "model", "scores", "soa", "threading"}
 
 
-def test_cpp_tests_pass_clean_under_sanitizers(samples: Path, tmp_path: Path) -> None:
-    cmake = cpp._cmake()
-    assert cmake
-    options = [f"-DPython_EXECUTABLE={sys.executable}", "-DMODELFERRY_TESTS=ON", "-DMODELFERRY_SANITIZE=ON"]
-    build = tmp_path / "build"
-    for command in (
-        [cmake, "-S", cpp.SOURCES, "-B", build, "-DCMAKE_BUILD_TYPE=Debug", *options],
-        [cmake, "--build", build, "--target", "modelferry-tests"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    tests = subprocess.run(
-        [Path(cmake).with_name("ctest"), "--output-on-failure"],
-        cwd=build,
-        env={**os.environ, **SANITIZERS, "MODELFERRY_SAMPLES": str(samples)},
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cpp_build.configure(tmp_path_factory.mktemp("sanitized"))
+
+
+def test_cpp_tests_pass_clean_under_sanitizers(samples: Path, configured: Path) -> None:
+    tests = cpp_build.build(configured, "modelferry-tests")
+    ctest = subprocess.run(
+        [cpp_build.cmake().with_name("ctest"), "--output-on-failure"],
+        cwd=configured,
+        env={**os.environ, **cpp_build.SANITIZERS, "MODELFERRY_SAMPLES": str(samples)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert tests.returncode == 0, tests.stdout[-6000:]
-    assert {line.split()[3] for line in tests.stdout.splitlines() if " Passed " in line} == SUITES
+    assert ctest.returncode == 0, ctest.stdout[-6000:]
+    assert tests.is_file()
+    assert {line.split()[3] for line in ctest.stdout.splitlines() if " Passed " in line} == SUITES
+
+
+def test_threads_that_open_and_call_models_have_no_race(samples: Path, configured: Path) -> None:
+    program = cpp_build.build(configured, "modelferry-threads")
+    command = [program, samples / "identity.pt"]
+    environment = {**os.environ, **cpp_build.SANITIZERS}
+    clean = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert clean.returncode == 0, clean.stderr[-6000:]
+    assert clean.stdout == "4 threads opened 20 models and called one 800 times\n"
+    assert not clean.stderr
+    racing = subprocess.run([*command, "race"], env=environment, capture_output=True, text=True, check=False)
+    assert "WARNING: ThreadSanitizer: data race" in racing.stderr
+    assert "threads.cpp" in racing.stderr
+    assert racing.returncode != 0

@@ -1,6 +1,10 @@
 """The runtime `cpp` as Python sees it: equal outputs, errors that are exceptions, and no compiler."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +83,69 @@ def test_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"no archive")
     with pytest.raises(ArtifactError, match=r"model\.pt is damaged, or not an artifact"):
         load_in("torchscript", "cpp", tmp_path / "model.pt", 1)
+
+
+def runner(*arguments: object, frames: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [build.runner(), *map(str, arguments)]
+    return subprocess.run(command, input=frames, capture_output=True, check=False)
+
+
+def headers(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    """Return the headers of the frames that came out."""
+    return [json.loads(line) for line in done.stdout.split(b"\n") if line.startswith(b"{")]
+
+
+def test_flipped_byte_is_refused_in_one_line_beside_its_manifest_or_another(samples: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(samples / "torchscript", tmp_path / "copy")
+    (path,) = folder.glob("model.*")
+    named = shutil.copy(folder / "manifest.json", tmp_path / "named.json")
+    assert runner(path).returncode == 0
+    assert runner(path, "--manifest", named).returncode == 0
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for arguments in ([path], [folder], [path, "--manifest", named]):
+        done = runner(*arguments)
+        assert done.returncode == 1
+        assert done.stderr.decode() == f"error: {path} is not the file that its manifest describes; export it again\n"
+        assert [header["error"]["kind"] for header in headers(done)] == ["artifact"]
+    done = runner(path, "--manifest", samples / "aotinductor" / "manifest.json")
+    assert b"does not describe model.pt" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--threads", "--runners"])
+def test_numbers_that_no_machine_has_are_refused(option: str, samples: Path) -> None:
+    for number in ("1000000000", "0", "1025", "2x"):
+        done = runner(artifact(samples, "torchscript"), option, number)
+        assert done.returncode == 2
+        assert f"error: {option} needs a number from 1 to 1024, not '{number}'".encode() in done.stderr
+
+
+def frame(**header: object) -> bytes:
+    tensors = [{"name": name, "dtype": str(a.dtype), "shape": a.shape} for name, a in INPUTS.items()]
+    line = json.dumps({"tensors": tensors, **header}).encode()
+    return line + b"\n" + b"".join(array.tobytes() for array in INPUTS.values())
+
+
+@pytest.mark.parametrize("repeat", ["two", 0, -1, 2.5, 1e300, 2**40, None])
+def test_odd_repeat_is_an_error_frame_and_the_process_goes_on(repeat: object, samples: Path) -> None:
+    done = runner(artifact(samples, "torchscript"), frames=frame(repeat=repeat) + frame(repeat=2))
+    _, refused, answered = headers(done)
+    assert refused["error"]["kind"] == "contract"
+    assert "'repeat'" in refused["error"]["message"]
+    assert len(answered["seconds"]) == 2
+    assert done.returncode == 0
+
+
+HALF = '{"tensors": [{"name": "x", "dtype": "float16", "shape": [1]}]}'
+
+
+@pytest.mark.parametrize("header", [HALF, "[" * 100_000, "{}"], ids=["float16", "deep", "empty"])
+def test_header_that_cannot_be_read_is_an_error_frame(header: str, samples: Path) -> None:
+    done = runner(artifact(samples, "torchscript"), frames=header.encode() + b"\n")
+    assert headers(done)[-1]["error"]["kind"] == "stream"
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_times_are_taken_in_the_process(samples: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ def make(folder: Path) -> None:
     record_outputs(planned, folder)
     spoil(folder)
     failing_network(folder / "failing.pt")
+    hostile_folders(folder)
+    identity_network(folder / "identity.pt")
     image_network(folder / "images.aoti.pt2")
     record_edges(folder)
 
@@ -107,6 +110,25 @@ def failing_network(path: Path) -> None:
     module = torch.jit.script(Failing())
     torch.jit.save(module, str(path), _extra_files={"contract.json": contract.model_dump_json()})
     path.rename(path.with_suffix(""))
+
+
+def identity_network(path: Path) -> None:
+    """Write a TorchScript archive whose output is its input, under its name."""
+    rows = Tensor(name="x", dtype="float32", shape=("rows", 4))
+    rising = Dimension(name="rows", minimum=1, typical=1, maximum=8)
+    contract = Contract(layout="flat", inputs=(rows,), outputs=(rows,), dimensions=(rising,))
+    module = torch.jit.script(torch.nn.Identity())
+    torch.jit.save(module, str(path), _extra_files={"contract.json": contract.model_dump_json()})
+
+
+def hostile_folders(folder: Path) -> None:
+    """Write archives like the one of `failing_network` whose top folder lies outside of where they are extracted."""
+    with zipfile.ZipFile(folder / "failing") as archive:
+        entries = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    for name, top in (("absolute", ""), ("above", ".."), ("here", ".")):
+        with zipfile.ZipFile(folder / f"top-{name}.pt", "w") as hostile:
+            for entry, data in entries.items():
+                hostile.writestr(f"{top}/{entry}", data)
 
 
 def image_network(path: Path) -> None:

@@ -23,8 +23,11 @@ struct Frame {
   Tensors tensors;
 };
 
-/// Returns the next frame, or nothing at the end of the stream.
+/// Returns the next frame, or nothing at the end of the stream; throws `BrokenStream` for whatever is none.
 std::optional<Frame> read_frame(std::FILE* stream);
+
+/// Returns how often the header of a frame asks for the model to be run; throws `ContractError` unless 1 to a million times.
+int repeats(const nlohmann::json& header);
 
 /// Writes a frame; `tensors` is added to the header.
 void write_frame(std::FILE* stream, nlohmann::json header, const Tensors& tensors = {});

@@ -21,14 +21,15 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view USAGE = R"(usage: modelferry-run ARTIFACT [--threads N] [--runners N] [--inputs FILE] [--outputs FILE]
+constexpr std::string_view USAGE = R"(usage: modelferry-run ARTIFACT [--manifest FILE] [--threads N] [--runners N] [--inputs FILE] [--outputs FILE]
 
 Executes an artifact, a file or its folder, on frames of inputs and writes frames of outputs with the seconds that each
 call took. Without files it reads and writes pipes, one answer to each frame. workflow/cpp/run/frames.h has the format.
+The artifact must have the digest that its manifest tells: FILE, or the manifest.json beside it.
 )";
 
 struct Arguments {
-  std::string artifact, inputs, outputs;
+  std::string artifact, manifest, inputs, outputs;
   int threads = 1;
   int runners = 1;
 };
@@ -38,11 +39,13 @@ class Mistake : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-int positive(std::string_view option, std::string_view value) {
+constexpr int MOST_THREADS = 1024;
+
+int number_of(std::string_view option, std::string_view value) {
   int number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size() || number < 1) {
-    throw Mistake(std::string(option) + " needs a number of at least 1, not '" + std::string(value) + "'");
+  if (error != std::errc() || end != value.data() + value.size() || number < 1 || number > MOST_THREADS) {
+    throw Mistake(std::string(option) + " needs a number from 1 to 1024, not '" + std::string(value) + "'");
   }
   return number;
 }
@@ -58,8 +61,9 @@ Arguments parse(const std::vector<std::string_view>& words) {
     }
     if (i + 1 == words.size()) throw Mistake(std::string(word) + " needs a value");
     const std::string_view value = words[++i];
-    if (word == "--threads") arguments.threads = positive(word, value);
-    else if (word == "--runners") arguments.runners = positive(word, value);
+    if (word == "--threads") arguments.threads = number_of(word, value);
+    else if (word == "--runners") arguments.runners = number_of(word, value);
+    else if (word == "--manifest") arguments.manifest = value;
     else if (word == "--inputs") arguments.inputs = value;
     else if (word == "--outputs") arguments.outputs = value;
     else throw Mistake("unknown option '" + std::string(word) + "'");
@@ -95,7 +99,7 @@ void answer(const Model& model, const Frame& frame, std::FILE* out) {
   Tensors outputs;
   std::vector<double> seconds;
   try {
-    for (int left = frame.header.value("repeat", 1); left > 0; --left) {
+    for (int left = repeats(frame.header); left > 0; --left) {
       const auto start = Clock::now();
       outputs = model.run(frame.tensors);
       seconds.push_back(seconds_since(start));
@@ -113,20 +117,27 @@ int serve(const Arguments& arguments) {
   std::FILE* in = open(arguments.inputs, "rb", STDIN_FILENO);
   const ThreadingService threading;
   if (arguments.threads > 1) at::set_num_threads(arguments.threads);
+  const auto refuse = [out](const char* kind, const std::exception& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    write_frame(out, failure(kind, error));
+    return 1;
+  };
   try {
     const auto start = Clock::now();
-    const Model model(arguments.artifact, {.runners = static_cast<std::size_t>(arguments.runners)});
+    const auto runners = static_cast<std::size_t>(arguments.runners);
+    const Model model(arguments.artifact, {.runners = runners, .manifest = arguments.manifest});
     const double seconds = seconds_since(start);
     const Identity& identity = model.identity();
     write_frame(out, {{"model", identity.model}, {"format", identity.format}, {"load_seconds", seconds}});
     while (const auto frame = read_frame(in)) answer(model, *frame, out);
     return 0;
   } catch (const ArtifactError& error) {
-    write_frame(out, failure("artifact", error));
+    return refuse("artifact", error);
   } catch (const BrokenStream& error) {
-    write_frame(out, failure("stream", error));
+    return refuse("stream", error);
+  } catch (const std::exception& error) {
+    return refuse("unexpected", error);
   }
-  return 1;
 }
 
 int main(const std::vector<std::string_view>& words) {

@@ -23,10 +23,11 @@ struct Artifact {
   Loader load = nullptr;
 };
 
-/// Finds the artifact at `path`, a file or the folder of one, and checks all that can be checked without loading it.
+/// Finds the artifact at `path`, a file or the folder of one, and checks all that can be checked without loading it: first
+/// of all its digest, if `manifest` or the manifest beside it tells one.
 ///
 /// @throws ArtifactError  if it is missing, altered, damaged, no artifact, or made for another libtorch or CPU
-Artifact inspect(const std::filesystem::path& path);
+Artifact inspect(const std::filesystem::path& path, const std::filesystem::path& manifest = {});
 
 /// Throws `ArtifactError` unless libtorch `here` runs what was made with `made`: the same version for `compiled` code, that
 /// one or a newer one for everything else.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "describe.h"
+#include "parsing.h"
 
 namespace modelferry {
 namespace {
@@ -26,13 +27,18 @@ constexpr std::array DTYPES{
 std::vector<Dimension> parse_dimensions(const json& entries) {
   std::vector<Dimension> dimensions;
   for (const json& entry : entries) {
-    dimensions.push_back({entry.at("name"), entry.at("minimum"), entry.at("typical"), entry.at("maximum")});
+    const std::int64_t minimum = count(entry.at("minimum")), maximum = count(entry.at("maximum"));
+    dimensions.push_back({entry.at("name"), minimum, count(entry.at("typical")), maximum});
+    if (minimum > maximum) {
+      const auto limits = text("' goes from ", minimum, " to ", maximum);
+      throw ArtifactError(text("dimension '", dimensions.back().name, limits, "; export it again"));
+    }
   }
   return dimensions;
 }
 
 Size parse_size(const json& size, const std::vector<Dimension>& dimensions) {
-  if (size.is_number_integer()) return {size.get<std::int64_t>(), {}};
+  if (size.is_number()) return {count(size), {}};
   const auto name = size.get<std::string>();
   const auto found = std::ranges::find(dimensions, name, &Dimension::name);
   if (found == dimensions.end()) throw ArtifactError(text("the contract has no dimension '", name, "'"));
@@ -63,7 +69,7 @@ void check_shape(
     throw ContractError(text("input '", spec.name, "' ", parts..., "; ", expected));
   };
   if (!tensor.defined()) refuse("is missing");
-  if (!tensor.device().is_cpu() || tensor.layout() != at::kStrided) refuse("is not a dense tensor in main memory");
+  if (!is_dense(tensor)) refuse("is not a dense tensor in main memory");
   if (tensor.scalar_type() != spec.dtype || tensor.dim() != static_cast<std::int64_t>(spec.shape.size())) {
     refuse("is ", shape_and_dtype(tensor));
   }
@@ -96,13 +102,20 @@ void check_integers(const TensorSpec& spec, const at::Tensor& tensor, std::int64
 
 }  // namespace
 
-Contract parse_contract(std::string_view text_of_it) try {
-  const json parsed = json::parse(text_of_it);
-  Contract contract{parsed.at("layout"), {}, {}, parse_dimensions(parsed.at("dimensions")), {}};
-  contract.inputs = parse_tensors(parsed.at("inputs"), contract.dimensions);
-  contract.outputs = parse_tensors(parsed.at("outputs"), contract.dimensions);
-  contract.classes = parsed.value("classes", std::vector<std::string>{});
+Contract contract_of(const json& value) try {
+  Contract contract{value.at("layout"), {}, {}, parse_dimensions(value.at("dimensions")), {}};
+  contract.inputs = parse_tensors(value.at("inputs"), contract.dimensions);
+  contract.outputs = parse_tensors(value.at("outputs"), contract.dimensions);
+  contract.classes = value.value("classes", std::vector<std::string>{});
   return contract;
+} catch (const json::exception& error) {
+  throw ArtifactError(text("the contract cannot be read: ", error.what()));
+} catch (const ContractError& error) {  // a dtype that there is not
+  throw ArtifactError(text("the contract cannot be read: ", error.what()));
+}
+
+Contract parse_contract(std::string_view source) try {
+  return contract_of(parse_json(source));
 } catch (const json::exception& error) {
   throw ArtifactError(text("the contract cannot be read: ", error.what()));
 }

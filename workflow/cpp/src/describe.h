@@ -29,8 +29,14 @@ std::string joined(const Names& names) {
 
 /// Returns `(20, 9) float32`.
 inline std::string shape_and_dtype(const at::Tensor& tensor) {
+  if (!tensor.defined()) return "undefined";
   const auto sizes = tensor.sizes() | std::views::transform([](std::int64_t size) { return std::to_string(size); });
   return text("(", joined(sizes), ") ", name_of(tensor.scalar_type()));
+}
+
+/// Returns whether a tensor is there, in main memory, and has a value at every place.
+inline bool is_dense(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.device().is_cpu() && tensor.layout() == at::kStrided && !tensor.is_nested();
 }
 
 /// Returns what an exception of libtorch says before it goes on about stacks.

@@ -21,7 +21,7 @@ constexpr double INFINITE = std::numeric_limits<double>::infinity();
 /// Where each event begins, and the end of the last.
 std::vector<std::int64_t> borders(std::int64_t nodes, const std::optional<at::Tensor>& batch) {
   if (!batch) return {0, nodes};
-  if (batch->dim() != 1 || batch->size(0) != nodes || batch->scalar_type() != at::kLong) {
+  if (!is_dense(*batch) || batch->dim() != 1 || batch->size(0) != nodes || batch->scalar_type() != at::kLong) {
     throw ContractError(text("'batch' is ", shape_and_dtype(*batch), "; expected (", nodes, ") int64"));
   }
   const at::Tensor contiguous = batch->contiguous();
@@ -94,7 +94,7 @@ double wrapped(double phi) {
 
 at::Tensor delta_r_edges(const at::Tensor& x, std::int64_t k, const std::optional<at::Tensor>& batch) {
   check_neighbours(k);
-  if (x.dim() != 2 || x.size(1) < 4 || !x.is_floating_point()) {
+  if (!is_dense(x) || x.dim() != 2 || x.size(1) < 4 || !x.is_floating_point()) {
     throw ContractError(text("'x' is ", shape_and_dtype(x), "; expected (n, ≥4) float: E, Px, Py, Pz, …"));
   }
   const at::Tensor momenta = x.narrow(1, 1, 3).to(at::kDouble);
@@ -119,7 +119,7 @@ at::Tensor delta_r_edges(const at::Tensor& x, std::int64_t k, const std::optiona
 
 at::Tensor knn_edges(const at::Tensor& x, std::int64_t k, const std::optional<at::Tensor>& batch) {
   check_neighbours(k);
-  if (x.dim() != 2 || !x.is_floating_point()) {
+  if (!is_dense(x) || x.dim() != 2 || !x.is_floating_point()) {
     throw ContractError(text("'x' is ", shape_and_dtype(x), "; expected (n, F) floating point"));
   }
   Edges edges;

@@ -26,6 +26,8 @@ struct Model::Opened {
 
 namespace {
 
+constexpr std::size_t MOST_RUNNERS = 1024;
+
 std::unique_ptr<Backend> load(const Artifact& artifact, const Options& options) {
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
@@ -40,8 +42,10 @@ std::unique_ptr<Backend> load(const Artifact& artifact, const Options& options) 
 }  // namespace
 
 Model::Model(const std::filesystem::path& artifact, const Options& options) {
-  if (options.runners == 0) throw ArtifactError("a model needs at least one runner");
-  Artifact inspected = inspect(artifact);
+  if (options.runners < 1 || options.runners > MOST_RUNNERS) {
+    throw ArtifactError(text("a model has 1 to ", MOST_RUNNERS, " runners, not ", options.runners));
+  }
+  Artifact inspected = inspect(artifact, options.manifest);
   auto backend = load(inspected, options);
   opened_ = std::make_unique<Opened>(std::move(inspected), std::move(backend));
 }
@@ -64,9 +68,15 @@ std::vector<at::Tensor> Model::run(std::vector<at::Tensor> inputs) const {
     const auto given = opened_->inputs_as_given(inputs);
     throw ExecutionError(text(opened_->artifact.file.string(), " failed on ", given, ": ", first_line(error)));
   }
-  if (outputs.size() != contract().outputs.size()) {
-    const auto counts = text(" gives ", outputs.size(), " outputs, and its contract says ", contract().outputs.size());
-    throw ArtifactError(text(opened_->artifact.file.string(), counts, "; export it again"));
+  const std::vector<TensorSpec>& promised = contract().outputs;
+  const auto refuse = [&](const auto&... parts) {
+    throw ArtifactError(text(opened_->artifact.file.string(), " gives ", parts..., "; export it again"));
+  };
+  if (outputs.size() != promised.size()) refuse(outputs.size(), " outputs, and its contract says ", promised.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i].defined() || outputs[i].scalar_type() != promised[i].dtype) {
+      refuse(promised[i].name, " as ", shape_and_dtype(outputs[i]), ", and its contract says ", name_of(promised[i].dtype));
+    }
   }
   return outputs;
 }

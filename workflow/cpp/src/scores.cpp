@@ -7,7 +7,7 @@
 namespace modelferry {
 
 at::Tensor softmax(const at::Tensor& logits) {
-  if (logits.dim() == 0 || !logits.is_floating_point()) {
+  if (!is_dense(logits) || logits.dim() == 0 || !logits.is_floating_point()) {
     throw ContractError(text("logits are ", shape_and_dtype(logits), "; expected (…, classes) floating point"));
   }
   return at::softmax(logits, -1);

@@ -1,3 +1,4 @@
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 #include <modelferry/contract.h>
 #include <modelferry/errors.h>
@@ -5,13 +6,46 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "describe.h"
 
 namespace modelferry {
+namespace {
+
+/// Returns a * b + c of numbers that are not negative; empty if memory has not so many places.
+std::optional<std::int64_t> places(std::int64_t a, std::int64_t b, std::int64_t c = 0) {
+  std::int64_t product = 0, sum = 0;
+  if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(product, c, &sum)) return {};
+  return sum;
+}
+
+/// Returns whether values of `sizes` and `strides`, and the distance of the first from the last, are numbers of bytes.
+bool fits(std::span<const std::int64_t> sizes, std::span<const std::int64_t> strides, std::int64_t bytes) {
+  std::optional<std::int64_t> values = bytes, last = 0;
+  for (std::size_t axis = 0; axis < sizes.size() && values && last; ++axis) {
+    values = places(*values, sizes[axis]);
+    last = places(std::max<std::int64_t>(sizes[axis] - 1, 0), strides[axis], *last);
+  }
+  return values && last && places(*last, bytes, bytes);
+}
+
+std::vector<std::int64_t> with(std::int64_t first, const std::vector<std::int64_t>& others) {
+  std::vector<std::int64_t> all{first};
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
+}
+
+}  // namespace
 
 SoAView::SoAView(std::int64_t rows, std::shared_ptr<const void> owner) : rows_(rows), owner_(std::move(owner)) {
   if (rows < 0) throw ContractError(text("a structure of arrays cannot have ", rows, " rows"));
+}
+
+std::int64_t SoAView::product(std::int64_t distance, std::int64_t height) {
+  const std::optional<std::int64_t> found = places(distance, height);
+  if (!found) throw ContractError("a matrix of a structure of arrays is larger than memory can be");
+  return *found;
 }
 
 SoAView& SoAView::add(Column column) {
@@ -23,7 +57,11 @@ SoAView& SoAView::add(Column column) {
   if (layout.stride < 0 || !std::ranges::all_of(layout.sizes, positive) || !std::ranges::all_of(layout.strides, positive)) {
     throw ContractError(text("column '", column.name, "' has a size or distance that is not positive"));
   }
-  if (reinterpret_cast<std::uintptr_t>(column.data) % c10::elementSize(column.dtype) != 0) {
+  const auto bytes = static_cast<std::int64_t>(c10::elementSize(column.dtype));
+  if (!fits(with(rows_, layout.sizes), with(layout.stride, layout.strides), bytes)) {
+    throw ContractError(text("column '", column.name, "' is larger than memory can be"));
+  }
+  if (reinterpret_cast<std::uintptr_t>(column.data) % static_cast<std::uintptr_t>(bytes) != 0) {
     throw ContractError(text("column '", column.name, "' is not aligned to its type ", name_of(column.dtype)));
   }
   columns_.push_back(std::move(column));
@@ -83,6 +121,7 @@ at::Tensor SoAView::tensor(std::span<const std::string_view> columns) const {
   }
   sizes.insert(sizes.end(), first.layout.sizes.begin(), first.layout.sizes.end());
   strides.insert(strides.end(), first.layout.strides.begin(), first.layout.strides.end());
+  if (!fits(sizes, strides, bytes)) throw ContractError(text("columns ", joined(columns), " are larger than memory can be"));
   const auto keep = [owner = owner_](void*) {};
   return at::from_blob(first.data, sizes, strides, keep, at::TensorOptions(first.dtype));
 }
@@ -93,6 +132,8 @@ void SoAView::write(std::span<const std::string_view> columns, const at::Tensor&
     if (!column.writable) throw ContractError(text("column '", name, "' is const"));
     if (column.layout.stride == 0) throw ContractError(text("'", name, "' is a scalar: it has no rows to write to"));
   }
+  if (!is_dense(values)) throw ContractError(text("what goes into columns ", joined(columns), " is no dense tensor"));
+  const at::NoGradGuard no_gradients;
   const at::Tensor target = tensor(columns);
   const bool flat = values.dim() == 1 && target.dim() == 2 && target.size(1) == 1;
   const at::Tensor shaped = flat ? values.unsqueeze(1) : values;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <doctest.h>
 #include <modelferry/contract.h>
 #include <modelferry/tensors.h>
 
@@ -14,6 +15,9 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#undef CHECK
+#define CHECK DOCTEST_CHECK  // libtorch has one too, which ends the process
 
 /// The folder with what Python made for the tests: artifacts, recorded inputs and outputs.
 inline std::filesystem::path made(const std::string& name) {

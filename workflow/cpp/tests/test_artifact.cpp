@@ -1,7 +1,9 @@
 #include <doctest.h>
 #include <modelferry/errors.h>
 #include <modelferry/model.h>
+#include <sys/stat.h>
 
+#include "archives.h"
 #include "artifact.h"
 #include "cpu.h"
 #include "samples.h"
@@ -14,6 +16,20 @@ namespace {
 
 void refused(const std::filesystem::path& path, const std::string& reason) {
   CHECK_THROWS_WITH_AS(modelferry::Model{path}, doctest::Contains(reason.c_str()), ArtifactError);
+}
+
+/// Writes an archive of these entries to a folder of its own, and expects that it is refused.
+void refused_archive(const std::string& bytes, const std::string& reason) {
+  const Copy copy("torchscript");
+  write(copy.folder / "other.pt", bytes);
+  refused(copy.folder / "other.pt", reason);
+}
+
+std::string replaced(std::string bytes, const std::string& old, const std::string& fresh) {
+  for (auto at = bytes.find(old); at != std::string::npos; at = bytes.find(old, at + fresh.size())) {
+    bytes.replace(at, old.size(), fresh);
+  }
+  return bytes;
 }
 
 std::string digest(const std::string& text) {
@@ -75,6 +91,62 @@ TEST_SUITE("artifact") {
     refused(written(""), "is damaged");
     refused(written("no archive"), "is damaged");
     refused(copy.folder / "nothing.pt", "there is no artifact");
+  }
+
+  TEST_CASE("a manifest that is named tells the digest, whatever lies beside the file") {
+    const Copy copy("torchscript"), other("aotinductor");
+    const auto file = copy.artifact();
+    const auto manifest = copy.folder / "elsewhere.json";
+    std::filesystem::rename(copy.folder / "manifest.json", manifest);
+    CHECK(inspect(file, manifest).identity.model == "samples/fold-0");
+    CHECK(inspect(copy.folder, manifest).file == file);
+    CHECK(modelferry::Model(file, {.manifest = manifest}).identity().sha256.size() == 64);
+    CHECK_THROWS_WITH_AS(inspect(file, other.folder / "manifest.json"), doctest::Contains("does not describe"), ArtifactError);
+    CHECK_THROWS_WITH_AS(inspect(file, copy.folder / "none.json"), doctest::Contains("none.json is missing"), ArtifactError);
+    std::string bytes = content(file);
+    bytes[bytes.size() / 2] ^= 1;
+    write(file, bytes);
+    CHECK_THROWS_WITH_AS(inspect(file, manifest), doctest::Contains("is not the file that its manifest describes"), ArtifactError);
+  }
+
+  TEST_CASE("a named pipe is refused, as artifact and as manifest") {
+    const Copy copy("torchscript");
+    const auto pipe = copy.folder / "pipe";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    refused(pipe, "not a file");
+    CHECK_THROWS_WITH_AS(inspect(copy.artifact(), pipe), doctest::Contains("not a file"), ArtifactError);
+  }
+
+  TEST_CASE("entries that would be written outside the folder are refused") {
+    Entries entries = entries_of(made("failing"));
+    for (const char* top : {"absolute", "above", "here"}) refused(made("top-" + std::string(top) + ".pt"), "would be written outside its folder");
+    for (const char* name : {"../x", "a/../../x", "C:/x", "a\\..\\x", ".."}) {
+      CAPTURE(name);
+      entries[name] = "x";
+      refused_archive(archive_of(entries), "would be written outside its folder");
+      entries.erase(name);
+    }
+    entries[std::string(600, 'a') + "/../../../x"] = "x";  // libtorch's reader tells 511 bytes of a name
+    refused_archive(archive_of(entries), "would be written outside its folder");
+  }
+
+  TEST_CASE("entries of one name, and those much larger than the file, are refused") {
+    Entries entries = entries_of(made("failing"));
+    entries["extra/contract.jsom"] = "{}";
+    refused_archive(replaced(archive_of(entries), "contract.jsom", "contract.json"), "two entries of one name");
+    entries.erase("extra/contract.jsom");
+    entries["extra/zeros"] = std::string(20 << 20, '\0');
+    refused_archive(archive_of(entries, true), "much larger than the file");
+  }
+
+  TEST_CASE("what is nested 100,000 deep is refused, in a manifest and in an archive") {
+    const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+    const Copy copy("torchscript");
+    copy.replace("{", "{\"unknown\": " + deep + ",");
+    refused(copy.folder, "more than 100 levels");
+    Entries entries = entries_of(made("failing"));
+    entries["extra/contract.json"].insert(1, "\"unknown\": " + deep + ",");
+    refused_archive(archive_of(entries), "more than 100 levels");
   }
 
   TEST_CASE("a folder in the place of the file is refused") {

@@ -42,6 +42,31 @@ TEST_SUITE("contract") {
     refused("input 'index' holds 4; allowed: 0 to 3", {x, index + 1});
     refused("input 'index' holds -1", {x, index - 1});
     refused("input 'x' is missing", {at::Tensor(), index});
+    refused("input 'x' is not a dense tensor", {x.to_sparse(), index});
+  }
+
+  TEST_CASE("what is nested 100,000 deep is an error, known or not") {
+    const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+    std::string unknown = JSON;
+    unknown.insert(1, "\"unknown\": " + deep + ", ");
+    for (const std::string& text : {unknown, deep}) {
+      CHECK_THROWS_WITH_AS(parse_contract(text), doctest::Contains("more than 100 levels"), ArtifactError);
+    }
+  }
+
+  TEST_CASE("sizes are whole numbers from 0") {
+    const auto with = [](const std::string& old, const std::string& fresh) {
+      std::string text = JSON;
+      return text.replace(text.find(old), old.size(), fresh);
+    };
+    for (const char* wrong : {"1e300", "-1", "8.0", "18446744073709551615", "true", "null", "0"}) {
+      CAPTURE(wrong);
+      CHECK_THROWS_AS(parse_contract(with("\"maximum\": 8", std::string("\"maximum\": ") + wrong)), ArtifactError);
+    }
+    CHECK_THROWS_AS(parse_contract(with("3]", "-3]")), ArtifactError);
+    CHECK_THROWS_AS(parse_contract(with("\"below\": \"nodes\"", "\"below\": -1")), ArtifactError);
+    CHECK_THROWS_WITH_AS(parse_contract(with("int64", "float16")), doctest::Contains("unknown dtype 'float16'"), ArtifactError);
+    CHECK(parse_contract(with("\"maximum\": 8", "\"maximum\": 9223372036854775807")).dimensions[0].maximum > 0);
   }
 
   TEST_CASE("a contract that cannot be read is an error") {

@@ -55,6 +55,9 @@ TEST_SUITE("edges") {
     CHECK_THROWS_WITH_AS(delta_r_edges(at::ones({3, 3})), doctest::Contains("'x' is (3, 3) float32"), ContractError);
     CHECK_THROWS_AS(delta_r_edges(at::ones({3, 9}, at::kLong)), ContractError);
     CHECK_THROWS_AS(knn_edges(at::ones({3}), 2), ContractError);
+    CHECK_THROWS_WITH_AS(knn_edges(at::Tensor(), 2), doctest::Contains("'x' is undefined"), ContractError);
+    CHECK_THROWS_AS(delta_r_edges(at::Tensor()), ContractError);
+    CHECK_THROWS_AS(delta_r_edges(at::ones({3, 9}), 2, at::Tensor()), ContractError);
     CHECK_THROWS_WITH_AS(knn_edges(at::ones({3, 2}), -1), doctest::Contains("k is -1"), ContractError);
     const at::Tensor falling = at::tensor({1, 0, 0}, at::kLong);
     CHECK_THROWS_WITH_AS(knn_edges(at::ones({3, 2}), 1, falling), doctest::Contains("falls at 1"), ContractError);

@@ -138,6 +138,12 @@ TEST_SUITE("model") {
     }
   }
 
+  TEST_CASE("a model has 1 to 1024 runners") {
+    for (const std::size_t wrong : {std::size_t{0}, std::size_t{1025}, std::numeric_limits<std::size_t>::max()}) {
+      CHECK_THROWS_WITH_AS(Model(made("failing"), {.runners = wrong}), doctest::Contains("1 to 1024"), modelferry::ArtifactError);
+    }
+  }
+
   TEST_CASE("what the network itself refuses names all inputs") {
     const Model model(made("failing"));
     const Tensors beyond{{"x", at::zeros({3, 2})}, {"index", at::full({1}, 7, at::kLong)}};

@@ -12,5 +12,6 @@ TEST_SUITE("scores") {
     CHECK(scores[0][0].item<float>() == doctest::Approx(0.5));
     CHECK(scores[1][1].item<float>() == doctest::Approx(0.999089));
     CHECK_THROWS_AS(modelferry::softmax(at::ones({2}, at::kLong)), ContractError);
+    CHECK_THROWS_WITH_AS(modelferry::softmax(at::Tensor()), doctest::Contains("undefined"), ContractError);
   }
 }

@@ -177,6 +177,35 @@ TEST_SUITE("soa") {
     CHECK_THROWS_WITH_AS(SoAView(1).column("a", crooked), doctest::Contains("aligned"), ContractError);
   }
 
+  TEST_CASE("what no memory can hold is refused") {
+    constexpr std::int64_t HUGE_ROWS = std::int64_t{1} << 62;
+    float value = 1;
+    const auto refused = [](const auto& make) { CHECK_THROWS_WITH_AS(make(), doctest::Contains("memory"), ContractError); };
+    refused([&] { SoAView(HUGE_ROWS).column("a", &value); });
+    refused([&] { SoAView(3).column("a", &value, HUGE_ROWS); });
+    refused([&] { SoAView(HUGE_ROWS).scalar("a", &value); });
+    refused([&] { SoAView(3).vector("a", &value, 2, HUGE_ROWS); });
+    refused([&] { SoAView(3).matrix("a", &value, HUGE_ROWS, 2, 8); });
+    refused([&] { padded(std::numeric_limits<std::int64_t>::max(), sizeof(float)); });
+    std::vector<std::byte> bytes(8);
+    SoAView scalars(std::int64_t{1} << 60);  // two columns of them are too many
+    scalars.scalar("a", reinterpret_cast<float*>(bytes.data())).scalar("b", reinterpret_cast<float*>(bytes.data() + 4));
+    refused([&] { scalars.tensor({"a", "b"}); });
+    CHECK(scalars.tensor({"a"}).size(0) == std::int64_t{1} << 60);
+    CHECK(padded(3, sizeof(double), 4) == 3);
+  }
+
+  TEST_CASE("only dense tensors are written") {
+    Blob blob(3, 1);
+    SoAView view(3);
+    view.column("a", blob.column(0));
+    for (const at::Tensor& wrong : {at::Tensor(), at::ones({3, 1}).to_sparse(), at::empty({3, 1}, at::kMeta)}) {
+      CHECK_THROWS_WITH_AS(view.write({"a"}, wrong), doctest::Contains("no dense tensor"), ContractError);
+    }
+    view.write({"a"}, at::ones({3, 1}).requires_grad_());
+    CHECK(blob.column(0)[2] == 1);
+  }
+
   TEST_CASE("an owner lives as long as a tensor does") {
     auto values = std::make_shared<std::vector<float>>(4, 1.F);
     const std::weak_ptr<std::vector<float>> watched = values;

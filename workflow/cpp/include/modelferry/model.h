@@ -24,8 +24,11 @@ struct Identity {
 /// How a model is opened.
 struct Options {
   /// Calls that an `aotinductor` artifact computes at once; further ones wait. They share the weights. A `torchscript`
-  /// artifact has no such limit.
+  /// artifact has no such limit. 1 to 1024.
   std::size_t runners = 1;
+
+  /// The manifest that tells the digest of the file; without it the `manifest.json` beside the file, if that describes it.
+  std::filesystem::path manifest = {};
 };
 
 /// A trained network, opened from the files that modelferry ships.
@@ -36,9 +39,9 @@ class Model {
  public:
   /// Opens an artifact: its file, or the folder that holds it and its `manifest.json`.
   ///
-  /// Before anything is loaded, the file is compared with the digest in the manifest beside it, and the libtorch and the
-  /// CPU with those that it was made for. A file without a manifest has no digest to compare with; its contract, version
-  /// and instruction set are read from inside.
+  /// Before a byte of it is interpreted, the file is compared with the digest in its manifest; before it is loaded, the
+  /// libtorch and the CPU with those that it was made for. A file without a manifest has no digest to compare with; its
+  /// contract, version and instruction set are read from inside.
   ///
   /// @throws ArtifactError  with the reason and the remedy
   explicit Model(const std::filesystem::path& artifact, const Options& options = {});

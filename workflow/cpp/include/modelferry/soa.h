@@ -2,10 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
+#include <modelferry/errors.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,7 +20,8 @@ namespace modelferry {
 
 /// Returns the distance in elements between the columns of a blob whose columns are padded to `alignment` bytes.
 constexpr std::int64_t padded(std::int64_t rows, std::size_t element_bytes, std::size_t alignment = 128) {
-  const auto elements = static_cast<std::int64_t>(alignment / element_bytes);
+  const auto elements = std::max<std::int64_t>(static_cast<std::int64_t>(alignment / element_bytes), 1);
+  if (rows < 0 || rows > std::numeric_limits<std::int64_t>::max() - elements) throw ContractError("no memory has so many rows");
   return (rows + elements - 1) / elements * elements;
 }
 
@@ -60,7 +64,7 @@ class SoAView {
   /// Adds a column of matrices, column-major: entry (i, j) of row n is at `data[(j * height + i) * distance + n]`.
   template <class T>
   SoAView& matrix(std::string name, T* data, std::int64_t height, std::int64_t width, std::int64_t distance) {
-    return add(std::move(name), data, {1, {height, width}, {distance, distance * height}});
+    return add(std::move(name), data, {1, {height, width}, {distance, product(distance, height)}});
   }
 
   /// Returns the same columns from row `begin` to before row `end`: an event, or a mini-batch.
@@ -111,6 +115,7 @@ class SoAView {
   }
 
   SoAView& add(Column column);
+  static std::int64_t product(std::int64_t distance, std::int64_t height);
   const Column& find(std::string_view name) const;
 
   std::int64_t rows_;
