@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, quantiles
 
 from modelferry.records.summary import SummaryBenchmark, SummaryModel
 from modelferry.stages.report.grouping import size_noun
 
 EAGER = "eager"
 INTERVAL = "The interval goes from the lowest to the highest end of the models' 95 % bootstrap intervals."
+ENOUGH = 5
+"""Fewer models tell nothing of a spread."""
+STANDS_OUT, QUARTILES = 0.2, 3.0
+"""A p50 is an outlier if it is off the median by this share of it, and by so many distances of the quartiles."""
 
 
 @dataclass(frozen=True)
@@ -136,3 +140,42 @@ def at_working_point(models: Sequence[SummaryModel]) -> list[Latency]:
     point = working_point(models)
     here = [row for row in latencies(models) if Point(row.threads, row.batch, row.particles) == point]
     return sorted(here, key=lambda row: (row.export != EAGER, row.p50, row.export, row.runtime))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one export's p50 in one runtime differs between models, at the working point.
+
+    Attributes
+    ----------
+    middle
+        Half the distance between the quartiles, as a share of the median: what latency depends on weights, and noise.
+    outliers
+        Models that stand out, with their p50 over the median.
+    """
+
+    export: str
+    runtime: str
+    models: int
+    middle: float
+    outliers: tuple[tuple[str, float], ...]
+
+
+def spreads(models: Sequence[SummaryModel]) -> list[Spread]:
+    """Return the spread of each export and runtime that enough models were timed in."""
+    point = working_point(models)
+    groups: dict[tuple[str, str], dict[str, float]] = {}
+    for model in models:
+        for export, row in measured([model]):
+            if export != EAGER and Point(row.threads, row.batch, row.particles) == point:
+                groups.setdefault((export, row.runtime), {})[model.id] = row.p50_ms
+    return [_spread(*key, times) for key, times in groups.items() if len(times) >= ENOUGH]
+
+
+def _spread(export: str, runtime: str, times: Mapping[str, float]) -> Spread:
+    middle = median(times.values())
+    low, _, high = quantiles(times.values(), n=4)
+    allowed = max(STANDS_OUT * middle, QUARTILES * (high - low))
+    outliers = {name: time / middle for name, time in times.items() if abs(time - middle) > allowed}
+    ranked = sorted(outliers.items(), key=lambda item: -abs(item[1] - 1))
+    return Spread(export, runtime, len(times), (high - low) / 2 / middle, tuple(ranked))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from modelferry.core.tolerances import BULK, TAIL
 from modelferry.stages.report import failures, figures, probes, snippets, tables, warnings
 from modelferry.stages.report.artifact_matrix import matrix
-from modelferry.stages.report.formatting import pairs, plural, prose, table
+from modelferry.stages.report.formatting import code, pairs, plural, prose, table
 from modelferry.stages.report.grouping import FIRST_PAGE
-from modelferry.stages.report.latency import INTERVAL, working_point
+from modelferry.stages.report.latency import INTERVAL, spreads, working_point
 from modelferry.stages.report.page import (
     ALL,
     CAMPAIGN,
@@ -44,6 +44,8 @@ CERTIFIED = (
     "be that template with its weights, byte for byte, and compared with the network as trained on its events, with a "
     "control of its own."
 )
+OUTLIERS = 10
+"""Models that are listed for their latencies."""
 PAIRS = "Largest change of the area under the ROC curve, by pair of classes"
 OUTSIDE = "Inputs outside the contract"
 DIGESTS = "Checkpoints and artifacts by SHA-256 (in full in summary.json)"
@@ -77,7 +79,28 @@ def _latency(page: Page) -> str:
         sentence = f"Medians over the models of a campaign. {INTERVAL}"
     elif timed == 1:
         sentence = f"For {point}, with the 95 % bootstrap interval of the median."
-    return f"{sentence}\n\n{tables.latencies(page)}"
+    return "\n\n".join(filter(None, [sentence, tables.latencies(page), _spread(page)]))
+
+
+def _spread(page: Page) -> str:
+    """Return how far latencies depend on the weights, and which models stand out; empty for a few models."""
+    found = [spread for models in page.groups.values() for spread in spreads(models)]
+    if not found:
+        return ""
+    widest = max(found, key=lambda spread: spread.middle)
+    where = f"{prose(widest.export)} in {widest.runtime}"
+    text = (
+        f"The same export of other weights takes as long: half of the models are within ± {100 * widest.middle:.2g} % "
+        f"around the middle, at most ({where}, {plural(widest.models, 'model')})."
+    )
+    outliers = [
+        f"- {code(model)}: {prose(spread.export)} in {spread.runtime} takes {ratio:.2g} × the median"
+        for spread in found
+        for model, ratio in spread.outliers
+    ]
+    listed = "\n".join(outliers[:OUTLIERS])
+    more = f"\n- … and {len(outliers) - OUTLIERS} more" if len(outliers) > OUTLIERS else ""
+    return f"{text}\n\n**Outliers**\n\n{listed}{more}" if outliers else f"{text} No model stands out."
 
 
 def _controls(page: Page) -> str:
