@@ -3,6 +3,7 @@
 # (demo events → demo training →) checkpoint ┐
 #                                            ├→ export ─→ validate ─┐
 # architecture × format → template ──────────┘        └→ benchmark ─┴→ report → gate
+#                           └→ certificate ─→ validate
 
 from snakemake.utils import min_version
 
