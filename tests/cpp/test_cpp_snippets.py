@@ -140,7 +140,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_every_snippet_of_the_pages_is_compiled_by_a_test() -> None:
     assert {page for page, found in IN_PAGES.items() if found} == {"docs/cpp.md", *ELSEWHERE}
-    assert all("```" in (ROOT / test).read_text() for test in ELSEWHERE.values())
+    assert all(f'"{page}", "cpp"' in (ROOT / test).read_text() for page, test in ELSEWHERE.items())
     assert {name for name in format_names() if "C++" in load_format(name).snippets} == {*STOCK, "cpp"}
 
 

@@ -27,8 +27,8 @@ from snippets import PAGES, ROOT, Snippet, code, in_text, on_page
 
 SHELL = ("sh", "bash")
 RUN = ("python", *SHELL, "cpp")
-SHOWN = ("", "yaml")
-"""What is printed, and settings."""
+SHOWN = ("", "yaml", "csv")
+"""What is printed, settings and tables of models."""
 RUN_BY = {
     ("CONTRIBUTING.md", "python"): "docs/test_contributing.py",
     ("docs/cpp.md", "sh"): "cpp/test_cpp_example.py",

@@ -199,7 +199,7 @@ def test_figures_are_there_and_linked(run: Run) -> None:
 
 def test_no_traceback_but_in_the_logs(run: Run) -> None:
     assert any(line.startswith("error: ") and BAD in line for line in run.printed.splitlines())
-    assert "Traceback" in (run.path / f"logs/export/{BAD}/torchscript.log").read_text()
+    assert "Traceback" in (run.path / f"logs/export/{BAD}.log").read_text()
 
 
 def test_only_the_failed_model_would_run_again(run: Run) -> None:

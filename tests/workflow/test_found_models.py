@@ -11,7 +11,9 @@ import pytest
 
 from checkpoint_samples import save_checkpoint
 from modelferry.config.file import ENVIRONMENT_VARIABLE, handed_on, parse_config
+from modelferry.core.environment import ISA
 from modelferry.plan import start
+from modelferry.plan.nested import RUN
 from workflow_harness import QUICK, Folder
 
 FOUND = {"campaigns": {"f": {**QUICK, "axes": "found", "checkpoint": "weights/{channel}/fold-{fold}.pt"}}}
@@ -41,10 +43,22 @@ def test_snakemake_started_for_jobs_keeps_to_what_the_first_one_saw(
     monkeypatch.setenv("PATH", os.environ["PATH"])  # a start changes it
 
     def models(main: bool) -> list[str]:
-        settings = SimpleNamespace(dryrun=True)
-        workflow: Any = SimpleNamespace(overwrite_configfiles=[], is_main_process=main, output_settings=settings)
-        return list(start.begin(workflow, json.loads(json.dumps(FOUND))).models)
+        workflow: Any = SimpleNamespace(
+            overwrite_configfiles=[],
+            is_main_process=main,
+            subprocess_exec=True,
+            output_settings=SimpleNamespace(dryrun=True),
+            resource_settings=SimpleNamespace(overwrite_scatter={}),
+        )
+        plan, _ = start.begin(workflow, json.loads(json.dumps(FOUND)))
+        return list(plan.models)
 
+    for name in (RUN, ISA):  # the one that leads a run sets them
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     assert models(main=False) == ["f/Run3Mu/fold-1"]
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "handed.json")
     assert models(main=True) == ["f/Run3Mu/fold-1", "f/Run3Mu/fold-2"]
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "handed.json")
+    assert os.environ[RUN]  # so that a Snakemake that is a chunk of this run does not lead it
+    assert models(main=True) == ["f/Run3Mu/fold-1"]
