@@ -48,6 +48,8 @@ SLOW = {
     "unit/formats/test_formats_on_families.py": "exports every family in every format with every option",
     "unit/formats/test_formats_quantized.py": "quantises networks and calibrates them",
     "unit/families/test_two_ragged_inputs.py": "exports, validates and times two ragged inputs in four formats",
+    "unit/stages/validation/test_certification.py": "compiles and certifies templates in four formats",
+    "unit/cli/test_server.py": "starts servers, and kills them in many ways",
     "unit/formats/test_formats_stock_loaders.py": "exports to all formats and opens them in other processes",
     "unit/runtimes/test_runtimes.py": "loads artifacts in every runtime",
     "unit/api/test_api_noise.py": "exports noisy networks to four formats",
