@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import subprocess
 import tempfile
@@ -15,9 +14,9 @@ import numpy as np
 
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
+from modelferry.core.running import peak_memory_mb
 
 HEADER = struct.Struct("<II")
-PEAK = re.compile(r"VmHWM:\s*(\d+) kB")
 
 
 class Worker:
@@ -62,8 +61,7 @@ class Worker:
 
     def peak_memory_mb(self) -> float:
         """Return the most memory that the process has used."""
-        match = PEAK.search(Path(f"/proc/{self._process.pid}/status").read_text())
-        return int(match[1]) / 1024 if match else float("nan")
+        return peak_memory_mb(self._process.pid)
 
     def _failed(self, what: str) -> ArtifactError:
         self._process.kill()
