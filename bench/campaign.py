@@ -3,23 +3,27 @@
     python bench/campaign.py 60 --folder /tmp/sixty
 
 makes so many charged-Higgs checkpoints (2 channels × signals × 5 folds, jittered around one set of weights), runs the
-whole campaign, and prints a table. The folder can be used again: what is there stays, so that a run that was killed, a
-second run, and one with a changed checkpoint can be looked at in the same way. An older version is measured by its own
-Snakemake, with `--python` and `--snakefile` of its clone; it tells no costs of stages.
+whole campaign, and prints a table. With `--kill 600`, everything is killed after ten minutes, and the same command runs
+again. The folder can be used again: what is there stays, so that a second run, and one with a changed checkpoint, can
+be looked at in the same way. An older version is measured by its own Snakemake, with `--python` and `--snakefile` of
+its clone; it tells no costs of stages.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import torch
@@ -39,7 +43,7 @@ FORMATS = [
 ]
 JITTER = 0.05
 """Relative size of the noise that makes one training into many."""
-SAMPLED = 0.25
+SAMPLED = 1.0
 """Seconds between two looks at memory."""
 TIMED = "MODELFERRY_TIMES"
 
@@ -118,20 +122,29 @@ def trained() -> dict[str, torch.Tensor]:
     return weights
 
 
-def run(folder: Path, python: str, arguments: list[str]) -> tuple[float, float, float]:
-    """Run Snakemake; return wall-clock seconds, core-seconds of all processes, and the most memory of one in MB."""
+def run(folder: Path, command: list[str], kills: Sequence[float] = ()) -> tuple[float, float, float]:
+    """Run a command; return wall-clock seconds, core-seconds of all processes, and the most memory of one in MB.
+
+    Its whole process group is killed after each number of seconds in `kills`, and the same command is run again.
+    """
     os.environ[TIMED] = str(folder / "times.jsonl")
     before, started, largest = os.times(), time.perf_counter(), 0.0
-    process = subprocess.Popen([python, "-m", "snakemake", *arguments], cwd=folder)
-    while process.poll() is None:
-        largest = max([largest, *memories(process.pid)])
-        time.sleep(SAMPLED)
+    for limit in (*kills, math.inf):
+        process = subprocess.Popen(command, cwd=folder, start_new_session=True)
+        begun = time.perf_counter()
+        while process.poll() is None:
+            largest = max([largest, *memories()])
+            time.sleep(SAMPLED)
+            if time.perf_counter() - begun > limit:
+                print(f"killed after {limit:g} s", flush=True)
+                os.killpg(process.pid, SIGKILL)
+                process.wait()
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return time.perf_counter() - started, cpu, largest
 
 
-def memories(session: int) -> list[float]:
+def memories() -> list[float]:
     """Return the proportional memory in MB of all Python processes of this user that work in a campaign."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -167,12 +180,21 @@ def main() -> int:
     parser.add_argument("--snakefile", type=Path, default=ROOT / "Snakefile", help="default: this repository's")
     parser.add_argument("--python", default=sys.executable, help="whose Snakemake runs (default: this one)")
     parser.add_argument("--cores", default="2", help="cores (default: %(default)s)")
+    parser.add_argument(
+        "--kill",
+        type=float,
+        action="append",
+        default=[],
+        metavar="SECONDS",
+        help="kill everything after so long and run the same command again; may be repeated",
+    )
     options, others = parser.parse_known_args()
     make(options.folder, options.models, options.seed)
     times = options.folder / "times.jsonl"
     times.unlink(missing_ok=True)
-    arguments = ["--snakefile", str(options.snakefile.resolve()), "--cores", options.cores, *others]
-    wall, cpu, memory = run(options.folder, options.python, arguments)
+    snakefile = str(options.snakefile.resolve())
+    command = [options.python, "-m", "snakemake", "--snakefile", snakefile, "--cores", options.cores, *others]
+    wall, cpu, memory = run(options.folder, command, options.kill)
     print(f"{'stage':<14}{'jobs':>6}{'core-s':>10}{'wall-s':>10}{'MB':>8}{'core-s a model':>16}")
     found = costs(options.folder)
     cpu += sum(cost.cpu for cost in found.values())  # the server that forks the jobs is not Snakemake's child

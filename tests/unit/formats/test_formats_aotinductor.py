@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch._inductor.cpu_vec_isa
 
 from modelferry.core import environment
 from modelferry.core.errors import ArtifactError
@@ -59,6 +61,18 @@ def test_package_for_another_architecture_is_refused_unloaded(package, tmp_path)
 def test_package_of_another_pytorch_is_refused_unloaded(package, tmp_path):
     with pytest.raises(ArtifactError, match=r"compiled with PyTorch 2\.1\.0, and this is"):
         AOTINDUCTOR.load(with_target(package, tmp_path, torch="2.1.0"), threads=1)
+
+
+def test_no_program_is_started_to_load_a_package(package, monkeypatch):
+    def started(*arguments, **options):
+        raise AssertionError("a program was started")
+
+    torch._inductor.cpu_vec_isa.valid_vec_isa_list.cache_clear()
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(subprocess, "run", started)
+    monkeypatch.setattr(torch._inductor.cpu_vec_isa.VecISA, "check_build", started)
+    run = AOTINDUCTOR.load(package, threads=1)
+    assert set(run(event_inputs(2, 2))) == {tensor.name for tensor in CONTRACT.outputs}
 
 
 def test_narrower_instructions_are_accepted(monkeypatch):

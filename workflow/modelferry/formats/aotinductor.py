@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 import tempfile
+import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from pydantic import BaseModel, ConfigDict
 
@@ -91,6 +93,9 @@ class Target(BaseModel):
     isa: str
     torch: str
 
+
+_LOADING = threading.Lock()
+"""While a package loads, PyTorch's module is patched."""
 
 CPP_SNIPPET = """\
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
@@ -218,11 +223,16 @@ class AOTInductor(Format):
 
 
 def _package(path: Path) -> Any:
-    """Load with PyTorch's own loader."""
-    import torch._inductor
+    """Load with PyTorch's own loader.
+
+    It is spared the search for this machine's instruction sets, for which it would start five programs, 2 s in all, to
+    warn of what `_check_target` refuses.
+    """
+    import torch._inductor.codecache
 
     try:
-        return torch._inductor.aoti_load_package(str(path))
+        with _LOADING, mock.patch("torch._inductor.codecache.get_device_information", return_value={}, create=True):
+            return torch._inductor.aoti_load_package(str(path))
     except RuntimeError as error:
         raise ArtifactError(f"{path} does not load: {str(error).splitlines()[0]}", "export it again") from error
 

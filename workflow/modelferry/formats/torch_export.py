@@ -47,6 +47,7 @@ class TorchExport(Format):
     extension = "exported.pt2"
     runtimes = ("pytorch",)
     packages = ("torch",)
+    loads = ("torch.export._trace", "torch._inductor.sizevars")
     snippets = {"Python": python_torch('torch.export.load("$path").module()')}
     bitwise = True
 

@@ -106,10 +106,11 @@ class Process:
         process = getattr(self, "_process", None)
         if process is None:
             return
+        process.kill()  # it keeps nothing; to take libtorch apart would take it 0.1 s
+        process.wait()
         for stream in (process.stdin, process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
-        process.wait()
         self._errors.close()
 
 

@@ -90,6 +90,12 @@ def test_calls_are_timed_in_turn_and_not_one_after_the_other(clock: Clock) -> No
     assert 0.5 <= found["a"].samples * 0.01 <= 0.5 * PATIENCE + 0.02
 
 
+def test_without_tails_no_time_is_spent_on_them(clock: Clock) -> None:
+    found = time_in_turn({"a": clock.call(lambda _: 0.01)}, lambda value: True, 0.5, tails=False)
+    assert found["a"].samples * 0.01 == pytest.approx(0.5, abs=0.02)
+    assert found["a"].p99 is None
+
+
 def test_each_call_gets_its_own_time(clock: Clock) -> None:
     calls = {"fast": clock.call(lambda _: 0.001), "slow": clock.call(lambda _: 0.1)}
     found = time_in_turn(calls, lambda value: True, 0.5)

@@ -62,7 +62,7 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = (), point:
     for batch, size in [typical_point(every, family, contract)] if point else every:
         sizes = family.call_sizes(contract, batch, size)
         chosen = {s: run for s, run in runners.items() if allowed(s, contracts, sizes)}
-        latencies = time_point(planned, family, output, chosen, sizes, seconds)
+        latencies = time_point(planned, family, output, chosen, sizes, seconds, tails=not point)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold.get(subject), settings.threads, batch, size))
@@ -126,8 +126,9 @@ def time_point(
     runners: dict[Subject, Runner],
     sizes: Mapping[str, int],
     seconds: float,
+    tails: bool = True,
 ) -> dict[Subject, Latency]:
-    """Time all runners on the same events."""
+    """Time all runners on the same events; percentiles of `tails` need more samples."""
     events = family.sample(sizes, SEED)
     inputs = {subject: family.collate(events, subject.layout) for subject in runners}
     truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
@@ -140,6 +141,7 @@ def time_point(
         {subject.export + "/" + subject.runtime: (lambda s=subject: call(s)) for subject in runners},  # type: ignore[misc]
         lambda value: bool(within(by_event(value), truth, Tolerance(), LOOSE).mean() >= NEARLY_ALL),
         seconds,
+        tails,
     )
     return {subject: timed[subject.export + "/" + subject.runtime] for subject in runners}
 

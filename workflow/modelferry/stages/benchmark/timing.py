@@ -39,7 +39,9 @@ class Latency:
     correct: bool
 
 
-def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool], seconds: float) -> dict[str, Latency]:
+def time_in_turn(
+    calls: Mapping[str, Call], check: Callable[[np.ndarray], bool], seconds: float, tails: bool = True
+) -> dict[str, Latency]:
     """Time each call for about `seconds`, one after the other in rounds.
 
     Parameters
@@ -49,14 +51,16 @@ def time_in_turn(calls: Mapping[str, Call], check: Callable[[np.ndarray], bool],
     check
         Whether an output is right; asked now and then, outside the timed region.
     seconds
-        Time to spend on samples of each call; up to three times as long if p99 would lack samples.
+        Time to spend on samples of each call.
+    tails
+        Whether to spend up to three times as long if p99 would lack samples.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     correct = dict.fromkeys(calls, True)
     with no_garbage_collection():
         for call in calls.values():
             warm_up(call, seconds * WARM_UP_SHARE)
-        while unfinished := [name for name in calls if _wants_more(times[name], seconds)]:
+        while unfinished := [name for name in calls if _wants_more(times[name], seconds, tails)]:
             for name in unfinished:
                 output, spent = calls[name]()
                 times[name].append(spent)
@@ -90,11 +94,11 @@ def summarise(milliseconds: np.ndarray, correct: bool = True) -> Latency:
     return Latency(len(milliseconds), p50, low, high, p90, p99 if enough else None, correct)
 
 
-def _wants_more(times: list[float], seconds: float) -> bool:
+def _wants_more(times: list[float], seconds: float, tails: bool) -> bool:
     spent = sum(times)
     if len(times) < MINIMUM_SAMPLES or spent < seconds:
         return True
-    return len(times) < SAMPLES_FOR_P99 and spent < PATIENCE * seconds
+    return tails and len(times) < SAMPLES_FOR_P99 and spent < PATIENCE * seconds
 
 
 @contextmanager
