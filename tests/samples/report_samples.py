@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from modelferry.core.contract import Contract, Dimension, Tensor
 from modelferry.core.model import Environment, Exactness, Status
 from modelferry.core.tolerances import Tolerance
@@ -15,6 +17,9 @@ from modelferry.records.summary import (
     SummaryTemplate,
     SummaryValidation,
 )
+from modelferry.stages.report.blocks import markdown
+from modelferry.stages.report.embeddings import Explored
+from modelferry.stages.report.first_page import compose
 
 ARCHITECTURE = "a1b2c3d4e5f6" * 5 + "0123"
 FEATURES = ("E", "Px", "Py", "Pz", "charge", "isMuon", "isElectron", "isJet", "isBjet")
@@ -132,6 +137,14 @@ def summary(models: list[SummaryModel], detected: bool = True, torch: str = "2.1
                   SummaryControl(name="two features swapped", detected=True)),
         models=tuple(models),
     )  # fmt: skip
+
+
+def rendered(
+    found: Summary, contracts: Mapping[str, Contract] | None = None, explored: Sequence[Explored] = ()
+) -> dict[str, str]:
+    """Return the pages of a report as Markdown, by the name of their file."""
+    pages = compose(found, CONTRACTS if contracts is None else contracts, [], [], explored)
+    return {name: f"{markdown(content)}\n" for name, content in pages.items()}
 
 
 CONTRACTS = {"charged_higgs/flat": FLAT, "other/flat": FLAT}

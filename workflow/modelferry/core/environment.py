@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -43,6 +44,16 @@ def describe() -> Environment:
         load_average=round(os.getloadavg()[0], 2),
         packages={"modelferry": __version__, **installed(PACKAGES)},
     )
+
+
+def commit() -> str:
+    """Return the commit of the working folder, and whether anything there has changed since; empty without git."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip().replace("-dirty", ", with changes since") if found.returncode == 0 else ""
 
 
 def compiler() -> str:

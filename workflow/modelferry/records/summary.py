@@ -16,9 +16,10 @@ class SummaryValidation(RuntimeVerdict):
 
 
 class SummaryBenchmark(Timing):
-    """One latency of an artifact, or of the eager reference."""
+    """One latency of an artifact, or of the eager reference; `load_average` is that of the machine meanwhile."""
 
     runtime: str
+    load_average: float | None = None
 
 
 class SummaryArtifact(Part):
@@ -143,6 +144,12 @@ class Summary(Record):
     verdict: Status
     generated: str
     environment: Environment
+    commit: str = ""
+    """Of the working folder, if it is under version control."""
+    config_sha256: str = ""
+    """Of the config as it was understood, defaults included."""
+    data: Mapping[str, str] = {}
+    """SHA-256 of each file of real events that models were validated on, by its path."""
     templates: tuple[SummaryTemplate, ...]
     certificates: tuple[SummaryCertificate, ...] = ()
     controls: tuple[SummaryControl, ...]

@@ -10,8 +10,8 @@ from modelferry.records.residuals import pack as packed
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Residuals
 from modelferry.stages.report.artifact_matrix import FLOAT32, FLOAT64, compare, matrix
-from modelferry.stages.report.first_page import render
-from report_samples import CONTRACTS, six, summary
+from modelferry.stages.report.blocks import markdown
+from report_samples import rendered, six, summary
 
 
 def pack(artifact: np.ndarray, float32: np.ndarray, left_out: np.ndarray) -> Residuals:
@@ -86,7 +86,7 @@ def test_matrix_has_every_pair_and_the_worst_of_all_models() -> None:
     assert {one.models for one in found} == {3}
     for one in found:
         assert one.max_abs_diff == pytest.approx(expected[one.first, one.second], rel=1e-5), (one.first, one.second)
-    text = matrix(found)
+    text = markdown(matrix(found))
     assert "over 3 models" in text
     assert sum(line.startswith("| ") for line in text.splitlines()) == 6
 
@@ -96,5 +96,5 @@ def test_matrix_stands_on_the_page_of_its_campaign() -> None:
     large = [six()[0].model_copy(update={"id": f"charged_higgs/A/s/fold-{n}"}) for n in range(30)]
     for models, page in ((six(), "summary.md"), (large, "charged_higgs.md")):
         found = summary(models).model_copy(update={"comparisons": (pair,)})
-        pages = render(found, CONTRACTS, [], [])
+        pages = rendered(found)
         assert [name for name, text in pages.items() if "7.7e-5" in text] == [page]

@@ -19,11 +19,11 @@ from modelferry.records.embeddings import (  # fmt: skip
     RocCurve,
 )
 from modelferry.stages.report import embedding_figures, embeddings
-from modelferry.stages.report.first_page import render
+from modelferry.stages.report.blocks import markdown
 from modelferry.stages.report.grouping import shortened
 from modelferry.stages.report.page import MARK
 from modelferry.stages.report.stage import write_report
-from report_samples import CONTRACTS, six, summary
+from report_samples import CONTRACTS, rendered, six, summary
 
 CLASSES = ("QCD", "Hbb", "Tbl")
 
@@ -67,10 +67,10 @@ def explored(models: int = 2, demo: bool = True, campaign: str = "jets") -> embe
 
 
 def test_page_says_what_was_measured_and_what_was_left_out() -> None:
-    page = embeddings.page(explored(), MARK)
+    page = markdown(embeddings.page(explored(), MARK))
     assert page.startswith(MARK)
     assert "| fold-0 | 240 | 32 | 0.674 | 0.932 | 0.970 | 0.810 | 0.502 |" in page
-    assert "| Hbb | 0.9321 | 50.0 |" in page
+    assert "| Hbb | 0.9321 | 2.8e-2 | 50.0 |" in page
     assert "| Tbl | 0.9321 | > 200 |" in page, "no jet of 200 passes: a bound, not a number"
     assert "| fold-0 | fold-1 | 0.891 | 0.9700 | 0.9600 | 0.9500 |" in page
     assert "250 jets read, 240 kept; 10 left out: no particles, from 2 files" in page
@@ -78,18 +78,18 @@ def test_page_says_what_was_measured_and_what_was_left_out() -> None:
 
 
 def test_demo_is_called_demo_and_others_are_not() -> None:
-    assert "Not for physics" in embeddings.page(explored(), MARK)
-    assert "Demo" not in embeddings.page(explored(demo=False), MARK)
+    assert "Not for physics" in markdown(embeddings.page(explored(), MARK))
+    assert "Demo" not in markdown(embeddings.page(explored(demo=False), MARK))
 
 
 def test_one_model_has_nothing_to_be_compared_with() -> None:
-    assert "nothing to compare it with" in embeddings.page(explored(1), MARK)
+    assert "nothing to compare it with" in markdown(embeddings.page(explored(1), MARK))
 
 
 def test_first_page_has_a_short_section_with_a_link() -> None:
     found = summary(six())
-    before = render(found, CONTRACTS, [], [])
-    pages = render(found, CONTRACTS, [], [], [explored()])
+    before = rendered(found)
+    pages = rendered(found, explored=[explored()])
     assert "## Embeddings" not in before["summary.md"]
     assert "## Embeddings" in pages["summary.md"]
     assert pages.keys() - before.keys() == {"embeddings-jets.md"}

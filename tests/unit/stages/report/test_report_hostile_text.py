@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -15,9 +18,11 @@ from modelferry.formats import load_format
 from modelferry.records.summary import Summary
 from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint
 from modelferry.stages.report import snippets
-from modelferry.stages.report.first_page import render
-from modelferry.stages.report.formatting import code, details, fenced, prose, table
-from report_samples import FLAT, failed, model, summary, validation
+from modelferry.stages.report.blocks import Table
+from modelferry.stages.report.first_page import compose
+from modelferry.stages.report.formatting import code, details, fenced, prose
+from modelferry.stages.report.html_page import render_html
+from report_samples import FLAT, failed, model, rendered, summary, validation
 
 PIECES = (
     "*", "**", "_", "`", "```", "~~", "[a](b)", "![a](b)", "<b>", "</details>", "<script>", "&amp;", "|", "\\", "\\|",
@@ -73,10 +78,51 @@ def page_of(word: str) -> tuple[Summary, dict[str, Contract]]:
 
 def pages(word: str) -> dict[str, list[str]]:
     found, contracts = page_of(word)
-    return {name: parts(text) for name, text in render(found, contracts, [], []).items()}
+    return {name: parts(text) for name, text in rendered(found, contracts).items()}
+
+
+class Elements(HTMLParser):
+    """The elements of an HTML page with the names of their attributes, those of its data included, and its texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.data: list[Any] = []
+        self.in_data = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append(f"{tag} {[name for name, _ in attrs if name != 'class']}")
+        self.in_data = ("type", "application/json") in attrs
+
+    def handle_data(self, data: str) -> None:
+        if self.in_data:
+            self.data.append(json.loads(data))
+            self.in_data = False
+            for cell in (
+                (text for row in self.data[-1].get("rows", ()) for text in row)
+                if isinstance(self.data[-1], dict)
+                else ()
+            ):
+                self.found += Elements(cell).found
+
+
+def elements(word: str, folder: Path) -> list[str]:
+    found, contracts = page_of(word)
+    return Elements(render_html(compose(found, contracts, [], []), [m.id for m in found.models], folder)).found
 
 
 HARMLESS = pages("word")
+HARMLESS_ELEMENTS = elements("word", Path())
+
+
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@example("</script><script>alert(1)</script>")
+@example("<img src=x onerror=alert(1)>")
+@example("[a](javascript:alert(1))")
+@given(HOSTILE)
+def test_the_html_page_has_the_same_elements_whatever_its_texts_hold(word: str) -> None:
+    assert elements(word, Path()) == HARMLESS_ELEMENTS
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
@@ -100,9 +146,8 @@ def test_free_text_is_read_back_as_it_was(text: str) -> None:
 
 @given(st.lists(st.one_of(HOSTILE, st.text(max_size=20)), min_size=2, max_size=2))
 def test_a_cell_stays_in_its_column(texts: list[str]) -> None:
-    kinds = [
-        token.type for token in MARKDOWN.parse(table(["a", "b"], [list(map(code, texts)), list(map(prose, texts))]))
-    ]
+    table = Table("", ["a", "b"], [list(map(code, texts)), list(map(prose, texts))])
+    kinds = [token.type for token in MARKDOWN.parse(str(table))]
     assert kinds.count("td_open") == 4
     assert kinds[0] == "table_open"
     assert kinds[-1] == "table_close"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from modelferry.records.summary import SummaryCertificate, SummaryModel
-from modelferry.stages.report.first_page import render
 from modelferry.stages.report.latency import spreads
-from report_samples import CONTRACTS, model, six, summary
+from report_samples import model, rendered, six, summary
 
 
 def slower(found: SummaryModel, times: float) -> SummaryModel:
@@ -23,7 +22,7 @@ def varied() -> list[SummaryModel]:
 
 
 def page(models: list[SummaryModel]) -> str:
-    return render(summary(models), CONTRACTS, [], [])["summary.md"].partition("## Latency")[2].partition("\n## ")[0]
+    return rendered(summary(models))["summary.md"].partition("## Latency")[2].partition("\n## ")[0]
 
 
 def test_models_of_like_latency_have_no_outliers_and_their_spread_is_told() -> None:
@@ -62,9 +61,9 @@ def test_certificates_are_listed_with_the_models_that_inherit_them() -> None:
     )  # fmt: skip
     bad = one.model_copy(update={"runtime": "cpp", "status": "failed", "reason": "weights 0: no", "models": 0})
     made = summary(six()).model_copy(update={"certificates": (one, bad)})
-    text = render(made, CONTRACTS, [], [])["summary.md"].partition("## Certificates")[2].partition("\n## ")[0]
+    text = rendered(made)["summary.md"].partition("## Certificates")[2].partition("\n## ")[0]
     first, second = (line for line in text.splitlines() if "onnx" in line)
     assert [cell.strip() for cell in first.split("|")][5:11] == ["passed", "3", "41", "9", "11", "6"]
     assert "**failed**" in second
     assert "weights 0: no" in second
-    assert "## Certificates" not in render(summary(six()), CONTRACTS, [], [])["summary.md"]
+    assert "## Certificates" not in rendered(summary(six()))["summary.md"]

@@ -13,9 +13,8 @@ from modelferry.comparison.judge import judge_damage
 from modelferry.records.summary import SummaryModel
 from modelferry.records.validation import DAMAGE
 from modelferry.stages.report.collect import Exported, Recorded
-from modelferry.stages.report.first_page import render
 from modelferry.stages.report.recommendation import advice
-from report_samples import CONTRACTS, model, six, summary
+from report_samples import model, rendered, six, summary
 
 CONSTANT = "constant outputs: logits hardly depends on the events"
 SYNTHETIC = "no real events: all events are synthetic; name some with `events:`"
@@ -26,7 +25,7 @@ def warned(found: SummaryModel, *warnings: str) -> SummaryModel:
 
 
 def first_page(models: list[SummaryModel]) -> str:
-    return render(summary(models), CONTRACTS, [], [])["summary.md"]
+    return rendered(summary(models))["summary.md"]
 
 
 def test_no_warnings_make_no_section() -> None:

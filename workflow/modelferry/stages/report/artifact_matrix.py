@@ -8,7 +8,8 @@ from itertools import combinations
 from modelferry.records.residuals import largest_difference
 from modelferry.records.summary import SummaryComparison
 from modelferry.records.validation import Validation
-from modelferry.stages.report.formatting import NOTHING, plural, scientific, table
+from modelferry.stages.report.blocks import Block, Table
+from modelferry.stages.report.formatting import plural, scientific
 
 FLOAT64, FLOAT32 = "reference, float64", "reference, float32"
 Validated = tuple[str, Validation]
@@ -27,18 +28,18 @@ def compare(campaign: str, models: Iterable[Sequence[Validated]]) -> list[Summar
     ]
 
 
-def matrix(comparisons: Sequence[SummaryComparison]) -> str:
-    """Return one campaign's comparisons as a square table; empty if there is no artifact to compare."""
+def matrix(comparisons: Sequence[SummaryComparison]) -> list[Block]:
+    """Return one campaign's comparisons as a square table; nothing if there is no artifact to compare."""
     names = list(dict.fromkeys(name for one in comparisons for name in (one.first, one.second)))
     cells = {frozenset((one.first, one.second)): one.max_abs_diff for one in comparisons}
     rows = [
-        [row, *(NOTHING if row == column else scientific(cells.get(frozenset((row, column)))) for column in names)]
+        [row, *(scientific(None if row == column else cells.get(frozenset((row, column)))) for column in names)]
         for row in names
     ]
     most = max((one.models for one in comparisons), default=0)
     over = f", the largest over {plural(most, 'model')}" if most > 1 else ""
     note = f"Largest absolute difference of an output, near-ties left out{over}."
-    return f"{note}\n\n{table(['', *names], rows, 'l')}" if rows else ""
+    return [note, Table("between-any-two", ["", *names], rows, "l")] if rows else []
 
 
 def _name(export: str, validation: Validation) -> str:

@@ -6,17 +6,20 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from modelferry.core import paths
 from modelferry.core.contract import Contract
-from modelferry.core.environment import describe
+from modelferry.core.digests import digest_of
+from modelferry.core.environment import commit, describe
 from modelferry.core.errors import ArtifactError
+from modelferry.core.known_files import known_sha256
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel, unavailable
 from modelferry.plan.stages import EMBED, EXPLORE, OF_MODELS, TEMPLATE
 from modelferry.records import Record
-from modelferry.records.benchmark import Benchmark, BenchmarkRow
+from modelferry.records.benchmark import Benchmark, BenchmarkRow, Timing
 from modelferry.records.certificate import Certificate
 from modelferry.records.demo import DemoTraining
 from modelferry.records.export import Manifest, Template
@@ -94,7 +97,7 @@ class Exported:
             exactness=manifest.exactness,
             transforms=manifest.transforms,
             validation=tuple(_verdict(record) for record in self.validations.values() if record),
-            benchmark=tuple(_latency(row, runtime) for runtime, benchmark in timed for row in benchmark.rows),
+            benchmark=tuple(_latency(row, runtime, one) for runtime, one in timed for row in one.rows),
         )
 
 
@@ -184,7 +187,7 @@ class Recorded:
             hyperparameters=planned.hyperparameters,
             training_auc=training.test_auc if training else {},
             training_accuracy=training.test_accuracy if training else None,
-            baseline=tuple(_latency(row, "pytorch") for row in timed.baseline) if timed else (),
+            baseline=tuple(_latency(row, "pytorch", timed) for row in timed.baseline) if timed else (),
             artifacts=tuple(export.summary() for export in self.exported),
             warnings=self.warnings,
         )
@@ -208,6 +211,9 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         verdict="passed" if complete and models else "failed",
         generated=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=describe(),
+        commit=commit(),
+        config_sha256=digest_of(plan.config.model_dump(mode="json")),
+        data={path: known_sha256(path) for path in _event_files(plan) if Path(path).is_file()},
         templates=tuple(_templates(plan)),
         controls=controls,
         comparisons=tuple(one for campaign, of in campaigns.items() for one in compare(campaign, of)),
@@ -220,6 +226,11 @@ def collect(plan: Plan) -> tuple[Summary, dict[str, Contract]]:
         runtimes_not_run=plan.runtimes_not_run,
     )
     return summary, _contracts(recorded)
+
+
+def _event_files(plan: Plan) -> Iterator[str]:
+    """Yield the files of real events, each once."""
+    yield from dict.fromkeys(str(file) for planned in plan.models.values() for file in planned.model.events)
 
 
 def _contracts(recorded: Iterable[Recorded]) -> dict[str, Contract]:
@@ -258,9 +269,9 @@ def _verdict(record: Validation) -> SummaryValidation:
     return SummaryValidation(**{name: getattr(record, name) for name in SummaryValidation.model_fields})
 
 
-def _latency(row: BenchmarkRow, runtime: str) -> SummaryBenchmark:
-    values = {name: getattr(row, name) for name in SummaryBenchmark.model_fields if name != "runtime"}
-    return SummaryBenchmark(runtime=runtime, **values)
+def _latency(row: BenchmarkRow, runtime: str, benchmark: Benchmark) -> SummaryBenchmark:
+    values = {name: getattr(row, name) for name in Timing.model_fields}
+    return SummaryBenchmark(runtime=runtime, load_average=benchmark.environment.load_average, **values)
 
 
 def _controls(validations: Iterable[Validation]) -> tuple[SummaryControl, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,18 +12,8 @@ from modelferry.plan import Plan
 from modelferry.records.embeddings import Embeddings, Exploration, ExploredModel, RocCurve
 from modelferry.records.summary import SummaryExploration
 from modelferry.stages.report import embedding_figures as figures
-from modelferry.stages.report.formatting import (  # fmt: skip
-    NOTHING,
-    Columns,
-    code,
-    count,
-    decimal,
-    pairs,
-    plural,
-    prose,
-    table,
-    tabulate,
-)
+from modelferry.stages.report.blocks import Block, Columns, Content, Image, Table, blocks, tabulate
+from modelferry.stages.report.formatting import NOTHING, code, count, decimal, fixed, pairs, plural, prose, scientific
 from modelferry.stages.report.grouping import EMBEDDINGS, FIRST_PAGE, page_stem, shortened
 
 HALF = 0.5
@@ -79,21 +70,23 @@ def page_name(campaign: str) -> str:
     return f"{EMBEDDINGS}{page_stem(campaign)}.md"
 
 
-def section(explored: Sequence[Explored]) -> str:
+def section(explored: Sequence[Explored]) -> list[Block]:
     """Return the section of the first page."""
-    parts = []
-    for one in explored:
-        link = f"[figures, ROC curves and transfer]({page_name(one.record.campaign)})"
-        parts.append(f"**{prose(one.record.campaign)}**: {link}\n\n{_models(one)}")
-    return "\n\n".join(parts)
+    link = "[figures, ROC curves and transfer]"
+    return blocks(
+        *(
+            [f"**{prose(one.record.campaign)}**: {link}({page_name(one.record.campaign)})", _models(one)]
+            for one in explored
+        )
+    )
 
 
-def page(one: Explored, mark: str) -> str:
+def page(one: Explored, mark: str) -> list[Block]:
     """Return the page of a campaign."""
     record = one.record
     demo = any(model.demo for model in record.models)
     where = "\n".join(f"- {code(paths.embedding_tables(t.model))}: {_counts(t)}" for t in one.tables)
-    blocks = [
+    return blocks(
         mark,
         f"# {prose(record.campaign)}: what the embeddings hold",
         f"All models: [first page]({FIRST_PAGE}).",
@@ -113,22 +106,23 @@ def page(one: Explored, mark: str) -> str:
         _transfers(one),
         "## Tables",
         f"One CSV and one parquet file a class, a row for each jet:\n\n{where}",
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    )
 
 
-def _models(one: Explored) -> str:
+def _models(one: Explored) -> Table | None:
     columns: Columns = {
         "model": lambda model, probe: prose(one.names[model.model]),
         "jets": lambda model, probe: count(one.record.jets),
         "width": lambda model, probe: count(model.width),
-        "accuracy": lambda model, probe: f"{model.accuracy:.3f}",
-        f"AUC against {prose(one.record.against)}, mean": lambda model, probe: f"{_mean_auc(model):.3f}",
-        "linear probe": lambda model, probe: f"{probe['embedding']:.3f}",
-        "kinematics only": lambda model, probe: f"{probe['kinematics']:.3f}",
-        "shuffled labels": lambda model, probe: f"{probe['shuffled labels']:.3f}",
+        "accuracy": lambda model, probe: fixed(model.accuracy, 3),
+        f"AUC against {prose(one.record.against)}, mean": lambda model, probe: fixed(_mean_auc(model), 3),
+        "linear probe": lambda model, probe: fixed(probe["embedding"], 3),
+        "kinematics only": lambda model, probe: fixed(probe["kinematics"], 3),
+        "shuffled labels": lambda model, probe: fixed(probe["shuffled labels"], 3),
     }
-    return tabulate(columns, [(model, _probes(model)) for model in one.record.models], "l")
+    return tabulate(
+        f"embeddings-{page_stem(one.record.campaign)}", columns, [(m, _probes(m)) for m in one.record.models], "l"
+    )
 
 
 def _probes(model: ExploredModel) -> dict[str, float]:
@@ -140,7 +134,7 @@ def _mean_auc(model: ExploredModel) -> float:
     return sum(curve.auc for curve in model.roc) / len(model.roc)
 
 
-def _classes(one: Explored) -> str:
+def _classes(one: Explored) -> Table:
     header = [
         "class",
         *(f"{prose(one.names[model.model])}: {what}" for model in one.record.models for what in _COLUMNS),
@@ -149,31 +143,38 @@ def _classes(one: Explored) -> str:
     for index, curve in enumerate(one.record.models[0].roc):
         cells = [text for model in one.record.models for text in _cells(model.roc[index])]
         rows.append([prose(curve.name), *cells])
-    return table(header, rows, "l")
+    return Table("classes", header, rows, "l")
 
 
-_COLUMNS = ("AUC", "rejection at 50 %")
+_COLUMNS = ("AUC", "its uncertainty", "rejection at 50 %")
 
 
-def _cells(curve: RocCurve) -> tuple[str, str]:
+def _cells(curve: RocCurve) -> tuple[str, ...]:
     background = curve.background[min(range(len(curve.signal)), key=lambda index: abs(curve.signal[index] - HALF))]
     fewest = 1 / curve.jets[1]
     rejection = decimal(1 / background) if background >= fewest else f"> {decimal(curve.jets[1])}"
-    return f"{curve.auc:.4f}", rejection
+    return fixed(curve.auc, 4), scientific(uncertainty(curve.auc, *curve.jets)), rejection
 
 
-def _transfers(one: Explored) -> str:
+def uncertainty(auc: float, signal: int, background: int) -> float:
+    """Return the standard error of an AUC that was measured on so many jets (Hanley and McNeil, 1982)."""
+    both_signal, both_background = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (signal - 1) * (both_signal - auc**2) + (background - 1) * (both_background - auc**2)
+    return math.sqrt(max(variance, 0) / (signal * background))
+
+
+def _transfers(one: Explored) -> Content:
     if not one.record.comparisons:
         return "One model only: there is nothing to compare it with."
     columns: Columns = {
         "probe of": lambda pair: prose(one.names[pair.first]),
         "embeddings of": lambda pair: prose(one.names[pair.second]),
-        "linear CKA": lambda pair: f"{pair.cka:.3f}",
-        "own AUC of the first": lambda pair: f"{pair.first_auc:.4f}",
-        "of the second": lambda pair: f"{pair.second_auc:.4f}",
-        "transferred": lambda pair: f"{pair.transferred_auc:.4f}",
+        "linear CKA": lambda pair: fixed(pair.cka, 3),
+        "own AUC of the first": lambda pair: fixed(pair.first_auc, 4),
+        "of the second": lambda pair: fixed(pair.second_auc, 4),
+        "transferred": lambda pair: fixed(pair.transferred_auc, 4),
     }
-    return tabulate(columns, [(pair,) for pair in one.record.comparisons], "ll")
+    return tabulate("transfer", columns, [(pair,) for pair in one.record.comparisons], "ll")
 
 
 def _counts(tables: Embeddings) -> str:
@@ -181,5 +182,5 @@ def _counts(tables: Embeddings) -> str:
     return f"{prose(tables.counts)}, from {plural(len(tables.files), 'file')}; {rows or NOTHING}"
 
 
-def _image(one: Explored, kind: str) -> str:
-    return f"![{figures.TITLES[kind]}](figures/{figures.figure_name(one.record.campaign, kind)})"
+def _image(one: Explored, kind: str) -> Image:
+    return Image(figures.figure_name(one.record.campaign, kind), figures.TITLES[kind])

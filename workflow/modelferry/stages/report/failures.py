@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelferry.records.summary import SummaryModel
-from modelferry.stages.report.formatting import code, plural, prose, some, table
+from modelferry.stages.report.blocks import Block, Table
+from modelferry.stages.report.formatting import bold_unless, code, count, plural, prose, some
 from modelferry.stages.report.grouping import export_title
 from modelferry.stages.report.page import CAMPAIGN, Page
 
 GROUPS = 12
 
 
-def section(page: Page) -> str:
-    """Return all that went wrong, on the first page with the controls; empty if nothing did."""
-    summary, texts = page.summary, []
+def section(page: Page) -> list[Block]:
+    """Return all that went wrong, on the first page with the controls; nothing if all is well."""
+    summary = page.summary
+    texts: list[Block] = []
     missed = [control.name for control in summary.controls if not control.detected]
     if missed and page.kind != CAMPAIGN:
         texts.append(
@@ -22,25 +24,25 @@ def section(page: Page) -> str:
             f"({', '.join(map(prose, missed))}), so none of the verdicts below can be trusted.**"
         )
     if any(model.status != "passed" for model in page.models):
-        texts.append(_table(page.models))
+        texts += _table(page.models)
     if not texts and page.kind != CAMPAIGN and summary.verdict == "failed":
         texts.append("The run failed, although every model passed: see the logs.")
-    return "\n\n".join(texts)
+    return texts
 
 
-def _table(models: Sequence[SummaryModel]) -> str:
+def _table(models: Sequence[SummaryModel]) -> list[Block]:
     groups: dict[tuple[str, str], list[str]] = {}
     for model in models:
         if model.status != "passed":
             groups.setdefault((model.status, " ".join(reasons(model))), []).append(code(model.id))
     ranked = sorted(groups.items(), key=lambda item: (item[0][0], -len(item[1])))
     rows = [
-        [f"**{status}**", f"{len(ids):,}", some(ids), prose(reason) or "no reason was recorded"]
+        [bold_unless(status, ""), count(len(ids)), some(ids), prose(reason or "no reason was recorded")]
         for (status, reason), ids in ranked[:GROUPS]
     ]
-    text = table(["status", "models", "which", "why"], rows, "lrll")
     left = sum(len(ids) for _, ids in ranked[GROUPS:])
-    return f"{text}\n\n… and {plural(left, 'more model')} with other reasons." if left else text
+    more = [f"… and {plural(left, 'more model')} with other reasons."] if left else []
+    return [Table("failures", ["status", "models", "which", "why"], rows, "lrll"), *more]
 
 
 def reasons(model: SummaryModel) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from modelferry.records.summary import Summary, SummaryModel
 from modelferry.stages.report import style
 from modelferry.stages.report.difference_figure import Difference, differences
-from modelferry.stages.report.formatting import decimal
+from modelferry.stages.report.formatting import decimal, scientific
 from modelferry.stages.report.grouping import by_campaign, exports, size_noun
 from modelferry.stages.report.latency import (
     EAGER,
@@ -19,6 +19,7 @@ from modelferry.stages.report.latency import (
     at_working_point,
     latencies,
     measured,
+    ratio,
     spelled,
     working_point,
 )
@@ -27,6 +28,8 @@ BY_FORMAT = "latency-by-format.png"
 BY_PARTICLES = "latency-by-particles.png"
 BY_BATCH = "throughput-by-batch.png"
 DIFFERENCE = "numerical-difference.png"
+DECADE = 10.0
+"""Times that differ by more than this factor have a logarithmic axis."""
 
 TITLES: dict[str, str] = {
     BY_FORMAT: "Latency by format",
@@ -34,6 +37,26 @@ TITLES: dict[str, str] = {
     BY_BATCH: "Throughput by batch size",
     DIFFERENCE: "Numerical difference from the network as trained",
 }
+
+
+def described(name: str, models: Sequence[SummaryModel]) -> str:
+    """Return what a figure shows, in words: its title, and what one sees of each of the first campaigns."""
+    seen = filter(None, (_SEEN[name](of) for of in list(by_campaign(models).values())[: style.PANELS]))
+    return f"{TITLES[name]}. {' '.join(seen)}".strip()
+
+
+def _fastest(models: Sequence[SummaryModel]) -> str:
+    rows = [row for row in at_working_point(models) if row.export != EAGER]
+    if not rows:
+        return ""
+    best = min(rows, key=lambda row: row.p50)
+    named = f"{models[0].campaign}: {_label(best, rows)} is the fastest"
+    return f"{named}, {decimal(best.p50)} ms a call, {ratio(best.speedup)}."
+
+
+def _largest(models: Sequence[SummaryModel]) -> str:
+    found = [v.max_abs_diff for model in models for artifact in model.artifacts for v in artifact.validation]
+    return f"{models[0].campaign}: at most {scientific(max(found))}." if found else ""
 
 
 def draw(summary: Summary, folder: Path) -> list[Path]:
@@ -44,8 +67,8 @@ def draw(summary: Summary, folder: Path) -> list[Path]:
         for name, drawing in _DRAWINGS.items():
             figure = drawing(groups)
             if figure is not None:
-                style.save(figure, folder / name)
-                written.append(folder / name)
+                style.save(figure, folder / name, lines=True)
+                written += [folder / name, (folder / name).with_suffix(".svg")]
     return written
 
 
@@ -87,12 +110,19 @@ def latency_by_format(groups: Groups) -> Any:
             colour = _colour(row, groups)
             axis.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, alpha=0.5)
             axis.plot(row.p50, y, "o", color=colour, markersize=6)
-            speed = "" if row.export == EAGER else f"  ({decimal(row.speedup, 2)}× eager)"
+            speed = "" if row.export == EAGER else f", {ratio(row.speedup)}"
             text = f"{decimal(row.p50)} ms{speed}"
             axis.annotate(text, (row.high, y), (8, 0), textcoords="offset points", va="center", color=style.INK)
         axis.set_yticks(range(len(rows)), [_label(row, rows) for row in rows])
         axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_xlim(0, furthest * 1.28)
+        nearest = min(row.low for row in rows)
+        if furthest > DECADE * nearest:
+            axis.set_xscale("log")
+            axis.set_xlim(nearest / 1.5, furthest * (furthest / nearest) ** 0.5)
+            axis.xaxis.set_major_formatter(lambda value, _: decimal(value, 1 if value < 1 else 2))
+            axis.minorticks_off()
+        else:
+            axis.set_xlim(0, furthest * 1.45)
         axis.grid(axis="x")
         axis.tick_params(axis="y", length=0)
         axis.set_title(_title(campaign, models, str(working_point(models))))
@@ -269,6 +299,12 @@ def _legend(figure: Any, failed: bool) -> None:
     figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=8, handletextpad=0.2)
 
 
+_SEEN: dict[str, Callable[[Sequence[SummaryModel]], str]] = {
+    DIFFERENCE: _largest,
+    BY_FORMAT: _fastest,
+    BY_PARTICLES: _fastest,
+    BY_BATCH: _fastest,
+}
 _DRAWINGS: dict[str, Callable[[Groups], Any]] = {
     DIFFERENCE: numerical_difference,
     BY_FORMAT: latency_by_format,

@@ -1,17 +1,14 @@
-"""Text of the report: numbers with their significant digits, escaped text, and tables."""
+"""Text of the report: numbers with their significant digits, and escaped text."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 NOTHING = "–"
 SHORT_DIGEST = 12
-ROWS = 20
-"""Most rows of a table on the first page of several campaigns."""
 ACTIVE = re.compile(r"[*`\[\]~$]|(?<!\w)_|_(?!\w)")
 """Signs that Markdown acts upon wherever they stand; underscores do nothing within a word."""
 BLOCK = re.compile(r"^(\d*)([#+\-=.)])")
@@ -20,59 +17,45 @@ ADDRESS = re.compile(r"(https?|ftp|www|@\w*)([:.@])", re.IGNORECASE)
 """What becomes a link by itself."""
 BEFORE_PIPE = re.compile(r"\\(?=\|)")
 """In code in a table, a backslash before a pipe would end the cell."""
-Columns = dict[str, Callable[..., str]]
-"""The columns of a table: title → cell from the values of a row."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """Return a GitHub Markdown table.
+class Cell(str):
+    """The text of a table's cell, in Markdown, and the value that it stands for; None where there is none."""
 
-    Parameters
-    ----------
-    header
-        Column titles, with the unit where there is one.
-    rows
-        Cells as Markdown; pipes and line breaks in them are escaped here.
-    align
-        One letter a column, ``l``, ``r`` or ``c``; columns beyond its end are right-aligned.
-    """
-    rules = {"l": ":--", "r": "--:", "c": ":-:"}
-    marks = [rules[letter] for letter in align.ljust(len(header), "r")]
-    lines = [[_cell(title) for title in header], marks, *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    __slots__ = ("value",)
+    value: object
+
+    def __new__(cls, text: str, value: object) -> Cell:
+        """Return the text with its value."""
+        made = super().__new__(cls, text)
+        made.value = value
+        return made
 
 
-def tabulate(columns: Columns, rows: Iterable[Sequence[Any]], align: str = "", most: int | None = None) -> str:
-    """Return a table, each cell from the values of its row; empty without rows.
-
-    Of more than `most` rows the first are shown, with a note that the others are on the pages of the campaigns.
-    """
-    listed = list(rows)
-    cells = [[cell(*row) or NOTHING for cell in columns.values()] for row in listed[:most]]
-    text = table(list(columns), cells, align) if listed else ""
-    left = len(listed) - len(cells)
-    return f"{text}\n\n… and {plural(left, 'more row')}, on the pages of the campaigns." if left else text
-
-
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text as it stands in a table: on one line, pipes escaped."""
     return _one_line(text).replace("|", "\\|") or " "
 
 
-def prose(text: str) -> str:
+def prose(text: str) -> Cell:
     """Return free text on one line, with all signs escaped that Markdown or HTML would act upon."""
-    text = _one_line(text)
+    plain = text = _one_line(text)
     for sign, entity in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     text = ACTIVE.sub(lambda found: f"\\{found[0]}", text)
-    return ADDRESS.sub(
-        lambda found: f"{found[1]}\\{found[2]}", BLOCK.sub(lambda found: f"{found[1]}\\{found[2]}", text)
-    )
+    text = BLOCK.sub(lambda found: f"{found[1]}\\{found[2]}", text)
+    return Cell(ADDRESS.sub(lambda found: f"{found[1]}\\{found[2]}", text), plain)
 
 
-def code(text: object) -> str:
+def code(text: object) -> Cell:
     """Return `text` as inline code."""
     plain = _one_line(str(text)).replace("`", "'").strip() or " "
-    return f"`{BEFORE_PIPE.sub(lambda found: found[0] + ' ', plain)}`"
+    return Cell(f"`{BEFORE_PIPE.sub(lambda found: found[0] + ' ', plain)}`", text)
+
+
+def bold_unless(text: str, fine: str) -> Cell:
+    """Return a text, in bold unless it says that all is well."""
+    return Cell(text if text == fine else f"**{text}**", text)
 
 
 def fenced(text: str, language: str) -> str:
@@ -87,30 +70,35 @@ def _one_line(text: str) -> str:
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
 
 
-def scientific(value: float | None, digits: int = 2) -> str:
+def scientific(value: float | None, digits: int = 2) -> Cell:
     """Return a small number with `digits` significant digits (``1.2e-7``)."""
     if value is None or value == 0 or not math.isfinite(value):
         return _without_digits(value)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    return f"{mantissa}e{int(exponent)}"
+    return Cell(f"{mantissa}e{int(exponent)}", value)
 
 
-def decimal(value: float | None, digits: int = 3) -> str:
+def decimal(value: float | None, digits: int = 3) -> Cell:
     """Return a number of ordinary size with `digits` significant digits (``0.591``, ``1.6``, ``6,412``)."""
     if value is None or value == 0 or not math.isfinite(value):
         return _without_digits(value)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{places}f}" if places < 7 else scientific(value, digits)
+    return Cell(f"{value:,.{places}f}", value) if places < 7 else scientific(value, digits)
 
 
-def _without_digits(value: float | None) -> str:
-    return NOTHING if value is None or math.isnan(value) else "0" if value == 0 else "not finite"
+def fixed(value: float, places: int) -> Cell:
+    """Return a number between 0 and 1, such as an AUC, with so many decimal places."""
+    return Cell(f"{value:.{places}f}", value)
 
 
-def count(value: int | None) -> str:
+def _without_digits(value: float | None) -> Cell:
+    return Cell(NOTHING if value is None or math.isnan(value) else "0" if value == 0 else "not finite", value)
+
+
+def count(value: int | None) -> Cell:
     """Return an integer with thousands separated."""
-    return NOTHING if value is None else f"{value:,}"
+    return Cell(NOTHING if value is None else f"{value:,}", value)
 
 
 def counts(values: Sequence[int]) -> str:
@@ -118,7 +106,7 @@ def counts(values: Sequence[int]) -> str:
     return " to ".join(dict.fromkeys(map(count, (min(values), max(values))))) if values else NOTHING
 
 
-def megabytes(size: float) -> str:
+def megabytes(size: float) -> Cell:
     """Return a number of bytes in MB (10⁶ bytes), without the unit."""
     return decimal(size / 1e6)
 
@@ -131,9 +119,9 @@ def span(values: Sequence[float], scale: float = 1.0) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def digest(sha256: str) -> str:
-    """Return the first digits of a digest, as code."""
-    return code(sha256[:SHORT_DIGEST]) if sha256 else NOTHING
+def digest(sha256: str) -> Cell:
+    """Return the first digits of a digest, as code; its value is the whole."""
+    return Cell(code(sha256[:SHORT_DIGEST]) if sha256 else NOTHING, sha256)
 
 
 def plural(number: int, noun: str) -> str:

@@ -58,9 +58,9 @@ def shortened(ids: Sequence[str]) -> dict[str, str]:
     return {identity: " / ".join(part[index] for index in different) for identity, part in parts.items()}
 
 
-def channel(model: SummaryModel) -> str:
-    """Return the model's value on its first axis, by convention the channel."""
-    return str(next(iter(model.axes.values()), model.campaign))
+def on_first_axis(model: SummaryModel) -> str:
+    """Return the name and the model's value of its campaign's first axis; empty if there is no axis."""
+    return next((f"{axis} {value}" for axis, value in model.axes.items()), "")
 
 
 def size_noun(models: Sequence[SummaryModel]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median, quantiles
 
 from modelferry.records.summary import SummaryBenchmark, SummaryModel
+from modelferry.stages.report.formatting import decimal
 from modelferry.stages.report.grouping import size_noun
 
 EAGER = "eager"
@@ -71,6 +72,12 @@ class Point:
 def spelled(export: str) -> str:
     """Return what tables and figures call an export, or the reference."""
     return "eager, as trained" if export == EAGER else export
+
+
+def ratio(speedup: float) -> str:
+    """Return how a time compares with that of the eager reference."""
+    faster = speedup >= 1
+    return f"{decimal(speedup if faster else 1 / speedup, 2)} × {'faster' if faster else 'slower'} than eager"
 
 
 def measured(models: Sequence[SummaryModel]) -> Iterator[tuple[str, SummaryBenchmark]]:

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from modelferry.core.contract import Contract
 from modelferry.records.summary import Summary, SummaryComparison, SummaryModel, SummaryProbes
-from modelferry.stages.report.formatting import details, plural, prose
+from modelferry.stages.report.blocks import Block, Content, Image, blocks
+from modelferry.stages.report.formatting import plural, prose
 
 P = TypeVar("P", SummaryComparison, SummaryProbes)
 
@@ -34,7 +35,7 @@ class Page:
     changed
         What changed since the previous report.
     images
-        Figures by name, as far as they are shown on this page.
+        Figures by the name of their file, as far as they are shown on this page.
     links
         The campaigns' own pages.
     """
@@ -43,9 +44,9 @@ class Page:
     summary: Summary
     groups: Mapping[str, Sequence[SummaryModel]]
     contracts: Mapping[str, Contract]
-    embeddings: str
+    embeddings: Sequence[Block] = ()
     changed: Sequence[str] = ()
-    images: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -62,27 +63,17 @@ class Page:
         return f"[{prose(campaign)}]({self.links[campaign]})"
 
 
-Part = tuple[Callable[[Page], str], set[str]]
-"""A text, which may be empty, and the kinds of pages that have it."""
+Part = tuple[Callable[[Page], Content], set[str]]
+"""What writes a part of a section, and the kinds of pages that have it."""
 
 
-def markdown(page: Page, sections: Mapping[str, Sequence[Part]]) -> str:
-    """Return a page of sections by title; a title without any text is left out."""
-    blocks = []
+def content(page: Page, sections: Mapping[str, Sequence[Part]]) -> list[Block]:
+    """Return a page of sections by title; a title with nothing below it is left out."""
+    found: list[Block] = []
     for title, parts in sections.items():
-        texts = [text for write, kinds in parts if page.kind in kinds and (text := write(page))]
-        blocks += [f"## {title}", *texts] if title and texts else texts
-    return "\n\n".join(blocks) + "\n"
-
-
-def folded(title: str, text: str) -> str:
-    """Return a text folded away under a title; empty if the text is."""
-    return details(title, text) if text else ""
-
-
-def headed(title: str, text: str) -> str:
-    """Return a text under a heading of the third level; empty if the text is."""
-    return f"### {title}\n\n{text}" if text else ""
+        below = blocks(*(write(page) for write, kinds in parts if page.kind in kinds))
+        found += [f"## {title}", *below] if title and below else below
+    return found
 
 
 def demo(models: Sequence[SummaryModel]) -> str:

@@ -8,19 +8,8 @@ from functools import partial
 
 from modelferry.records.summary import SummaryModel, SummaryProbes
 from modelferry.records.validation import ClassPair, OutsideCase, PropertyResult, ShapePoint, Validation
-from modelferry.stages.report.formatting import (
-    NOTHING,
-    Columns,
-    code,
-    count,
-    details,
-    plural,
-    prose,
-    scientific,
-    some,
-    table,
-    tabulate,
-)  # fmt: skip
+from modelferry.stages.report.blocks import Block, Columns, Folded, Table, blocks, folded, tabulate
+from modelferry.stages.report.formatting import NOTHING, Cell, code, count, plural, prose, scientific, some
 from modelferry.stages.report.grouping import export_title
 from modelferry.stages.report.tables import validations
 
@@ -72,7 +61,7 @@ def _worst_cases(records: Sequence[Validation]) -> Iterator[OutsideCase]:
         yield worst.model_copy(update={"cases": sum(case.cases for case in cases)})
 
 
-def shapes(of: Sequence[SummaryProbes]) -> str:
+def shapes(of: Sequence[SummaryProbes]) -> list[Block]:
     """Return one row per export and runtime, and folded below it the grid of all pairs of sizes."""
     rows = []
     for probes in of:
@@ -94,13 +83,13 @@ def shapes(of: Sequence[SummaryProbes]) -> str:
             f"{scientific(row[4].max_abs_diff)} at {prose(row[4].label)}" if row[4] else ""
         ),
     }
-    return "\n\n".join(filter(None, (tabulate(columns, rows, "lllrrrll"), *map(_grid, of))))
+    return blocks(tabulate("sizes-of-events", columns, rows, "lllrrrll"), *map(_grid, of))
 
 
-def _grid(probes: SummaryProbes) -> str:
+def _grid(probes: SummaryProbes) -> Folded | None:
     points = [point for point in probes.shapes if len(point.sizes) == 2]
     if not points:
-        return ""
+        return None
     down, across = points[0].sizes
     sizes = {(point.sizes[down], point.sizes[across]): point for point in points if {down, across} == set(point.sizes)}
     columns = sorted({column for _, column in sizes})
@@ -109,32 +98,33 @@ def _grid(probes: SummaryProbes) -> str:
         for row in sorted({row for row, _ in sizes})
     ]
     title = f"{probes.export} in {probes.runtime}: largest difference by {down} (rows) and {across} (columns)"
-    return details(title, table(["", *(f"{column:,}" for column in columns)], rows))
+    return folded(title, Table("", ["", *(f"{column:,}" for column in columns)], rows))
 
 
 def _cell(point: ShapePoint | None) -> str:
     if point is None:
         return NOTHING
     if point.status == "failed":
-        return f"**{point.outcome}**"
+        return Cell(f"**{point.outcome}**", point.outcome)
     return "rejected" if point.outcome == "rejected" else scientific(point.max_abs_diff)
 
 
-def outside(of: Sequence[SummaryProbes]) -> str:
+def outside(of: Sequence[SummaryProbes]) -> Table | None:
     """Return what became of inputs outside the contract, one row a kind, one column per export and runtime."""
 
     def outcome(outcomes: Mapping[str, str], kind: str) -> str:
-        return f"**{BROKEN}**" if outcomes.get(kind) == BROKEN else outcomes.get(kind, NOTHING)
+        found = outcomes.get(kind, NOTHING)
+        return Cell(f"**{BROKEN}**", BROKEN) if found == BROKEN else found
 
     columns: Columns = {"inputs": prose}
     for probes in of:
         outcomes = {case.kind: case.outcome for case in probes.outside}
         columns[f"{prose(probes.export)} in {probes.runtime}"] = partial(outcome, outcomes)
     kinds = dict.fromkeys(case.kind for probes in of for case in probes.outside)
-    return tabulate(columns, [(kind,) for kind in kinds], "l" * len(columns))
+    return tabulate("outside-the-contract", columns, [(kind,) for kind in kinds], "l" * len(columns))
 
 
-def properties(models: Sequence[SummaryModel]) -> str:
+def properties(models: Sequence[SummaryModel]) -> Table | None:
     """Return the properties per export and runtime, the worst over models; the trained network may violate some too."""
     groups: dict[tuple[str, str, str], list[PropertyResult]] = {}
     for _, artifact, validation in validations(models):
@@ -156,10 +146,10 @@ def properties(models: Sequence[SummaryModel]) -> str:
         "change as trained, float64": lambda _, results: scientific(max(r.trained_change for r in results)),
         "change of the artifact": lambda _, results: scientific(max(r.artifact_change for r in results)),
     }
-    return tabulate(columns, groups.items(), "llll")
+    return tabulate("properties", columns, groups.items(), "llll")
 
 
-def class_pairs(models: Sequence[SummaryModel]) -> str:
+def class_pairs(models: Sequence[SummaryModel]) -> Table | None:
     """Return the largest change of the area under the ROC curve of each pair of classes, per export and runtime."""
     groups: dict[tuple[str, str], list[ClassPair]] = {}
     for _, artifact, validation in validations(models):
@@ -172,4 +162,4 @@ def class_pairs(models: Sequence[SummaryModel]) -> str:
     pairs = dict.fromkeys(pair.classes for of in groups.values() for pair in of)
     columns: Columns = {"export": lambda key, _: key[0], "runtime": lambda key, _: key[1]}
     columns |= {prose(" / ".join(pair)): partial(change, pair) for pair in pairs}
-    return tabulate(columns, groups.items(), "ll") if pairs else ""
+    return tabulate("pairs-of-classes", columns, groups.items(), "ll") if pairs else None

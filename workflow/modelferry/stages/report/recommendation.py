@@ -8,7 +8,7 @@ from modelferry.formats import load_format
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 from modelferry.stages.report.formatting import code, decimal, plural, prose
 from modelferry.stages.report.grouping import artifact_of, exports
-from modelferry.stages.report.latency import EAGER, Latency, at_working_point, working_point
+from modelferry.stages.report.latency import EAGER, Latency, at_working_point, ratio, working_point
 from modelferry.stages.report.page import Page
 from modelferry.stages.report.warnings import before_shipping
 
@@ -92,7 +92,4 @@ def _speed(models: Sequence[SummaryModel], time: Latency | None, candidates: int
     if time is None:
         return "; no latency was measured"
     rank = ", the fastest of those that did" if candidates > 1 else ""
-    ratio = f"{decimal(time.speedup, 2)} times as fast as eager" if time.speedup >= 1 else (
-        f"{decimal(1 / time.speedup, 2)} times slower than eager"
-    )  # fmt: skip
-    return f"{rank}, with a p50 of {decimal(time.p50)} ms for {working_point(models)}: {ratio}"
+    return f"{rank}, with a p50 of {decimal(time.p50)} ms for {working_point(models)}: {ratio(time.speedup)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from modelferry.core.tolerances import BULK, TAIL
 from modelferry.stages.report import failures, figures, probes, snippets, tables, warnings
 from modelferry.stages.report.artifact_matrix import matrix
-from modelferry.stages.report.formatting import code, pairs, plural, prose, table
+from modelferry.stages.report.blocks import Block, Folded, Table, blocks, folded, headed
+from modelferry.stages.report.formatting import code, digest, pairs, plural, prose
 from modelferry.stages.report.grouping import FIRST_PAGE
 from modelferry.stages.report.latency import INTERVAL, spreads, working_point
 from modelferry.stages.report.page import (
@@ -18,8 +19,6 @@ from modelferry.stages.report.page import (
     Page,
     Part,
     demo,
-    folded,
-    headed,
 )
 from modelferry.stages.report.recommendation import advice, advice_by_campaign
 from modelferry.stages.report.specification import overview, specification
@@ -48,6 +47,7 @@ OUTLIERS = 10
 """Models that are listed for their latencies."""
 PAIRS = "Largest change of the area under the ROC curve, by pair of classes"
 OUTSIDE = "Inputs outside the contract"
+NO_P99 = "p99 is absent where too few calls were timed to speak of one."
 DIGESTS = "Checkpoints and artifacts by SHA-256 (in full in summary.json)"
 
 
@@ -68,18 +68,27 @@ def _not_run(page: Page) -> str:
     return "\n".join(f"- {prose(runtime)}: not run ({prose(reason)})" for runtime, reason in reasons.items())
 
 
-def _latency(page: Page) -> str:
-    """Return the latencies at the working point, and what their interval is; empty if nothing was timed."""
+def _latency(page: Page) -> list[Block]:
+    """Return the latencies at the working point, and what their interval is; nothing if nothing was timed."""
     timed = sum(any(artifact.benchmark for artifact in model.artifacts) for model in page.models)
     if not timed:
-        return ""
+        return []
     point = working_point(page.models)
     sentence = f"For {point}: medians over {plural(timed, 'model')}. {INTERVAL}"
     if page.kind == OVERVIEW:
         sentence = f"Medians over the models of a campaign. {INTERVAL}"
     elif timed == 1:
         sentence = f"For {point}, with the 95 % bootstrap interval of the median."
-    return "\n\n".join(filter(None, [sentence, tables.latencies(page), _spread(page)]))
+    return blocks(f"{sentence} {_loads(page)}{NO_P99}", tables.latencies(page), _spread(page))
+
+
+def _loads(page: Page) -> str:
+    """Return how busy the machine was while artifacts were timed, if it did anything else."""
+    rows = [row for model in page.models for artifact in model.artifacts for row in artifact.benchmark]
+    highest = max((row.load_average for row in rows if row.load_average is not None), default=0.0)
+    cores = page.summary.environment.cores
+    text = f"The load average was {highest:.2f} at most, on {plural(cores, 'core')}"
+    return f"{text}: others were at work, and times are longer than on an idle machine. " if highest > cores else ""
 
 
 def _spread(page: Page) -> str:
@@ -103,28 +112,39 @@ def _spread(page: Page) -> str:
     return f"{text}\n\n**Outliers**\n\n{listed}{more}" if outliers else f"{text} No model stands out."
 
 
-def _controls(page: Page) -> str:
+def _every_model(page: Page) -> Folded | None:
+    first = f", the first {tables.WORST} of {len(page.models):,}" if len(page.models) > tables.WORST else ""
+    return folded(f"Models by margin, failures before all others{first}", tables.all_models(page))
+
+
+def _controls(page: Page) -> Folded | None:
     controls = page.summary.controls
     seen = f"{sum(control.detected for control in controls)} of {plural(len(controls), 'kind')}"
     title = f"{seen} of deliberately broken artifacts were detected"
-    return folded(title, tables.controls(controls)) if controls else ""
+    return folded(title, tables.controls(controls))
 
 
-def _certificates(page: Page) -> str:
+def _certificates(page: Page) -> list[Block]:
     certificates = page.summary.certificates
-    return f"{CERTIFIED}\n\n{tables.certificates(certificates)}" if certificates else ""
+    return blocks(CERTIFIED, tables.certificates(certificates)) if certificates else []
 
 
-def _environment(page: Page) -> str:
+def _environment(page: Page) -> Table:
     made = page.summary.environment
     machine = f"{prose(made.cpu)} ({prose(made.isa)}), {plural(made.cores, 'core')}"
+    commit = f"commit {page.summary.commit}" if page.summary.commit else "a folder without version control"
     rows = [
-        ["written", prose(page.summary.generated)],
-        ["machine", f"{machine}, load average {made.load_average:.2f}"],
-        ["system", f"{prose(made.platform)}, Python {prose(made.python)}"],
+        [
+            "written",
+            f"{prose(page.summary.generated)}, from {prose(commit)}, config {digest(page.summary.config_sha256)}",
+        ],
+        [
+            "machine",
+            f"{machine}, load average {made.load_average:.2f}, {prose(made.platform)}, Python {prose(made.python)}",
+        ],
         ["packages", pairs(made.packages).replace(" = ", " ")],
     ]
-    return table(["", "value"], rows, "ll")
+    return Table("environment", ["", "value"], rows, "ll")
 
 
 def _changed(page: Page) -> str:
@@ -132,7 +152,7 @@ def _changed(page: Page) -> str:
 
 
 def _image(name: str) -> Part:
-    return lambda page: page.images.get(name, ""), FIRST
+    return lambda page: page.images.get(name), FIRST
 
 
 SECTIONS: dict[str, tuple[Part, ...]] = {
@@ -143,13 +163,18 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
         (lambda page: demo(page.models), ALL),
         (_not_run, FIRST),
     ),
+    "Which artifact to ship": (
+        (advice_by_campaign, {OVERVIEW}),
+        (lambda page: advice(page.models), MODELS),
+    ),
     "What failed, and why": ((failures.section, ALL),),
     "Warnings": ((warnings.section, ALL),),
     "What changed since the previous report": ((_changed, FIRST),),
-    "Models by channel": (
-        (tables.channels, {OVERVIEW}),
+    "Models": (
+        (tables.groups, {OVERVIEW}),
         (lambda page: ELSEWHERE, {OVERVIEW}),
-        (lambda page: tables.models_by_channel(page.models), MODELS),
+        (lambda page: tables.models_by_axis(page.models), MODELS),
+        (_every_model, FIRST),
         (lambda page: folded("AUC of the demo models on held-out events", tables.training(page.models)), MODELS),
     ),
     "Specification": (
@@ -159,7 +184,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "Size and parameters": ((tables.sizes, ALL),),
     "Numerical differences": (
         (lambda page: MEANING if page.kind == OVERVIEW else f"{MEANING} {READ_BACK}", ALL),
-        (tables.worst_differences, {OVERVIEW}),
+        (tables.least_margins, {OVERVIEW}),
         (lambda page: tables.differences(page.models), MODELS),
         _image(figures.DIFFERENCE),
         (lambda page: headed("Between any two", matrix(page.of_campaigns(page.summary.comparisons))), MODELS),
@@ -175,17 +200,20 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
         (lambda page: folded("All latencies", tables.all_latencies(page.models)), MODELS),
     ),
     "Embeddings": ((lambda page: page.embeddings, ALL),),
-    "Which artifact to ship": (
-        (advice_by_campaign, {OVERVIEW}),
-        (lambda page: advice(page.models), MODELS),
+    "How to load what to ship": (
+        (lambda page: snippets.LOADERS, {OVERVIEW}),
+        (snippets.loading, {OVERVIEW}),
     ),
-    "How to load what to ship": ((snippets.loading, {OVERVIEW}),),
-    "How to load the artifacts": ((snippets.loading, MODELS),),
+    "How to load the artifacts": (
+        (lambda page: snippets.LOADERS, MODELS),
+        (snippets.loading, MODELS),
+    ),
     "Digests": ((lambda page: folded(DIGESTS, tables.digests(page.models)), MODELS),),
     "Certificates": ((_certificates, FIRST),),
     "Controls": ((_controls, FIRST),),
     "Environment": (
         (_environment, FIRST),
+        (lambda page: folded("Files of real events", tables.event_files(page.summary.data)), FIRST),
         (lambda page: folded("Templates", tables.templates(page.summary.templates)), FIRST),
     ),
 }

@@ -11,7 +11,8 @@ from modelferry.core.contract import Contract, DType, Tensor
 from modelferry.formats import load_format
 from modelferry.formats.codegen.source_template import identifier
 from modelferry.records.summary import SummaryArtifact
-from modelferry.stages.report.formatting import details, fenced, prose
+from modelferry.stages.report.blocks import Block, Folded, blocks, folded
+from modelferry.stages.report.formatting import fenced, prose
 from modelferry.stages.report.page import OVERVIEW, Page
 from modelferry.stages.report.recommendation import CAMPAIGNS, best
 
@@ -56,12 +57,19 @@ _DTYPES: dict[DType, tuple[str, str]] = {
 """What makes a tensor of each type, and the type's name in C++."""
 
 
-def loading(page: Page) -> str:
+LOADERS = (
+    "The code below needs the runtime alone, and checks nothing: inputs in another order or of another size may give "
+    "numbers without a meaning. `modelferry.load(path)` opens the same files and refuses inputs that the contract does "
+    "not allow."
+)
+
+
+def loading(page: Page) -> list[Block]:
     """Return how each format and layout of a campaign is loaded, of a model that passed if there is one.
 
     An overview has the export to ship of the first campaigns only.
     """
-    texts: dict[tuple[str, str, str], str] = {}
+    texts: dict[tuple[str, str, str], Folded | None] = {}
     for campaign, models in list(page.groups.items())[:CAMPAIGNS]:
         shipped = best(models) if page.kind == OVERVIEW else None
         whose = f"{campaign}: " if shipped else ""
@@ -71,23 +79,23 @@ def loading(page: Page) -> str:
                 contract = page.contracts.get(f"{campaign}/{artifact.layout}")
                 if contract and key not in texts and shipped in (None, artifact.export):
                     texts[key] = section(artifact, contract, whose)
-    return "\n\n".join(filter(None, texts.values()))
+    return blocks(*texts.values())
 
 
-def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> str:
-    """Return how an artifact is loaded in each language, folded; empty for a format that does not say it."""
+def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> Folded | None:
+    """Return how an artifact is loaded in each language, folded; None for a format that does not say it."""
     target = load_format(artifact.format)
     if not target.snippets:
-        return ""
+        return None
     fences = {language: language.lower().replace("+", "p") for language in target.snippets}
-    blocks = [
+    texts = [
         fenced(filled(text, language, artifact.path, contract), fences[language])
         for language, text in target.snippets.items()
     ]
-    blocks += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
-    blocks += [f"{target.legacy}."] if target.legacy else []
+    texts += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
+    texts += [f"{target.legacy}."] if target.legacy else []
     title = f"{whose}{artifact.format}, {artifact.layout} layout: {' and '.join(target.snippets)}"
-    return details(title, "\n\n".join(blocks))
+    return folded(title, texts)
 
 
 def filled(text: str, language: str, path: str, contract: Contract) -> str:

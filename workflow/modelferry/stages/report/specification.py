@@ -7,20 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from modelferry.core.contract import Contract, Tensor
 from modelferry.records.summary import SummaryModel
-from modelferry.stages.report.formatting import (
-    NOTHING,
-    ROWS,
-    Columns,
-    code,
-    count,
-    counts,
-    digest,
-    pairs,
-    prose,
-    some,
-    table,
-    tabulate,
-)  # fmt: skip
+from modelferry.stages.report.blocks import ROWS, Columns, Table, tabulate
+from modelferry.stages.report.formatting import NOTHING, code, count, counts, digest, pairs, prose, some
 from modelferry.stages.report.page import Page
 
 
@@ -32,7 +20,7 @@ def contracts_of(models: Sequence[SummaryModel], contracts: Mapping[str, Contrac
     return {layout: contracts[key] for key, layout in layouts.items() if key in contracts}
 
 
-def overview(page: Page) -> str:
+def overview(page: Page) -> Table | None:
     """Return one row per campaign: family, parameters, inputs and classes."""
 
     def contract(models: Sequence[SummaryModel]) -> Contract | None:
@@ -50,10 +38,10 @@ def overview(page: Page) -> str:
         "inputs": lambda _, models, contract: ", ".join(inputs(contract)),
         "classes": lambda _, models, contract: some([code(name) for name in contract.classes], 4) if contract else "",
     }
-    return tabulate(columns, rows, "llrll", ROWS)
+    return tabulate("specification", columns, rows, "llrll", ROWS)
 
 
-def specification(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> str:
+def specification(models: Sequence[SummaryModel], contracts: Mapping[str, Contract]) -> Table:
     """Return the specification of one campaign's models as a table of properties."""
     architectures = {model.architecture: model.parameters for model in models if model.architecture}
     common, varying = _hyperparameters(models)
@@ -65,7 +53,7 @@ def specification(models: Sequence[SummaryModel], contracts: Mapping[str, Contra
     ]
     if varying:
         rows.append(["hyperparameters that differ", pairs(varying)])
-    return table(["property", "value"], rows, "ll")
+    return Table("specification", ["property", "value"], rows, "ll")
 
 
 def _hyperparameters(models: Sequence[SummaryModel]) -> tuple[dict[str, str], dict[str, str]]:

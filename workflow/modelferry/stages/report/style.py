@@ -22,6 +22,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 _SETTINGS = {
     "figure.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "modelferry",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -58,10 +60,13 @@ def panels(heights: Sequence[float], share_x: bool = False) -> tuple[Any, list[A
     return figure, [row[0] for row in grid]
 
 
-def save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, atomically and without a date or a version in it."""
+def save(figure: Any, path: Path, lines: bool = False) -> None:
+    """Write a figure as PNG, and beside it as SVG if it is made of few `lines`: without a date or a version in it."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    if lines:
+        with replacing(path.with_suffix(".svg")) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def colours(exports: Sequence[str]) -> dict[str, str]:

@@ -1,23 +1,28 @@
-"""The report's tables of models, artifacts, differences and latencies, as Markdown."""
+"""The report's tables of models, artifacts, differences and latencies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from statistics import mean, median
 
+from modelferry.core.tolerances import BULK, TAIL
 from modelferry.records.summary import (
     SummaryArtifact,
+    SummaryBenchmark,
     SummaryCertificate,
     SummaryControl,
     SummaryModel,
     SummaryTemplate,
     SummaryValidation,
 )
+from modelferry.stages.report.blocks import LONG, ROWS, Columns, Table, tabulate
 from modelferry.stages.report.formatting import (
     NOTHING,
-    ROWS,
-    Columns,
+    Cell,
+    bold_unless,
     code,
     count,
     counts,
@@ -27,66 +32,64 @@ from modelferry.stages.report.formatting import (
     prose,
     scientific,
     span,
-    table,
-    tabulate,
 )
-from modelferry.stages.report.grouping import artifact_of, channel, export_title, exports, short_names, size_noun
-from modelferry.stages.report.latency import at_working_point, measured, spelled, working_point
+from modelferry.stages.report.grouping import artifact_of, export_title, exports, on_first_axis, short_names, size_noun
+from modelferry.stages.report.latency import Point, at_working_point, measured, spelled, working_point
 from modelferry.stages.report.page import OVERVIEW, Page
 
 BYTES_A_FLOAT32 = 4
+WORST = 10
+"""Models on the first page: those that failed, then those with the least margin."""
 
 
-def channels(page: Page) -> str:
-    """Return one row per campaign and channel: how many models passed, and the sizes of their artifacts."""
-    groups: dict[tuple[str, str], list[SummaryModel]] = {}
+def groups(page: Page) -> Table | None:
+    """Return one row per campaign and value of its first axis: how many models passed, and the sizes of artifacts."""
+    found: dict[tuple[str, str], list[SummaryModel]] = {}
     for model in page.models:
-        groups.setdefault((model.campaign, channel(model)), []).append(model)
+        found.setdefault((model.campaign, on_first_axis(model)), []).append(model)
 
-    def number(models: Sequence[SummaryModel], status: str) -> str:
+    def number(models: Sequence[SummaryModel], status: str) -> Cell:
         total = sum(model.status == status for model in models)
-        return f"**{total:,}**" if total and status != "passed" else count(total)
+        return Cell(f"**{total:,}**", total) if total and status != "passed" else count(total)
 
     def sizes(models: Sequence[SummaryModel], export: str) -> str:
         return span([artifact.bytes for model in models if (artifact := artifact_of(model, export))], 1e6)
 
     columns: Columns = {
         "campaign": lambda key, models: page.link(key[0]),
-        "channel": lambda key, models: code(key[1]),
+        "of these": lambda key, models: code(key[1]) if key[1] else "all",
         "models": lambda key, models: count(len(models)),
         "passed": lambda key, models: number(models, "passed"),
         "failed": lambda key, models: number(models, "failed"),
         "missing": lambda key, models: number(models, "missing"),
         "artifacts [MB]": lambda key, models: ", ".join(f"{name} {sizes(models, name)}" for name in exports(models)),
     }
-    return tabulate(columns, groups.items(), "llrrrrl", ROWS)
+    return tabulate("groups", columns, found.items(), "llrrrrl", ROWS)
 
 
-def models_by_channel(models: Sequence[SummaryModel]) -> str:
-    """Return one row per model, grouped by channel: its axes, its status and the sizes of its artifacts."""
+def models_by_axis(models: Sequence[SummaryModel]) -> Table | None:
+    """Return one row per model, grouped by the first axis: its axes, its status and the sizes of its artifacts."""
 
     def size(model: SummaryModel, export: str) -> str:
         artifact = artifact_of(model, export)
         return megabytes(artifact.bytes) if artifact else NOTHING
 
     axes = list(models[0].axes)
-    ordered = sorted(models, key=channel)
-    firsts = {next(group).id for _, group in groupby(ordered, key=channel)}
+    ordered = sorted(models, key=on_first_axis)
+    firsts = {next(group).id for _, group in groupby(ordered, key=on_first_axis)}
     columns: Columns = {"model": lambda model: code(model.id)}
     if axes:
         columns = {axis: lambda model, axis=axis: code(model.axes[axis]) for axis in axes}
-        columns |= {axes[0]: lambda model: code(channel(model)) if model.id in firsts else " "}
+        columns |= {
+            axes[0]: lambda model: code(model.axes[axes[0]]) if model.id in firsts else Cell(" ", model.axes[axes[0]])
+        }
     columns |= {"status": lambda model: bold_unless(model.status, "passed")}
     columns |= {f"{export} [MB]": lambda model, export=export: size(model, export) for export in exports(models)}
-    return tabulate(columns, [(model,) for model in ordered], "l" * (len(axes or ["model"]) + 1))
+    rows = [(model,) for model in ordered]
+    return tabulate("models", columns, rows, "l" * (len(axes or ["model"]) + 1), len(rows), lambda model: model.id)
 
 
-def bold_unless(text: str, fine: str) -> str:
-    """Return a text, in bold unless it says that all is well."""
-    return text if text == fine else f"**{text}**"
-
-
-def training(models: Sequence[SummaryModel]) -> str:
+def training(models: Sequence[SummaryModel]) -> Table | None:
     """Return AUC and accuracy on held-out events of the models that were trained here; empty if there are none."""
     trained = [model for model in models if model.training_auc]
     names = short_names(models)
@@ -95,10 +98,10 @@ def training(models: Sequence[SummaryModel]) -> str:
         columns |= {"accuracy": lambda model: decimal(model.training_accuracy)}
     classes = dict.fromkeys(name for model in trained for name in model.training_auc)
     columns |= {prose(name): lambda model, name=name: decimal(model.training_auc.get(name)) for name in classes}
-    return tabulate(columns, [(model,) for model in trained], "l")
+    return tabulate("training", columns, [(model,) for model in trained], "l", key=lambda model: model.id)
 
 
-def sizes(page: Page) -> str:
+def sizes(page: Page) -> Table | None:
     """Return one row per export of each campaign or, on its own page, architecture: parameters, weights and files."""
     several = page.kind == OVERVIEW
     groups: dict[tuple[str, str], list[tuple[SummaryModel, SummaryArtifact]]] = {}
@@ -123,10 +126,11 @@ def sizes(page: Page) -> str:
         "file [MB]": lambda _, __, of, *___: span([artifact.bytes for artifact in of], 1e6),
         "file / weights": lambda *row: decimal(mean(row[-1]) / BYTES_A_FLOAT32 if row[-1] else None),
     }
-    return tabulate(columns, [row(*item) for item in groups.items()], "llll", ROWS if several else None)
+    rows = [row(*item) for item in groups.items()]
+    return tabulate("sizes", columns, rows, "llll", ROWS if several else LONG)
 
 
-def certificates(of: Sequence[SummaryCertificate]) -> str:
+def certificates(of: Sequence[SummaryCertificate]) -> Table | None:
     """Return what was proven once, a row for each template and runtime."""
     columns: Columns = {
         "architecture": lambda one: digest(one.architecture),
@@ -141,7 +145,7 @@ def certificates(of: Sequence[SummaryCertificate]) -> str:
         "models that inherit it": lambda one: count(one.models),
         "why not": lambda one: prose(one.reason),
     }
-    return tabulate(columns, [(one,) for one in of], "lllll")
+    return tabulate("certificates", columns, [(one,) for one in of], "lllll")
 
 
 def validations(
@@ -163,11 +167,21 @@ def _validated(models: Sequence[SummaryModel]) -> Columns:
     }
 
 
-def differences(models: Sequence[SummaryModel]) -> str:
+def by(artifact: SummaryArtifact, v: SummaryValidation) -> str:
+    """Return what a validation was judged by."""
+    if artifact.exactness != "exact":
+        return "shift of scores"
+    within = v.error_rms is not None and v.error_max is not None and v.error_rms <= BULK and v.error_max <= TAIL
+    return "tolerance" if v.status == "passed" and not within else "float64"
+
+
+def differences(models: Sequence[SummaryModel]) -> Table | None:
     """Return the numerical differences, one row per model, export and runtime."""
     columns: Columns = {
         **_validated(models),
         "verdict": lambda _, __, v: bold_unless(v.status, "passed"),
+        "by": lambda _, artifact, v: by(artifact, v),
+        "uses of what is allowed [%]": lambda _, __, v: decimal(_percent(v.allowed_share), 2),
         "events": lambda _, __, v: count(v.events),
         "of them real": lambda _, __, v: count(v.real_events),
         "max abs diff": lambda _, __, v: scientific(v.max_abs_diff),
@@ -176,42 +190,87 @@ def differences(models: Sequence[SummaryModel]) -> str:
         "artifact vs float64": lambda _, __, v: scientific(v.error_float64),
         "reference vs float64": lambda _, __, v: scientific(v.reference_error_float64),
         "error, all events": lambda _, __, v: decimal(v.error_rms, 2),
-        "error, largest": lambda _, __, v: decimal(v.error_max, 1),
-        "rtol needed / allowed": lambda _, __, v: f"{scientific(v.smallest_rtol)} / {scientific(v.tolerance.rtol)}",
+        "error, largest": lambda _, __, v: decimal(v.error_max, 2),
+        "rtol needed": lambda _, __, v: scientific(v.smallest_rtol),
+        "rtol allowed": lambda _, __, v: scientific(v.tolerance.rtol),
         "atol allowed": lambda _, __, v: scientific(v.tolerance.atol),
         "tensors read back": lambda _, __, v: count(v.weights_compared or None),
     }
-    return tabulate(columns, validations(models), "llll")
+    return tabulate("differences", columns, validations(models), "lllll", key=lambda model, *_: model.id)
 
 
-def worst_differences(page: Page) -> str:
-    """Return the median and worst differences, one row per campaign, export and runtime."""
-    groups: dict[tuple[str, str, str], list[SummaryValidation]] = {}
+def least_margins(page: Page) -> Table | None:
+    """Return one row per campaign, export and runtime: how many passed, and the model with the least margin."""
+    groups: dict[tuple[str, str, str], list[tuple[SummaryModel, SummaryValidation]]] = {}
     for model, artifact, v in validations(page.models):
-        groups.setdefault((model.campaign, export_title(artifact), v.runtime), []).append(v)
+        groups.setdefault((model.campaign, export_title(artifact), v.runtime), []).append((model, v))
+    rows = [(*key, [v for _, v in of], *max(of, key=lambda one: _used(one[1]))) for key, of in groups.items()]
     columns: Columns = {
-        "campaign": lambda key, of: prose(key[0]),
-        "export": lambda key, of: key[1],
-        "runtime": lambda key, of: key[2],
-        "passed": lambda _, of: f"{sum(v.status == 'passed' for v in of):,} of {len(of):,}",
-        "median of max abs diff": lambda _, of: scientific(median(v.max_abs_diff for v in of)),
-        "worst": lambda _, of: scientific(max(v.max_abs_diff for v in of)),
-        "worst ULPs": lambda _, of: count(max(v.max_ulps for v in of)),
-        "worst error, all events": lambda _, of: decimal(max(v.error_rms or 0 for v in of), 2),
-        "worst error, largest": lambda _, of: decimal(max(v.error_max or 0 for v in of), 1),
-        "rtol needed": lambda _, of: scientific(max(v.smallest_rtol for v in of)),
-        "argmax flips": lambda _, of: count(sum(v.argmax_flips for v in of)),
-        "worst ΔAUC": lambda _, of: scientific(
-            max((abs(v.delta_auc) for v in of if v.delta_auc is not None), default=None)
-        ),
-        "ill-conditioned events": lambda _, of: (
-            f"{sum(v.ill_conditioned for v in of):,} of {sum(v.events for v in of):,}"
-        ),
+        "campaign": lambda campaign, *_: prose(campaign),
+        "export": lambda _, export, *__: export,
+        "runtime": lambda _, __, runtime, *___: runtime,
+        "passed": lambda *row: f"{sum(v.status == 'passed' for v in row[3]):,} of {len(row[3]):,}",
+        "median of max abs diff": lambda *row: scientific(median(v.max_abs_diff for v in row[3])),
+        "least margin": lambda *row: code(row[4].id),
+        "it uses of what is allowed [%]": lambda *row: decimal(_percent(row[5].allowed_share), 2),
+        "its max abs diff": lambda *row: scientific(row[5].max_abs_diff),
+        "its error, all events": lambda *row: decimal(row[5].error_rms, 2),
+        "its error, largest": lambda *row: decimal(row[5].error_max, 2),
+        "argmax flips, all models": lambda *row: count(sum(v.argmax_flips for v in row[3])),
     }
-    return tabulate(columns, groups.items(), "lll", ROWS)
+    return tabulate("least-margins", columns, rows, "lllll", ROWS)
 
 
-def decisions(models: Sequence[SummaryModel]) -> str:
+def _used(v: SummaryValidation) -> float:
+    """Return how near a validation is to failing, the failed ones first."""
+    share = v.max_abs_diff if v.allowed_share is None else v.allowed_share
+    return math.inf if v.status == "failed" or math.isnan(share) else share
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def all_models(page: Page) -> Table | None:
+    """Return one row per model, failures first, then by margin: what became of it, and its weakest validation."""
+
+    def weakest(model: SummaryModel) -> tuple[SummaryArtifact, SummaryValidation] | None:
+        return max(((a, v) for _, a, v in validations([model])), key=lambda one: _used(one[1]), default=None)
+
+    rows = [(model, weakest(model), fastest(model)) for model in page.models]
+    rows.sort(key=lambda row: (row[0].status == "passed", -(_used(row[1][1]) if row[1] else math.inf)))
+    columns: Columns = {
+        "model": lambda model, *_: code(model.id),
+        "status": lambda model, *_: bold_unless(model.status, "passed"),
+        "least margin in": lambda _, weak, __: f"{export_title(weak[0])} in {weak[1].runtime}" if weak else "",
+        "it uses of what is allowed [%]": lambda _, weak, __: decimal(
+            _percent(weak[1].allowed_share) if weak else None, 2
+        ),
+        "max abs diff there": lambda _, weak, __: scientific(weak[1].max_abs_diff if weak else None),
+        "events": lambda _, weak, __: count(weak[1].events if weak else None),
+        "of them real": lambda _, weak, __: count(weak[1].real_events if weak else None),
+        "fastest": lambda _, __, fast: f"{spelled(fast[0])} in {fast[1].runtime}" if fast else "",
+        "its p50 [ms]": lambda _, __, fast: decimal(fast[1].p50_ms if fast else None),
+        "warnings": lambda model, *_: count(len(model.warnings)),
+        "why not": lambda model, *_: prose(model.reason),
+    }
+    table = tabulate("all-models", columns, rows, "lll", WORST, lambda model, *_: model.id)
+    return replace(table, announced=True) if table else None
+
+
+def fastest(model: SummaryModel) -> tuple[str, SummaryBenchmark] | None:
+    """Return the exact export of a model with the lowest p50 at its working point, and that measurement."""
+    point = working_point([model])
+    exact = {artifact.export for artifact in model.artifacts if artifact.exactness == "exact"}
+    here = [
+        (export, row)
+        for export, row in measured([model])
+        if export in exact and Point(row.threads, row.batch, row.particles) == point
+    ]
+    return min(here, key=lambda one: one[1].p50_ms, default=None)
+
+
+def decisions(models: Sequence[SummaryModel]) -> Table | None:
     """Return what the differences do to decisions, one row per model, export and runtime."""
     columns: Columns = {
         **_validated(models),
@@ -224,19 +283,19 @@ def decisions(models: Sequence[SummaryModel]) -> str:
         "ΔAUC": lambda _, __, v: scientific(v.delta_auc),
         "ill-conditioned": lambda _, __, v: count(v.ill_conditioned),
     }
-    return tabulate(columns, validations(models), "lll")
+    return tabulate("decisions", columns, validations(models), "lll", key=lambda model, *_: model.id)
 
 
-def controls(of: Sequence[SummaryControl]) -> str:
+def controls(of: Sequence[SummaryControl]) -> Table | None:
     """Return the deliberately broken artifacts and whether the validator detected them."""
     columns: Columns = {
         "deliberately broken artifact": lambda control: prose(control.name),
-        "validator": lambda control: "detected" if control.detected else "**not detected**",
+        "validator": lambda control: bold_unless("detected" if control.detected else "not detected", "detected"),
     }
-    return tabulate(columns, [(control,) for control in of], "ll")
+    return tabulate("controls", columns, [(control,) for control in of], "ll")
 
 
-def latencies(page: Page) -> str:
+def latencies(page: Page) -> Table | None:
     """Return the latencies at each campaign's working point, one row per export and runtime: medians over models."""
     rows = [(row, name, models) for name, models in page.groups.items() for row in at_working_point(models)]
     several: Columns = {
@@ -248,18 +307,20 @@ def latencies(page: Page) -> str:
         "export": lambda row, *_: spelled(row.export),
         "runtime": lambda row, *_: row.runtime,
         "p50 [ms]": lambda row, *_: decimal(row.p50),
-        "interval of p50 [ms]": lambda row, *_: f"{decimal(row.low)} to {decimal(row.high)}",
+        "p50, low end [ms]": lambda row, *_: decimal(row.low),
+        "p50, high end [ms]": lambda row, *_: decimal(row.high),
         "p90 [ms]": lambda row, *_: decimal(row.p90),
         "p99 [ms]": lambda row, *_: decimal(row.p99),
-        "speed-up over eager": lambda row, *_: f"{decimal(row.speedup, 2)}×",
+        "times as fast as eager": lambda row, *_: decimal(row.speedup, 2),
         "cold load [ms]": lambda row, *_: decimal(row.cold_load),
         "first call [ms]": lambda row, *_: decimal(row.first_call),
         "peak memory [MB]": lambda row, *_: decimal(row.memory),
     }
-    return tabulate(columns, rows, "llll" if page.kind == OVERVIEW else "ll", ROWS if page.kind == OVERVIEW else None)
+    align, most = ("llll", ROWS) if page.kind == OVERVIEW else ("ll", LONG)
+    return tabulate("latency", columns, rows, align, most)
 
 
-def all_latencies(models: Sequence[SummaryModel]) -> str:
+def all_latencies(models: Sequence[SummaryModel]) -> Table | None:
     """Return every latency measured, one row each."""
     names = short_names(models)
     columns: Columns = {
@@ -270,17 +331,19 @@ def all_latencies(models: Sequence[SummaryModel]) -> str:
         "batch": lambda _, __, row: count(row.batch),
         size_noun(models): lambda _, __, row: count(row.particles),
         "p50 [ms]": lambda _, __, row: decimal(row.p50_ms),
-        "95 % interval [ms]": lambda _, __, row: f"{decimal(row.p50_low_ms)} to {decimal(row.p50_high_ms)}",
+        "p50, low end [ms]": lambda _, __, row: decimal(row.p50_low_ms),
+        "p50, high end [ms]": lambda _, __, row: decimal(row.p50_high_ms),
         "p90 [ms]": lambda _, __, row: decimal(row.p90_ms),
         "p99 [ms]": lambda _, __, row: decimal(row.p99_ms),
-        "speed-up": lambda _, __, row: f"{decimal(row.baseline_p50_ms / row.p50_ms, 2)}×",
+        "times as fast as eager": lambda _, __, row: decimal(row.baseline_p50_ms / row.p50_ms, 2),
         "events/s": lambda _, __, row: decimal(1e3 * row.batch / row.p50_ms),
         "samples": lambda _, __, row: count(row.samples),
     }
-    return tabulate(columns, ((model, *row) for model in models for row in measured([model])), "lll")
+    rows = ((model, *row) for model in models for row in measured([model]))
+    return tabulate("latencies", columns, rows, "lll", key=lambda model, *_: model.id)
 
 
-def templates(compiled: Sequence[SummaryTemplate]) -> str:
+def templates(compiled: Sequence[SummaryTemplate]) -> Table | None:
     """Return the compilations: how long each took, and how many models it serves."""
     columns: Columns = {
         "architecture": lambda row: digest(row.architecture),
@@ -289,21 +352,24 @@ def templates(compiled: Sequence[SummaryTemplate]) -> str:
         "compiled in [s]": lambda row: decimal(row.seconds),
         "models served": lambda row: count(row.models),
     }
-    return tabulate(columns, [(row,) for row in compiled[:ROWS]], "lll")
+    return tabulate("templates", columns, [(row,) for row in compiled], "lll", ROWS)
 
 
-def digests(models: Sequence[SummaryModel]) -> str:
+def event_files(data: Mapping[str, str]) -> Table | None:
+    """Return the files of real events with their digests."""
+    columns: Columns = {"file of events": lambda path, _: code(path), "SHA-256": lambda _, found: digest(found)}
+    return tabulate("events", columns, data.items(), "ll", ROWS)
+
+
+def digests(models: Sequence[SummaryModel]) -> Table | None:
     """Return checkpoint → artifact, both by the first digits of their SHA-256."""
     names = short_names(models)
-    rows = [
-        [
-            code(names[model.id]),
-            code(model.checkpoint.path),
-            digest(model.checkpoint.sha256),
-            code(artifact.path) if artifact else NOTHING,
-            digest(artifact.sha256) if artifact else NOTHING,
-        ]
-        for model in models
-        for artifact in model.artifacts or (None,)
-    ]
-    return table(["model", "checkpoint", "SHA-256", "artifact", "SHA-256"], rows, "lllll")
+    columns: Columns = {
+        "model": lambda model, _: code(names[model.id]),
+        "checkpoint": lambda model, _: code(model.checkpoint.path),
+        "SHA-256 of the checkpoint": lambda model, _: digest(model.checkpoint.sha256),
+        "artifact": lambda _, artifact: code(artifact.path) if artifact else "",
+        "SHA-256 of the artifact": lambda _, artifact: digest(artifact.sha256) if artifact else "",
+    }
+    rows = ((model, artifact) for model in models for artifact in model.artifacts or (None,))
+    return tabulate("digests", columns, rows, "lllll", key=lambda model, _: model.id)
