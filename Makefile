@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast test-slurm test-htcondor coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor test-browser coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -31,6 +31,10 @@ test-fast: setup # for the loop while coding
 test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set up for it and taken down; Slurm's as root
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[$*]'
 	MODELFERRY_TEST_CLUSTER=$* $(BIN)/python -m pytest --basetemp=/tmp/modelferry-$* tests/cluster
+
+test-browser: setup # the report's HTML page in Debian's chromium
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[browser]'
+	MODELFERRY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
 coverage: setup # all tests again, a quarter slower, and the lines that none of them runs
 	$(PYTEST) --cov --cov-report=term-missing

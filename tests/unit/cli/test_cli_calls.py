@@ -15,6 +15,7 @@ from checkpoint_samples import save_checkpoint
 from cli_samples import CAMPAIGN, FOUR, THREE, write_config
 from modelferry.cli import report
 from modelferry.cli.main import main
+from report_samples import failed, six, summary
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,23 @@ def test_log_that_cannot_be_written_hides_no_error(folder: Path, capsys: pytest.
 def test_unknown_template_is_named(folder: Path, fails: Callable[..., str]) -> None:
     save_checkpoint(folder / "weights/Run3Mu-3.pt", 16)
     assert "there is no template 'x/y'" in fails("template", "x/y")
+
+
+def test_two_reports_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = six()
+    summary(models).write("other summary.json")
+    Path("reports").mkdir(exist_ok=True)
+    summary([*models[:2], failed(models[2], "off"), *models[3:]]).write("reports/summary.json")
+    assert main(["report", "--against", "other summary.json"]) == 0
+    printed = capsys.readouterr().out
+    assert "The verdict was passed and is failed now." in printed
+    assert models[2].id in printed
+    assert main(["report", "--against", "reports/summary.json"]) == 0
+    assert capsys.readouterr().out == "nothing but timings differs\n"
+
+
+def test_report_that_is_compared_with_none_is_named(fails: Callable[..., str]) -> None:
+    assert "nowhere.json is missing" in fails("report", "--against", "nowhere.json")
 
 
 def test_gate_without_a_report_is_named(folder: Path, fails: Callable[..., str]) -> None:

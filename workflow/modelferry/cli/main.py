@@ -90,7 +90,9 @@ def _parser(arguments: Sequence[str]) -> Parser:
     embed.add_argument("--collect", action="store_true", help="write the tables from what is there, embed nothing")
     embed.add_argument("--again", action="store_true", help="also what an earlier call finished")
     add("explore", embeddings.explore, common).add_argument("campaign", metavar="CAMPAIGN", help="name of a campaign")
-    add("report", report.report, common)
+    add("report", report.report, common).add_argument(
+        "--against", metavar="FILE", help="summary.json of another report: write nothing, and tell what differs"
+    )
     add("verdict", report.verdict, common)
     add("doctor", setup.doctor, common)
     for name, run in (("template", exports.template), ("certify", validations.certify)):

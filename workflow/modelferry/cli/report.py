@@ -27,7 +27,13 @@ def models(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write the report on whatever is there."""
+    """Write the report on whatever is there, or tell how the last one differs from another."""
+    if options.against is not None:
+        from modelferry.stages.report.changes import changes
+
+        differences = changes(Summary.read(options.against), Summary.read(paths.SUMMARY))
+        print("\n".join(differences) or "nothing but timings differs")
+        return 0
     from modelferry.stages.report.stage import report as write
 
     write(plan_of(options))

@@ -99,12 +99,9 @@ class Elements(HTMLParser):
         if self.in_data:
             self.data.append(json.loads(data))
             self.in_data = False
-            for cell in (
-                (text for row in self.data[-1].get("rows", ()) for text in row)
-                if isinstance(self.data[-1], dict)
-                else ()
-            ):
-                self.found += Elements(cell).found
+            for column in self.data[-1]["columns"] if isinstance(self.data[-1], dict) else ():
+                for place in column["rows"]:
+                    self.found += Elements(column["texts"][place]).found
 
 
 def elements(word: str, folder: Path) -> list[str]:

@@ -118,8 +118,9 @@ class _Writer:
         data = {
             "titles": titles,
             "align": table.alignment,
-            "rows": rows,
-            "numbers": {number: values for number in range(len(titles)) if (values := _numbers(table, number))},
+            "columns": [
+                _column(texts, table.frame.iloc[:, number]) for number, texts in enumerate(zip(*rows, strict=True))
+            ],
             "keys": [self.models[key] for key in table.keys] or None,
             "opens": table.name == "all-models",
         }
@@ -159,12 +160,14 @@ def _anchor(page: str) -> str:
     return html.escape(f"page-{page.removesuffix('.md')}")
 
 
-def _numbers(table: Table, number: int) -> list[float | None] | None:
-    """Return the values of a column of numbers, as far as rows are sorted by them; None for one of texts."""
-    column = table.frame.iloc[:, number]
-    if not pd.api.types.is_numeric_dtype(column):
-        return None
-    return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in column.tolist()]
+def _column(texts: Sequence[str], values: pd.Series) -> dict[str, Any]:
+    """Return a column with each of its texts once, and the numbers that these stand for: rows are sorted by them."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    column: dict[str, Any] = {"texts": list(places), "rows": [places[text] for text in texts]}
+    if pd.api.types.is_numeric_dtype(values):
+        numbers = {text: value for text, value in zip(texts, values.tolist(), strict=True) if math.isfinite(value)}
+        column["numbers"] = [float(f"{numbers[text]:.{DIGITS}g}") if text in numbers else None for text in places]
+    return column
 
 
 def _json(data: Any) -> str:

@@ -5,8 +5,12 @@ const SHOWN = 100;
 // Every table's rows come as JSON beside it; the page has the first of them already.
 const tables = [...document.querySelectorAll(".table")].map((box) => {
   const data = JSON.parse(box.querySelector("script").textContent);
-  return { box, data, body: box.querySelector("tbody"), order: data.rows.map((_, row) => row), all: false, words: [] };
+  const order = data.columns[0].rows.map((_, row) => row);
+  return { box, data, body: box.querySelector("tbody"), order, all: false, words: [] };
 });
+
+// A column holds each of its texts once, and for each row which of them it has.
+const text = ({ texts, rows }, row) => texts[rows[row]];
 
 function element(name, properties, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -15,8 +19,8 @@ function element(name, properties, ...children) {
 }
 
 function cells(data, row) {
-  return data.rows[row].map((html, column) => {
-    const cell = element("td", { innerHTML: html, className: data.align[column] });
+  return data.columns.map((column, number) => {
+    const cell = element("td", { innerHTML: text(column, row), className: data.align[number] });
     if (cell.textContent.length > 80) cell.classList.add("wide");
     return cell;
   });
@@ -40,12 +44,13 @@ function line(table, row) {
 
 function show(table) {
   const { data, words } = table;
-  const matches = (row) => words.every((word) => plain(data.rows[row].join(" ")).toLowerCase().includes(word));
+  const whole = (row) => plain(data.columns.map((column) => text(column, row)).join(" ")).toLowerCase();
+  const matches = (row) => words.every((word) => whole(row).includes(word));
   const chosen = words.length ? table.order.filter(matches) : table.order;
   const shown = table.all ? chosen : chosen.slice(0, SHOWN);
   table.body.replaceChildren(...shown.map((row) => line(table, row)));
   const count = table.box.querySelector(".count");
-  if (count) count.textContent = `${shown.length.toLocaleString("en")} of ${data.rows.length.toLocaleString("en")} rows`;
+  if (count) count.textContent = `${shown.length.toLocaleString("en")} of ${table.order.length.toLocaleString("en")} rows`;
   const more = table.box.querySelector(".more");
   if (more) more.hidden = shown.length === chosen.length;
 }
@@ -54,15 +59,17 @@ function sort(table, column, head) {
   const down = head.getAttribute("aria-sort") === "ascending";
   for (const other of table.box.querySelectorAll("th")) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const numbers = table.data.numbers[column];
-  const texts = numbers || table.data.rows.map((row) => plain(row[column]));
-  const compare = numbers ? (a, b) => texts[a] - texts[b] : new Intl.Collator("en", { numeric: true }).compare;
-  const missing = (row) => texts[row] === null || texts[row] === "";
-  table.order.sort((a, b) => {
-    if (missing(a) || missing(b)) return missing(a) - missing(b); // always last
-    const found = numbers ? compare(a, b) : compare(texts[a], texts[b]);
-    return down ? -found : found;
+  const { texts, rows, numbers } = table.data.columns[column];
+  const keys = numbers || texts.map(plain);
+  const compare = numbers ? (a, b) => a - b : new Intl.Collator("en", { numeric: true }).compare;
+  const places = keys.map((_, place) => place).sort((a, b) => {
+    const missing = [a, b].map((place) => keys[place] === null || keys[place] === "" || keys[place] === "–");
+    if (missing[0] || missing[1]) return missing[0] - missing[1]; // always last
+    return down ? compare(keys[b], keys[a]) : compare(keys[a], keys[b]);
   });
+  const rank = [];
+  places.forEach((place, position) => { rank[place] = position; });
+  table.order.sort((a, b) => rank[rows[a]] - rank[rows[b]]);
   show(table);
 }
 
@@ -88,12 +95,12 @@ function toggle(table, row, made) {
 }
 
 function csv(table) {
-  const quoted = (text) => `"${text.replace(/"/g, '""')}"`;
+  const quoted = (word) => `"${word.replace(/"/g, '""')}"`;
   const decoded = (html) => Object.assign(document.createElement("textarea"), { innerHTML: plain(html) }).value;
-  const rows = table.order.map((row) =>
-    table.data.rows[row].map((html, column) => table.data.numbers[column]?.[row] ?? quoted(decoded(html))).join(","));
-  const text = [table.data.titles.map((title) => quoted(decoded(title))).join(","), ...rows].join("\n");
-  const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
+  const cell = (column, row) => column.numbers?.[column.rows[row]] ?? quoted(decoded(text(column, row)));
+  const rows = table.order.map((row) => table.data.columns.map((column) => cell(column, row)).join(","));
+  const lines = [table.data.titles.map((title) => quoted(decoded(title))).join(","), ...rows].join("\n");
+  const link = element("a", { href: URL.createObjectURL(new Blob([lines], { type: "text/csv" })) });
   link.download = `${table.box.dataset.name || "table"}.csv`;
   link.click();
   URL.revokeObjectURL(link.href);
@@ -125,7 +132,7 @@ for (const table of tables) {
     button.append(...head.childNodes);
     head.append(button);
   });
-  if (table.data.rows.length > 5) {
+  if (table.order.length > 5) {
     const filter = element("input", { type: "search", placeholder: "Filter rows" });
     filter.setAttribute("aria-label", `Filter the rows of ${table.box.dataset.title}`);
     filter.oninput = () => {
@@ -137,7 +144,7 @@ for (const table of tables) {
     const save = element("button", { type: "button", textContent: "CSV", onclick: () => csv(table) });
     table.box.prepend(element("div", { className: "tools" }, filter, element("span", { className: "count" }), more, save));
   }
-  if (table.data.opens || table.data.rows.length > 5) show(table);
+  if (table.data.opens || table.order.length > 5) show(table);
 }
 addEventListener("hashchange", () => openAt(location.hash));
 if (location.hash) openAt(location.hash);
