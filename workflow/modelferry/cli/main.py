@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from modelferry import cli
 from modelferry.checkpoints.trusted import trust
-from modelferry.cli import benchmark, chunk, demo, embeddings, outputs, report, setup
+from modelferry.cli import benchmark, chunk, demo, embeddings, outputs, release, report, setup
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
@@ -94,6 +94,13 @@ def _parser(arguments: Sequence[str]) -> Parser:
         "--against", metavar="FILE", help="summary.json of another report: write nothing, and tell what differs"
     )
     add("verdict", report.verdict, common)
+    shipping = add("release", release.release, chosen)
+    shipping.add_argument("--out", required=True, metavar="FOLDER", help="folder to write, which must not be there")
+    shipping.add_argument("--sign", metavar="KEY", help="private key in PEM; needs modelferry[sign]")
+    verifying = add("verify", release.verify, common)
+    verifying.add_argument("folder", help="folder of a release")
+    verifying.add_argument("--key", metavar="KEY", help="public key in PEM of who signed it; needs modelferry[sign]")
+    verifying.add_argument("--files-only", action="store_true", help="run nothing")
     add("doctor", setup.doctor, common)
     for name, run in (("template", exports.template), ("certify", validations.certify)):
         add(name, run, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")

@@ -68,7 +68,7 @@ def _not_run(page: Page) -> str:
     return "\n".join(f"- {prose(runtime)}: not run ({prose(reason)})" for runtime, reason in reasons.items())
 
 
-def _latency(page: Page) -> list[Block]:
+def latency(page: Page) -> list[Block]:
     """Return the latencies at the working point, and what their interval is; nothing if nothing was timed."""
     timed = sum(any(artifact.benchmark for artifact in model.artifacts) for model in page.models)
     if not timed:
@@ -195,7 +195,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
         (lambda page: headed(OUTSIDE, probes.outside(page.of_campaigns(page.summary.probes))), MODELS),
     ),
     "Latency": (
-        (_latency, ALL),
+        (latency, ALL),
         *map(_image, (figures.BY_FORMAT, figures.BY_PARTICLES, figures.BY_BATCH)),
         (lambda page: folded("All latencies", tables.all_latencies(page.models)), MODELS),
     ),
