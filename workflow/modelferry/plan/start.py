@@ -22,6 +22,7 @@ from modelferry.plan import Plan, chunks, reruns
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
 from modelferry.plan.nested import RUN
 from modelferry.plan.reasons import ReadableReasons
+from modelferry.plan.scheduling import look_again_once
 
 STATE = Path(paths.STATE)
 LOCK = STATE / "lock"
@@ -41,6 +42,7 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
     chunks.delay_first_look_at_jobs()
+    look_again_once()
     leads = workflow.is_main_process and RUN not in os.environ
     try:
         most = chunks.most_chunks(workflow)
