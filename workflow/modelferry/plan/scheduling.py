@@ -1,4 +1,4 @@
-"""A remedy for Snakemake's scheduler, which would spend most of its time on looking for jobs once some hundred are done."""
+"""A remedy for Snakemake's scheduler, which looks for jobs all the time once some hundred are done."""
 
 from __future__ import annotations
 
