@@ -20,4 +20,4 @@ def test_where_no_weight_matters_much_the_one_that_changes_most_is_taken() -> No
 
     sound = outputs(network)["y"]
     change = abs(_with_changed_weight(network, weights, outputs)["y"] - sound).item()
-    assert change == np.float32(sound + 1.6).item() - sound.item()  # 10 % of 4 × 4, and of no other product as much
+    assert 1.5 < change < 1.7  # 10 % of 4 × 4; the largest weight changes nothing, and the last one 0.7
