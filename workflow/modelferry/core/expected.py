@@ -11,6 +11,7 @@ import numpy as np
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
+from modelferry.core.reading import regular_file
 
 KINDS = ("input", "float32", "float64")
 
@@ -38,6 +39,7 @@ def write_expected(path: Path, calls: Sequence[ExpectedCall]) -> None:
 def read_expected(path: Path) -> list[ExpectedCall]:
     """Read calls; raise `ArtifactError` if the file holds none."""
     calls: dict[int, dict[str, dict[str, np.ndarray]]] = {}
+    regular_file(path, ArtifactError, "get the release again")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for key in arrays.files:

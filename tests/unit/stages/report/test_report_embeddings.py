@@ -71,7 +71,7 @@ def test_page_says_what_was_measured_and_what_was_left_out() -> None:
     assert page.startswith(MARK)
     assert "| fold-0 | 240 | 32 | 0.674 | 0.932 | 0.970 | 0.810 | 0.502 |" in page
     assert "| Hbb | 0.9321 | 2.8e-2 | 50.0 |" in page
-    assert "| Tbl | 0.9321 | > 200 |" in page, "no jet of 200 passes: a bound, not a number"
+    assert "| Tbl | 0.9321 | 2.8e-2 | > 200 |" in page, "no jet of 200 passes: a bound, not a number"
     assert "| fold-0 | fold-1 | 0.891 | 0.9700 | 0.9600 | 0.9500 |" in page
     assert "250 jets read, 240 kept; 10 left out: no particles, from 2 files" in page
     assert "`results/jets/fold-0/embeddings/classes`" in page

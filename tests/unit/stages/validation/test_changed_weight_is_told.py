@@ -12,7 +12,7 @@ def test_where_no_weight_matters_much_the_one_that_changes_most_is_taken() -> No
         network.weight.copy_(torch.arange(8.0, 0, -1)[None])  # the largest weights see the smallest inputs
         network.bias.fill_(1e4)
     inputs = torch.arange(8.0)[None]
-    weights = dict(network.state_dict())
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
     def outputs(changed: torch.nn.Module) -> dict[str, np.ndarray]:
         with torch.inference_mode():

@@ -10,6 +10,7 @@ from pathlib import Path
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_text
+from modelferry.core.reading import regular_file
 
 SUMS = "SHA256SUMS"
 SIGNATURE = "release.sig"
@@ -54,6 +55,7 @@ def differences(folder: Path) -> Iterator[str]:
 
 
 def _listed(folder: Path) -> Mapping[str, str]:
+    regular_file(folder / SUMS, ArtifactError, "is it a release? Get it again")
     try:
         lines = (folder / SUMS).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
