@@ -14,6 +14,7 @@ import pytest
 
 from cli_samples import THREE
 from modelferry.cli.main import main
+from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ArtifactError
 from modelferry.records.release import Release
 from modelferry.stages.release.sums import write_sums
@@ -103,7 +104,37 @@ def test_weights_of_another_model_are_noticed_where_all_digests_are_right(
     shutil.copyfile(other, release / artifact.path)
     write_sums(release)
     assert main(["verify", str(release)]) == 1
+    assert f"{artifact.path} is not the file that release.json is about" in capsys.readouterr().err
+    describe(release, files={artifact.path: sha256_of_file(other)})
+    assert main(["verify", str(release)]) == 1
     assert f"{artifact.path}: 'logits': " in capsys.readouterr().err
+
+
+def describe(release: Path, **changes: object) -> None:
+    """Let a release say something else of its only artifact, with all digests to fit."""
+    found = Release.read(release / "release.json")
+    artifact = found.artifacts[0].model_copy(update=changes)
+    found.model_copy(update={"artifacts": (artifact,)}).write(release / "release.json")
+    write_sums(release)
+
+
+def test_files_outside_the_release_are_never_opened(release: Path, fails: Callable[..., str]) -> None:
+    artifact = Release.read(release / "release.json").artifacts[0]
+    outside = release.parent / "outside.pt"
+    shutil.copyfile(release / artifact.path, outside)
+    describe(release, files={"../outside.pt": sha256_of_file(outside)})
+    assert "../outside.pt is not the file" in fails("verify", str(release))
+    describe(release, files=artifact.files, expected="../expected.npz")
+    assert "../expected.npz is not the file" in fails("verify", str(release))
+
+
+def test_events_that_cannot_be_read_are_one_line(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = Release.read(release / "release.json").artifacts[0]
+    for content in (b"PK\x03\x04 no archive", b"", b"text"):
+        (release / artifact.expected).write_bytes(content)
+        write_sums(release)
+        assert main(["verify", str(release)]) == 1
+        assert "holds no events with expected outputs" in capsys.readouterr().err
 
 
 def altered(release: Path, rng: random.Random) -> str:

@@ -38,11 +38,12 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return next((plan for plan in _prepared if plan.config is config), None) or Plan(config)
 
 
-def chosen(plan: Plan, options: argparse.Namespace) -> list[PlannedModel]:
-    """Return the models that a call chooses."""
+def chosen(plan: Plan, options: argparse.Namespace, by_default: bool = False) -> list[PlannedModel]:
+    """Return the models that a call chooses; where it names none, all of them if that is meant `by_default`."""
     given = {name.removeprefix("axis_"): value for name, value in vars(options).items() if name.startswith("axis_")}
     axes = {axis: value for axis, value in given.items() if value is not None}
-    return [plan.planned(model.id) for model in select(plan.listed.values(), options.model, axes, options.all)]
+    everything = options.all or (by_default and not options.model and not axes)
+    return [plan.planned(model.id) for model in select(plan.listed.values(), options.model, axes, everything)]
 
 
 def exports_of(planned: PlannedModel, options: argparse.Namespace) -> list[str]:

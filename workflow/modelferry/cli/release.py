@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
 
+from modelferry.cli.jobs import chosen as chosen_models
 from modelferry.cli.jobs import plan_of
-from modelferry.cli.selection import select
 from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean
-from modelferry.core.expected import ExpectedCall
 from modelferry.records.summary import Summary, SummaryModel
 
 
@@ -30,9 +28,7 @@ def release(options: argparse.Namespace) -> int:
     plan = plan_of(options)
     reported = Summary.read(paths.SUMMARY)
     _, contracts = collect(plan)
-    given = {name.removeprefix("axis_"): value for name, value in vars(options).items() if name.startswith("axis_")}
-    axes = {axis: value for axis, value in given.items() if value is not None}
-    wanted = {model.id for model in select(plan.listed.values(), options.model, axes, not (options.model or axes))}
+    wanted = {planned.id for planned in chosen_models(plan, options, by_default=True)}
     models = [model for model in reported.models if model.id in wanted]
     passed = [model for model in models if model.status == "passed"]
     advised = {campaign: best(of) for campaign, of in by_campaign(passed).items()}
@@ -50,16 +46,12 @@ def release(options: argparse.Namespace) -> int:
         raise ArtifactError("there is nothing to release: no chosen model has passed", f"see {paths.REPORT}")
     out = Path(options.out)
 
-    @cache
-    def expected(one: Chosen) -> list[ExpectedCall]:
-        return expected_calls(plan.planned(one.model), one.export)
-
     made = write_release(
         out,
         reported,
         chosen,
         lambda places: model_card(out.name, reported, contracts, places),
-        expected,
+        lambda one: expected_calls(plan.planned(one.model), one.export),
         lambda all_of_them: tqdm(all_of_them, unit="artifact", disable=None, file=sys.stderr),
     )
     if options.sign:
@@ -75,15 +67,16 @@ def verify(options: argparse.Namespace) -> int:
     """Verify a release anywhere: signature, digests, completeness, and outputs where its runtimes are."""
     from modelferry.stages.release.signature import check_signature
     from modelferry.stages.release.sums import SIGNATURE
-    from modelferry.stages.release.verify import check_files, check_outputs
+    from modelferry.stages.release.verify import check_outputs, check_sums, read_release
 
     folder = Path(options.folder)
-    release = check_files(folder)
+    check_sums(folder)
     if options.key:
         check_signature(folder, Path(options.key))
         print(f"signed by the owner of {options.key}")
     elif (folder / SIGNATURE).exists():
         print("signed; give --key to check by whom", file=sys.stderr)
+    release = read_release(folder)
     print(f"whole: {len(release.artifacts)} artifacts, every byte as listed")
     if options.files_only:
         return 0

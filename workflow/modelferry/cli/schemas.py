@@ -13,6 +13,7 @@ from modelferry.plan.stages import STAGES
 from modelferry.records import Record
 from modelferry.records.chunks import Chunks
 from modelferry.records.failure import Failure
+from modelferry.records.release import Release
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,6 +21,7 @@ WRITTEN: tuple[type[Record], ...] = (
     *dict.fromkeys(record for stage in STAGES for record in stage.records),
     Failure,
     Chunks,
+    Release,
 )
 """All records."""
 

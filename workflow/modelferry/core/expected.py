@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def read_expected(path: Path) -> list[ExpectedCall]:
             for key in arrays.files:
                 number, kind, name = key.split("/", 2)
                 calls.setdefault(int(number), {kind: {} for kind in KINDS})[kind][name] = arrays[key]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ArtifactError(
             f"{path} holds no events with expected outputs: {error}", "get the release again"
         ) from error

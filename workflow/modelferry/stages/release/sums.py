@@ -44,17 +44,18 @@ def files_in(folder: Path) -> Iterator[str]:
 
 def differences(folder: Path) -> Iterator[str]:
     """Yield what is altered, missing or added in a release, a line each; every byte is read."""
-    listed = _listed(folder)
+    known = listed(folder)
     there = sorted(files_in(folder))
-    for name, digest in listed.items():
+    for name, digest in known.items():
         if name not in there:
             yield f"{name} is missing"
         elif sha256_of_file(folder / name) != digest:
             yield f"{name} was altered"
-    yield from (f"{name} was added" for name in there if name not in listed)
+    yield from (f"{name} was added" for name in there if name not in known)
 
 
-def _listed(folder: Path) -> Mapping[str, str]:
+def listed(folder: Path) -> Mapping[str, str]:
+    """Return the digest of each file by its name, as the list has them."""
     regular_file(folder / SUMS, ArtifactError, "is it a release? Get it again")
     try:
         lines = (folder / SUMS).read_text().splitlines()

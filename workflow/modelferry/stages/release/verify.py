@@ -15,7 +15,7 @@ from modelferry.core.expected import ExpectedCall, read_expected
 from modelferry.formats import Runner, load_format
 from modelferry.plan.models import unavailable
 from modelferry.records.release import Release, ReleasedArtifact
-from modelferry.stages.release.sums import differences
+from modelferry.stages.release.sums import differences, listed
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class Finding:
     not_run: str = ""
 
 
-def check_files(folder: Path) -> Release:
-    """Return a release whose files are all there and as they were, and nothing else; every byte is read.
-
-    Raises
-    ------
-    ArtifactError
-        With all that is altered, missing or added.
-    """
+def check_sums(folder: Path) -> None:
+    """Read every byte of a release; raise `ArtifactError` with all that is altered, missing or added."""
     if not folder.is_dir():
         raise ArtifactError(f"there is no release {folder}", "name its folder")
     if found := list(differences(folder)):
         raise ArtifactError("; ".join(found), "get the release again")
+
+
+def read_release(folder: Path) -> Release:
+    """Return what a whole release says of itself; raise `ArtifactError` if it is about other files than those there."""
     release = Release.read(folder / Release.FILE)
-    listed = {name: digest for one in release.artifacts for name, digest in one.files.items()}
-    lacking = [name for name in listed if not (folder / name).is_file()]
-    if lacking:
-        raise ArtifactError(f"{lacking[0]} is in {Release.FILE} and not in the folder", "get the release again")
+    there = listed(folder)
+    for one in release.artifacts:
+        for name, digest in {**one.files, one.expected: there.get(one.expected)}.items():
+            if digest is None or there.get(name) != digest:
+                reason = f"{name} is not the file that {Release.FILE} is about"
+                raise ArtifactError(reason, "get the release again")
     return release
 
 
