@@ -34,12 +34,12 @@ class Cell(str):
 
 def cell(text: str) -> str:
     """Return a text as it stands in a table: on one line, pipes escaped."""
-    return _one_line(text).replace("|", "\\|") or " "
+    return on_one_line(text).replace("|", "\\|") or " "
 
 
 def prose(text: str) -> Cell:
     """Return free text on one line, with all signs escaped that Markdown or HTML would act upon."""
-    plain = text = _one_line(text)
+    plain = text = on_one_line(text)
     for sign, entity in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
     text = ACTIVE.sub(lambda found: f"\\{found[0]}", text)
@@ -49,7 +49,7 @@ def prose(text: str) -> Cell:
 
 def code(text: object) -> Cell:
     """Return `text` as inline code."""
-    plain = _one_line(str(text)).replace("`", "'").strip() or " "
+    plain = on_one_line(str(text)).replace("`", "'").strip() or " "
     return Cell(f"`{BEFORE_PIPE.sub(lambda found: found[0] + ' ', plain)}`", text)
 
 
@@ -65,7 +65,7 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
     """Return a text without line breaks, and without signs that nobody sees."""
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
 
@@ -143,4 +143,4 @@ def pairs(values: Mapping[str, object]) -> str:
 
 def details(title: str, body: str) -> str:
     """Return `body` folded away under `title`, which is plain text."""
-    return f"<details>\n<summary>{html.escape(_one_line(title), quote=False)}</summary>\n\n{body}\n\n</details>"
+    return f"<details>\n<summary>{html.escape(on_one_line(title), quote=False)}</summary>\n\n{body}\n\n</details>"

@@ -18,7 +18,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from modelferry.stages.report.blocks import Block, Folded, Image, Table
-from modelferry.stages.report.formatting import cell
+from modelferry.stages.report.formatting import on_one_line
 
 STATIC = 100
 """Rows that the page shows at first; a script shows the others."""
@@ -97,7 +97,7 @@ class _Writer:
             return ""
         if block.startswith("#"):
             self.title = block.lstrip("# ")
-        return LINK.sub(lambda found: f'href="#{_anchor(found[1])}"', _reader().render(block))
+        return _linked(_reader().render(block))
 
     def image(self, image: Image) -> str:
         """Return a figure with its text; as drawn lines if it was saved so."""
@@ -138,12 +138,12 @@ class _Writer:
 
 def inline(text: str) -> str:
     """Return a line of Markdown as HTML."""
-    text = " ".join(text.split())
+    text = on_one_line(text)
     if not MARKED.search(text):
         return text
     if plain := IN_CODE.fullmatch(text):
         return f"<code>{html.escape(plain[1])}</code>"
-    return _reader().renderInline(cell(text).replace("\\|", "|"))
+    return _reader().renderInline(text)
 
 
 def _td(mark: str, text: str) -> str:
