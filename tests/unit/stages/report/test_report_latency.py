@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelferry.records.summary import SummaryCertificate, SummaryModel
 from modelferry.stages.report.latency import spreads
-from report_samples import model, rendered, six, summary
+from report_samples import model, rendered, six, summary, sweep
 
 
 def slower(found: SummaryModel, times: float) -> SummaryModel:
@@ -67,3 +67,18 @@ def test_certificates_are_listed_with_the_models_that_inherit_them() -> None:
     assert "**failed**" in second
     assert "weights 0: no" in second
     assert "## Certificates" not in rendered(summary(six()))["summary.md"]
+
+
+def test_the_load_of_the_machine_is_told_where_others_were_at_work() -> None:
+    def timed_at(load: float) -> str:
+        rows = [row.model_copy(update={"load_average": load}) for row in sweep("pytorch", 1.0)]
+        found = [
+            one.model_copy(
+                update={"artifacts": tuple(a.model_copy(update={"benchmark": tuple(rows)}) for a in one.artifacts)}
+            )
+            for one in six()
+        ]
+        return page(found)
+
+    assert "The load average was 7.50 at most, on 2 cores: others were at work" in timed_at(7.5)
+    assert "load average was" not in timed_at(1.5)
