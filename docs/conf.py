@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = f"modelferry {release}"
 exclude_patterns = ["_build", "images"]
 default_role = "code"
+suppress_warnings = ["misc.highlighting_failure"]  # CSV is shown as it is
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True

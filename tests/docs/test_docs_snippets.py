@@ -27,7 +27,7 @@ from snippets import PAGES, ROOT, Snippet, code, in_text, on_page
 
 SHELL = ("sh", "bash")
 RUN = ("python", *SHELL, "cpp")
-SHOWN = ("", "yaml", "text")
+SHOWN = ("", "yaml", "csv")
 """What is printed, settings and tables of models."""
 RUN_BY = {
     ("CONTRIBUTING.md", "python"): "docs/test_contributing.py",
