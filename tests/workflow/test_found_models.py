@@ -12,8 +12,8 @@ import pytest
 from checkpoint_samples import save_checkpoint
 from modelferry.config.file import ENVIRONMENT_VARIABLE, handed_on, parse_config
 from modelferry.core.environment import ISA
+from modelferry.core.running import RUN
 from modelferry.plan import start
-from modelferry.plan.nested import RUN
 from workflow_harness import QUICK, Folder
 
 FOUND = {"campaigns": {"f": {**QUICK, "axes": "found", "checkpoint": "weights/{channel}/fold-{fold}.pt"}}}

@@ -12,9 +12,8 @@ import yaml
 from chunk_samples import byte_cnns, save_byte_cnn
 from modelferry.config.file import parse_config
 from modelferry.config.sections import Export
-from modelferry.core import environment, paths
+from modelferry.core import environment
 from modelferry.core.errors import ConfigError, ModelferryError
-from modelferry.core.files import write_text
 from modelferry.families import load_family
 from modelferry.formats import load_format
 from modelferry.plan import Plan, chunks, templates
@@ -129,15 +128,6 @@ def test_paths_do_not_depend_on_the_node_that_plans(monkeypatch: pytest.MonkeyPa
     native = templates.template_spec(network.name, network.hyperparameters, export).key
     assert (key == native) == (has == "avx2"), "without a run on several machines, native is this CPU"
     assert templates.template_spec(network.name, network.hyperparameters, asked).key != key
-
-
-def test_a_job_of_an_earlier_run_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert chunks.superseded("first"), "there is no run at all"
-    write_text(paths.CURRENT_RUN, "first")
-    assert not chunks.superseded("first")
-    write_text(paths.CURRENT_RUN, "second")
-    assert chunks.superseded("first")
 
 
 @pytest.mark.parametrize("name", ["slurm", "htcondor"])

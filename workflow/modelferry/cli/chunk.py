@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from modelferry.config.file import read_config
-from modelferry.core.errors import ModelferryError
-from modelferry.plan.chunks import TRIES, check_node, plan_of_run, superseded
+from modelferry.core.running import stop_if_superseded, superseded
+from modelferry.plan.chunks import TRIES, check_node, plan_of_run
 from modelferry.plan.nested import command
 
 
@@ -18,7 +18,7 @@ def chunk(options: argparse.Namespace) -> int:
     What still fails at the last try is left to the report, and the other chunks go on.
     """
     run, _, name = options.chunk.rpartition("/")
-    _stop_if_superseded(run)
+    stop_if_superseded(run)
     plan = plan_of_run(run)
     check_node(plan, read_config(options.config))
     if name.startswith("report"):  # whatever remains, with the report and the gate, as on one machine
@@ -37,9 +37,4 @@ def _snakemake(run: str, log: str, words: list[str]) -> int:
                 if superseded(run):
                     process.terminate()  # it finishes the jobs that it has begun
                     process.wait()
-                    _stop_if_superseded(run)
-
-
-def _stop_if_superseded(run: str) -> None:
-    if superseded(run):
-        raise ModelferryError(f"another run than {run} has begun in this folder", "there is nothing to do")
+                    stop_if_superseded(run)

@@ -92,6 +92,8 @@ def in_parts(
         try:
             with reported(stage, subject, name):
                 files |= {str(file): known_sha256(file) for file in run()}
+        except BrokenPipeError:  # nobody reads what is printed any more: that is no failure of the model's
+            raise
         except Exception as error:
             log_traceback(options.log)
             reasons[name] = in_words(error, options.log)
@@ -118,6 +120,8 @@ def reported(stage: Stage, model: str, name: str = "") -> Iterator[None]:
     path.unlink(missing_ok=True)
     try:
         yield
+    except BrokenPipeError:
+        raise
     except Exception as error:
         reason = one_line(error).removeprefix(f"{model}: ")
         Failure(model=model, stage=stage.failure, export=name, reason=reason).write(path)

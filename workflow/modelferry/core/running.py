@@ -13,10 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelferry.core.paths import STATE
+from modelferry.core.errors import ModelferryError
+from modelferry.core.paths import CURRENT_RUN, STATE
+from modelferry.core.reading import read_text
 
 PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 JOBS = f"{STATE}/jobs"
+RUN = "MODELFERRY_RUN"
+"""Environment variable that names the run a process is a part of; whoever finds it set is not the one that leads it."""
 TIMES = "MODELFERRY_TIMES"
 """Environment variable with a file that collects what jobs cost, as `bench/campaign.py` reads it."""
 
@@ -57,7 +61,10 @@ def cpu_seconds() -> float:
 
 @contextmanager
 def job() -> Iterator[None]:
-    """Hold the lock of jobs, which many may do at a time; the kernel lets go of it when the process ends, however."""
+    """Hold the lock of jobs, which many may do at a time; the kernel lets go of it when the process ends, however.
+
+    Raise `ModelferryError` in a job of an earlier run that comes too late: the run of today did not wait for it.
+    """
     try:
         handle = os.open(JOBS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:  # not in the folder of a workflow, or one that nobody may write to
@@ -65,9 +72,25 @@ def job() -> Iterator[None]:
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
+        if RUN in os.environ:
+            stop_if_superseded(os.environ[RUN])
         yield
     finally:
         os.close(handle)
+
+
+def superseded(run: str) -> bool:
+    """Return whether another run has begun in this folder."""
+    try:
+        return read_text(CURRENT_RUN, ModelferryError) != run
+    except ModelferryError:
+        return True
+
+
+def stop_if_superseded(run: str) -> None:
+    """Raise `ModelferryError` where another run has begun in this folder: files and records are its own now."""
+    if superseded(run):
+        raise ModelferryError(f"another run than {run} has begun in this folder", "there is nothing to do")
 
 
 def wait_for_jobs() -> None:

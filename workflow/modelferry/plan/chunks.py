@@ -17,11 +17,11 @@ from typing import Any
 from modelferry.config import Config
 from modelferry.core import environment, paths
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean
-from modelferry.core.reading import read_text
+from modelferry.core.running import RUN
 from modelferry.plan import Plan
 from modelferry.plan.leftovers import files_of
 from modelferry.plan.models import unavailable
-from modelferry.plan.nested import RUN, pending
+from modelferry.plan.nested import pending
 from modelferry.plan.stages import STAGES
 from modelferry.records.chunks import Chunk, Chunks
 from modelferry.runtimes import lacking, paths_of
@@ -131,14 +131,6 @@ def targets(run: str, names: Iterable[str]) -> list[str]:
 def minutes(kind: str, chunk: Chunk) -> int:
     """Return the time that a chunk may take."""
     return 10 + KINDS[kind].minutes * chunk.units
-
-
-def superseded(run: str) -> bool:
-    """Whether another run has begun in this folder."""
-    try:
-        return read_text(paths.CURRENT_RUN, ModelferryError) != run
-    except ModelferryError:
-        return True
 
 
 def lacking_here(config: Config) -> dict[str, str]:

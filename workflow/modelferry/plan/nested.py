@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from modelferry.config.file import ENVIRONMENT_VARIABLE
 from modelferry.core.errors import ModelferryError
 
-RUN = "MODELFERRY_RUN"
-"""Names the run that a process is a part of; whoever finds it set is not the one that leads it."""
-
 
 def command(cores: int, *options: str, targets: Iterable[str] = ()) -> list[str]:
     """Return the command of a Snakemake that makes `targets`, by default all.

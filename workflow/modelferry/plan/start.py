@@ -17,10 +17,9 @@ from modelferry.core.errors import ConfigError, ModelferryError
 from modelferry.core.files import write_text
 from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
-from modelferry.core.running import wait_for_jobs
+from modelferry.core.running import RUN, wait_for_jobs
 from modelferry.plan import Plan, chunks, reruns
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
-from modelferry.plan.nested import RUN
 from modelferry.plan.reasons import ReadableReasons
 from modelferry.plan.scheduling import look_again_once
 
