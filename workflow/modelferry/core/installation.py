@@ -16,12 +16,22 @@ SNAKEFILE = ROOT / "workflow/Snakefile"
 CPP_SOURCES = ROOT / "workflow/cpp"
 SCHEMAS = ROOT / "workflow/schemas"
 PROFILES = ROOT / "profiles"
+TEMPLATE = ROOT / "workflow/template"
+"""What `modelferry init` writes, beside the profiles."""
 DEMO_CONFIG = ROOT / "config.yaml"
 """The config of the demo."""
 CONSTRAINTS = ROOT / "envs/constraints.txt"
 """Every version that modelferry is tested with."""
 
-NEEDED = (SNAKEFILE, CPP_SOURCES / "CMakeLists.txt", SCHEMAS, PROFILES, DEMO_CONFIG, CONSTRAINTS)
+NEEDED = (
+    SNAKEFILE,
+    CPP_SOURCES / "CMakeLists.txt",
+    SCHEMAS,
+    PROFILES,
+    TEMPLATE / "Snakefile",
+    DEMO_CONFIG,
+    CONSTRAINTS,
+)
 
 
 def lacking() -> list[str]:
