@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast test-slurm test-htcondor test-browser docs coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor test-browser dist test-wheel docs coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
@@ -35,6 +35,16 @@ test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set 
 test-browser: setup # the report's HTML page in Debian's chromium
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[browser]'
 	MODELFERRY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+dist: setup # sdist and wheel, the wheel made of the sdist, both checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[dist]'
+	rm -rf dist && $(BIN)/python -m build --no-isolation --quiet
+	$(BIN)/python -m twine check --strict dist/*
+
+test-wheel: dist # in an empty environment with the wheel alone, far from any clone
+	rm -rf .venv-wheel && $(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch "$$(ls dist/*.whl)[workflow,cpp]"
+	MODELFERRY_TEST_WHEEL=.venv-wheel $(BIN)/python -m pytest tests/wheel
 
 docs: setup # the site, in docs/_build; warns of nothing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[docs]'
@@ -76,7 +86,7 @@ schemas: setup
 
 lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,slurm,htcondor,cpp,lightning,dev]'
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,slurm,htcondor,cpp,lightning,browser,sign,docs,dist,dev]'
 	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
 	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
 

@@ -31,7 +31,7 @@ use rule benchmark from modelferry as ferry_benchmark with:
 rule plot:
     input:
         verdict=rules.ferry_gate.output,
-        summary=rules.ferry_report.output,
+        summary=rules.ferry_report.output.summary,
     output:
         "plots/summary.txt",
     shell:

@@ -1,4 +1,4 @@
-# The report reads JSON only; the gate fails the run unless all models passed.
+# The report reads JSON only; the gate fails the run unless all models passed. Captions are for `snakemake --report`.
 
 
 rule report:
@@ -6,8 +6,23 @@ rule report:
         PLAN.report_inputs(),
     output:
         paths.REPORT,
-        paths.SUMMARY,
+        report(paths.REPORT_PAGE, caption="../report/page.rst", category="Report"),
+        report(
+            directory(paths.FIGURES),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        report(
+            directory(paths.TABLES),
+            patterns=["{table}.csv"],
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
         touch(paths.COMPLETE),
+        summary=paths.SUMMARY,
     log:
         "logs/report.log",
     conda:

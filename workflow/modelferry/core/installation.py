@@ -14,6 +14,8 @@ ROOT = _SHARE if _SHARE.is_dir() else PACKAGE.parents[1]
 SNAKEFILE = ROOT / "workflow/Snakefile"
 """The workflow, to be included or used as a module by a Snakefile of one's own."""
 CPP_SOURCES = ROOT / "workflow/cpp"
+CAPTIONS = ROOT / "workflow/report"
+"""What `snakemake --report` says beside pages, figures and tables."""
 SCHEMAS = ROOT / "workflow/schemas"
 PROFILES = ROOT / "profiles"
 TEMPLATE = ROOT / "workflow/template"
@@ -23,15 +25,7 @@ DEMO_CONFIG = ROOT / "config.yaml"
 CONSTRAINTS = ROOT / "envs/constraints.txt"
 """Every version that modelferry is tested with."""
 
-NEEDED = (
-    SNAKEFILE,
-    CPP_SOURCES / "CMakeLists.txt",
-    SCHEMAS,
-    PROFILES,
-    TEMPLATE / "Snakefile",
-    DEMO_CONFIG,
-    CONSTRAINTS,
-)
+NEEDED = (SNAKEFILE, CPP_SOURCES, CAPTIONS, SCHEMAS, PROFILES, TEMPLATE, DEMO_CONFIG, CONSTRAINTS)
 
 
 def lacking() -> list[str]:

@@ -153,7 +153,8 @@ class Plan:
     def targets(self) -> list[str]:
         """Return all that a run leaves behind: Snakemake makes a missing file only if something asks for it."""
         tables = [paths.embeddings(name) for name in self.embedded]
-        return [*tables, *self.report_inputs(), paths.REPORT, paths.SUMMARY, paths.COMPLETE, paths.GATE]
+        report = [paths.REPORT, paths.REPORT_PAGE, paths.FIGURES, paths.TABLES, paths.SUMMARY, paths.COMPLETE]
+        return [*tables, *self.report_inputs(), *report, paths.GATE]
 
     def report_inputs(self) -> list[str]:
         """Return all records that the report reads."""

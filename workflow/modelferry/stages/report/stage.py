@@ -48,6 +48,8 @@ def write_report(
 
     `contracts` are by ``campaign/layout``; `previous` is the report before, or None if this is the first.
     """
+    for name in (FIGURES, TABLES):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     shown = figures.draw(summary, folder / FIGURES)
     drawn = [path for one in explored for path in embedding_figures.draw(one.record, one.names, folder / FIGURES)]
     pages = compose(
