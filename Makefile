@@ -46,7 +46,7 @@ coverage: setup # all tests again, a quarter slower, and the lines that none of 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --compact-diff Snakefile workflow/rules
+	$(BIN)/snakefmt --check --compact-diff workflow/Snakefile workflow/rules workflow/template/Snakefile
 	$(BIN)/snakemake --lint
 
 types: setup

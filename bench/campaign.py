@@ -177,7 +177,9 @@ def main() -> int:
     parser.add_argument("models", type=int, help="number of models, a multiple of 10")
     parser.add_argument("--folder", type=Path, required=True, help="where the campaign is; used again if it is there")
     parser.add_argument("--seed", type=int, default=5, help="of the noise (default: %(default)s)")
-    parser.add_argument("--snakefile", type=Path, default=ROOT / "Snakefile", help="default: this repository's")
+    parser.add_argument(
+        "--snakefile", type=Path, default=ROOT / "workflow/Snakefile", help="default: this repository's"
+    )
     parser.add_argument("--python", default=sys.executable, help="whose Snakemake runs (default: this one)")
     parser.add_argument("--cores", default="2", help="cores (default: %(default)s)")
     parser.add_argument(

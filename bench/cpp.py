@@ -12,14 +12,14 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from modelferry.runtimes.native import build
+from modelferry.core.installation import CPP_SOURCES
 
 
 def main(artifacts: list[str]) -> int:
     """Build the benchmark with the library, run it, and print its figures."""
     with tempfile.TemporaryDirectory(prefix="modelferry-bench-") as folder:
         options = [f"-DPython_EXECUTABLE={sys.executable}", "-DMODELFERRY_TESTS=ON"]
-        subprocess.run(["cmake", "-S", build.SOURCES, "-B", folder, *options], check=True, capture_output=True)
+        subprocess.run(["cmake", "-S", CPP_SOURCES, "-B", folder, *options], check=True, capture_output=True)
         target = ["--target", "modelferry-claims", "--parallel", "2"]
         subprocess.run(["cmake", "--build", folder, *target], check=True, capture_output=True)
         command = [Path(folder) / "tests/modelferry-claims", *artifacts]

@@ -79,7 +79,7 @@ def run(folder: Path, *command: str, package: Path = ROOT / "workflow") -> str:
 @pytest.fixture(scope="module")
 def finished(folder: Path) -> Path:
     """The folder after a run of the whole workflow."""
-    snakefile = str(ROOT / "Snakefile")
+    snakefile = str(ROOT / "workflow/Snakefile")
     run(folder, "-m", "snakemake", "--snakefile", snakefile, "--cores", "1", "--rerun-triggers", "mtime", "params")
     return folder
 
@@ -150,7 +150,7 @@ def test_second_file_that_is_altered_or_missing_is_noticed(finished: Path, insid
         with pytest.raises(AssertionError, match="not the file"):
             run(finished, "-m", "modelferry", "validate", "--model", "mine/fold-0", "--format", "split")
         if change == "missing":
-            snakefile = str(ROOT / "Snakefile")
+            snakefile = str(ROOT / "workflow/Snakefile")
             planned = run(finished, "-m", "snakemake", "-n", "--snakefile", snakefile)
             assert "rule export:" in planned
     finally:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modelferry.core.installation import CPP_SOURCES
 from modelferry.runtimes.native import build as native
 
 SANITIZERS = {
@@ -28,7 +29,7 @@ def configure(folder: Path) -> Path:
     """Prepare a build in `folder`, and return it."""
     options = [f"-DPython_EXECUTABLE={sys.executable}", "-DMODELFERRY_TESTS=ON", "-DCMAKE_BUILD_TYPE=Debug"]
     options.append("-DMODELFERRY_SANITIZE=address,undefined,float-cast-overflow")
-    _run(cmake(), "-S", native.SOURCES, "-B", folder, *options)
+    _run(cmake(), "-S", CPP_SOURCES, "-B", folder, *options)
     return folder
 
 

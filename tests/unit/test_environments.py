@@ -76,5 +76,5 @@ def test_image_holds_all_that_its_one_step_of_the_makefile_reads() -> None:
     recipe = (ROOT / "envs/modelferry.def").read_text()
     assert "make setup" in recipe
     copied = re.findall(r"^ +(\S+) /opt/modelferry/\1$", recipe, re.MULTILINE)
-    assert {"Makefile", "pyproject.toml", "envs", "workflow", "Snakefile"} <= set(copied)
+    assert {"Makefile", "pyproject.toml", "envs", "workflow"} <= set(copied)
     assert all((ROOT / name).exists() for name in copied)

@@ -18,7 +18,7 @@ from snakemake.parser import parse
 from snakemake.sourcecache import LocalSourceFile
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = (ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk")))
+FILES = (ROOT / "workflow/Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk")))
 HOSTILE = (
     "$(touch PWNED)", "`touch PWNED`", "a; touch PWNED #", "a' ; touch PWNED '", 'a" ; touch PWNED "', "a\ntouch PWNED",
 )  # fmt: skip

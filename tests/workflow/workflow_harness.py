@@ -49,7 +49,6 @@ class Folder:
     def fresh(cls, path: Path, config: dict[str, Any]) -> Folder:
         """Copy everything that a clone has and a run needs."""
         path.mkdir(parents=True)
-        shutil.copy(ROOT / "Snakefile", path)
         for name in ("profiles", "envs", "workflow"):
             shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         made = cls(path)

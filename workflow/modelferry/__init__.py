@@ -6,8 +6,6 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from modelferry.version import __version__
-
 if TYPE_CHECKING:
     from modelferry.api.export import Artifact, export, export_checkpoint, load, validate
     from modelferry.api.lightning_mixin import ExportMixin
@@ -21,13 +19,16 @@ if TYPE_CHECKING:
     from modelferry.core.contract import Contract, Dimension, Tensor
     from modelferry.core.errors import ModelferryError
     from modelferry.core.events import EventSet
+    from modelferry.core.installation import SNAKEFILE
     from modelferry.families import Family
     from modelferry.families.trained import TrainedModel, load_checkpoint
     from modelferry.formats import CheckedRunner, Format, Runner
     from modelferry.runtimes import Runtime
     from modelferry.stages.comparison.compare import compare
+    from modelferry.version import __version__
 
 __all__ = [
+    "SNAKEFILE",
     "Artifact",
     "CheckedRunner",
     "Comparison",
@@ -64,6 +65,7 @@ _HOMES = {
     "modelferry.core.contract": ("Contract", "Dimension", "Tensor"),
     "modelferry.core.errors": ("ModelferryError",),
     "modelferry.core.events": ("EventSet",),
+    "modelferry.core.installation": ("SNAKEFILE",),
     "modelferry.families": ("Family",),
     "modelferry.families.trained": ("TrainedModel", "load_checkpoint"),
     "modelferry.stages.comparison.compare": ("compare",),
@@ -76,6 +78,7 @@ _HOMES = {
         "load_torchscript",
         "validate_torchscript_export",
     ),
+    "modelferry.version": ("__version__",),
 }
 
 

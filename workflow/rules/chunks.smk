@@ -3,10 +3,6 @@
 from modelferry.plan import chunks
 
 
-localrules:
-    all,
-
-
 def chunk_of(wildcards, kind):
     return chunks.plan_of_run(wildcards.run).chunks[f"{kind}-{wildcards.number}"]
 

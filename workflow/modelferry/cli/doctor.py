@@ -8,6 +8,7 @@ from importlib.metadata import requires
 
 from packaging.requirements import Requirement
 
+from modelferry.core import installation
 from modelferry.core.environment import describe, installed
 from modelferry.families import family_names
 from modelferry.formats import format_names, load_format
@@ -33,6 +34,7 @@ def examine() -> list[Finding]:
     findings = [
         Finding("machine", True, True, f"{machine.cpu}, {machine.isa}, {machine.cores} cores, {machine.platform}"),
         Finding("Python", True, False, machine.python),
+        _files(),
     ]
     for text in requires("modelferry") or ():
         requirement = Requirement(text)
@@ -51,6 +53,12 @@ def examine() -> list[Finding]:
             Finding(f"runtime {name}", not reason, True, f"{name}: not run ({reason})" if reason else "ready")
         )
     return findings
+
+
+def _files() -> Finding:
+    lacking = installation.lacking()
+    detail = f"{installation.ROOT} lacks {', '.join(lacking)}: install modelferry again"
+    return Finding("workflow", not lacking, False, detail if lacking else str(installation.SNAKEFILE))
 
 
 def purposes() -> dict[str, str]:

@@ -102,6 +102,9 @@ def _parser(arguments: Sequence[str]) -> Parser:
     verifying.add_argument("--key", metavar="KEY", help="public key in PEM of who signed it; needs modelferry[sign]")
     verifying.add_argument("--files-only", action="store_true", help="run nothing")
     add("doctor", setup.doctor, common)
+    starting = add("init", setup.init, common)
+    starting.add_argument("folder", help="folder to write, such as my-analysis; nothing in it is overwritten")
+    starting.add_argument("--family", action="store_true", help="start a family of your own too, my_family.py")
     for name, run in (("template", exports.template), ("certify", validations.certify)):
         add(name, run, common).add_argument("key", help="ARCHITECTURE/VARIANT below results/templates")
     add("weight-sets", validations.weight_sets, common).add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from modelferry.cli.jobs import exit_code, in_parts
@@ -19,6 +20,16 @@ def doctor(options: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{'ok ' if finding.fine else '-- '} {finding.what:<22} {finding.detail}")
     return 0 if all(finding.fine or finding.optional for finding in findings) else 1
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write a folder for an analysis of your own, in which `snakemake --cores N` runs the workflow."""
+    from modelferry.cli.init import write_folder
+
+    written = write_folder(options.folder, options.family)
+    print(f"{options.folder} has {', '.join(written)}")
+    print(f"next: cd {shlex.quote(options.folder)} && snakemake --cores 2")
+    return 0
 
 
 def build_cpp(options: argparse.Namespace) -> int:

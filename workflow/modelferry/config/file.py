@@ -56,14 +56,17 @@ def config_path(path: Path | str | None = None) -> Path:
     return Path(path or os.environ.get(ENVIRONMENT_VARIABLE, "config.yaml"))
 
 
-def parse_config(data: Any, source: Path | str = "config.yaml") -> Config:
-    """Check a config that was read already; `source` is searched for the line of what is wrong."""
+def parse_config(data: Any, source: Path | str = "config.yaml", within: tuple[str, ...] = ()) -> Config:
+    """Check a config that was read already; `source` is searched for the line of what is wrong.
+
+    `within` are the keys below which it stands there.
+    """
     try:
         seen = Seen.model_validate(data.get(HANDED_ON, {})) if isinstance(data, Mapping) else Seen()
         own = {key: value for key, value in data.items() if key != HANDED_ON} if isinstance(data, Mapping) else data
         return Config.model_validate(own or {}, context=seen)
     except ValidationError as error:
-        findings = [_finding(item, Path(source)) for item in error.errors()]
+        findings = [_finding(item, Path(source), within) for item in error.errors()]
         raise ConfigError("; ".join(findings)) from None
 
 
@@ -72,10 +75,10 @@ def handed_on(data: Mapping[str, Any], config: Config) -> str:
     return json.dumps({**data, HANDED_ON: config.seen().model_dump()})  # in its order: ids follow that of the axes
 
 
-def _finding(item: Mapping[str, Any], source: Path) -> str:
+def _finding(item: Mapping[str, Any], source: Path, within: Sequence[str]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     key = item["ctx"]["key"] if item["type"] == UNKNOWN_KEY else None
-    where = (*item["loc"], *(item["ctx"]["at"] if item["type"] == ELSEWHERE else ()))
+    where = (*within, *item["loc"], *(item["ctx"]["at"] if item["type"] == ELSEWHERE else ()))
     line = _line(source, where, key)
     location = f"{source}:{line}" if line else str(source)
     address = ".".join(str(part) for part in where)

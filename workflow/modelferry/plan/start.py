@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,21 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
     """
     logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
+    source, within = _place(workflow, config)
     chunks.delay_first_look_at_jobs()
     look_again_once()
     leads = workflow.is_main_process and RUN not in os.environ
     try:
         most = chunks.most_chunks(workflow)
+        _check_module(workflow, most)
         if leads:
             os.environ[RUN] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
             os.environ[environment.ISA] = _isa(several_machines=bool(most))
         handed = None if leads else os.environ.get(ENVIRONMENT_VARIABLE)
-        plan = Plan(read_config(handed) if handed else parse_config(config, source))
+        plan = Plan(read_config(handed) if handed else parse_config(config, source, within))
         _find_mistakes(plan)
         text = handed_on(config, plan.config)
+        _check_used_once(workflow, text)
         path = STATE / f"config-{digest_of(text, 16)}.json"
         if not path.exists():
             write_text(path, text)
@@ -83,6 +86,33 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
         print(f"error: {source} cannot be passed on: {error}", file=sys.stderr)
         sys.exit(1)
     return plan, plan.targets()
+
+
+def _place(workflow: Any, config: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Return the file that a config was read from, and the key in it: a larger workflow hands on a part of its own."""
+    whole = workflow.modifier_stack[0].globals["config"]
+    return str([*workflow.configfiles, "config.yaml"][0]), tuple(key for key in whole if whole[key] is config)
+
+
+def _check_module(workflow: Any, most: Mapping[str, int]) -> None:
+    """Raise `ConfigError` if a larger workflow, which this one is a module of, asks for what does not work there."""
+    modifier = workflow.modifier
+    if modifier.is_main_snakefile():
+        return
+    if not modifier.skip_configfile:
+        raise ConfigError("the module modelferry has no config", 'give it `config: config["modelferry"]`, or the like')
+    if modifier.path_modifier.replace_prefix(paths.RESULTS) != paths.RESULTS:
+        remedy = "leave it out: the files are in results/ and reports/; names of rules get a prefix by `use rule … as`"
+        raise ConfigError("the module modelferry cannot have a `prefix:`", remedy)
+    if most:
+        remedy = "leave out set-scatter, or run in a folder of `modelferry init`"
+        raise ConfigError("a larger workflow is not divided into chunks", remedy)
+
+
+def _check_used_once(workflow: Any, text: str) -> None:
+    """Raise `ConfigError` if a workflow uses this one with two configs; each `use rule` reads the rules again."""
+    if vars(workflow).setdefault("modelferry_config", text) != text:
+        raise ConfigError("the workflow uses modelferry with two configs", "put all campaigns into one")
 
 
 def _isa(several_machines: bool) -> str:

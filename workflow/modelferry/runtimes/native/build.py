@@ -24,8 +24,8 @@ from modelferry.core.digests import digest_of, sha256_of_file
 from modelferry.core.environment import compiler, installed
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import temporary_name
+from modelferry.core.installation import CPP_SOURCES
 
-SOURCES = Path(__file__).resolve().parents[3] / "cpp"
 RUNNER = "bin/modelferry-run"
 NOT_BUILT_FROM = ("tests", "bench")
 """Folders of the sources that make no difference to the library and the runner."""
@@ -36,8 +36,8 @@ CACHE = "MODELFERRY_CACHE"
 
 def unavailable() -> str:
     """Return what is missing to build the C++ runtime, and what to install; empty if nothing is."""
-    if not (SOURCES / "CMakeLists.txt").is_file():
-        return "no C++ sources; work in a clone of modelferry"
+    if not (CPP_SOURCES / "CMakeLists.txt").is_file():
+        return f"no C++ sources in {CPP_SOURCES}; install modelferry again"
     if shutil.which(compiler()) is None:
         return "no C++ compiler; install g++ and cmake"
     if _cmake() is None:
@@ -50,11 +50,11 @@ def unavailable() -> str:
 @cache
 def key() -> str:
     """Return a digest of all that decides what is built: sources, libtorch and where it is, and the compiler."""
-    files = sorted(path for path in SOURCES.rglob("*") if path.is_file())
+    files = sorted(path for path in CPP_SOURCES.rglob("*") if path.is_file())
     sources = {
         name.as_posix(): sha256_of_file(path)
         for path in files
-        if (name := path.relative_to(SOURCES)).parts[0] not in NOT_BUILT_FROM
+        if (name := path.relative_to(CPP_SOURCES)).parts[0] not in NOT_BUILT_FROM
     }
     made_with = [installed(["torch", "nlohmann-json"]), str(distribution("torch").locate_file("torch"))]
     version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False).stdout
@@ -106,7 +106,7 @@ def _build(prefix: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="modelferry-cpp-") as folder:
         made, installed_to = Path(folder) / "build", temporary_name(prefix)
         python = f"-DPython_EXECUTABLE={sys.executable}"
-        _cmake_run("-S", str(SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={compiler()}")
+        _cmake_run("-S", str(CPP_SOURCES), "-B", str(made), python, f"-DCMAKE_CXX_COMPILER={compiler()}")
         _cmake_run("--build", str(made), "--parallel", str(len(os.sched_getaffinity(0))))
         _cmake_run("--install", str(made), "--prefix", str(installed_to))
         installed_to.rename(prefix)
