@@ -15,6 +15,7 @@ from modelferry.cli import benchmark, chunk, demo, embeddings, outputs, release,
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
 from modelferry.cli import validate as validations
+from modelferry.cli.job_log import printed_to_log
 from modelferry.config.file import config_path, read_config
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, in_words, log_traceback
 from modelferry.core.running import job, timed
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelferryError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    with printed_to_log(options.log, arguments):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         trust(options.trust)
         with job(), timed(options.parser.prog.rpartition(" ")[2]):

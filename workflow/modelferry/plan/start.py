@@ -19,6 +19,7 @@ from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import RUN, wait_for_jobs
 from modelferry.plan import Plan, chunks, reruns
+from modelferry.plan.announcement import Announcement, choose_console
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
 from modelferry.plan.reasons import ReadableReasons
 from modelferry.plan.scheduling import look_again_once
@@ -37,7 +38,9 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
     by its content, which also has what its patterns match now. So does a Snakemake that is a job of another one's run:
     it finds the name of the run set, and leaves the folder to the one that leads it.
     """
-    logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
+    announcement = Announcement(workflow)
+    for addition in (ReadableReasons(), announcement):
+        logging.getLogger("snakemake.logging").addFilter(addition)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source = [*map(str, workflow.overwrite_configfiles), "config.yaml"][0]
     chunks.delay_first_look_at_jobs()
@@ -48,8 +51,10 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
         if leads:
             os.environ[RUN] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
             os.environ[environment.ISA] = _isa(several_machines=bool(most))
+            choose_console(workflow)
         handed = None if leads else os.environ.get(ENVIRONMENT_VARIABLE)
         plan = Plan(read_config(handed) if handed else parse_config(config, source))
+        announcement.plan = plan
         _find_mistakes(plan)
         text = handed_on(config, plan.config)
         path = STATE / f"config-{digest_of(text, 16)}.json"
