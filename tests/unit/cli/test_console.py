@@ -19,7 +19,8 @@ from snakemake_interface_logger_plugins.tests import MockOutputSettings, TestLog
 import snakemake_logger_plugin_modelferry as plugin
 from modelferry.cli import run_display
 from modelferry.cli.console import Console, ConsoleSettings
-from modelferry.cli.job_log import printed_to_log
+from modelferry.cli.job_log import logged
+from modelferry.core.running import RUN
 from modelferry.plan.announcement import CONSOLE, PLUGIN, SHORT, Announced, Job, choose_console
 
 MODELS = ("a/fold-0", "a/fold-1")
@@ -216,9 +217,10 @@ def test_what_a_job_prints_is_in_its_log_with_that_of_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "logs/validate/a.log"
+    monkeypatch.setenv(RUN, "now")
     monkeypatch.setenv(CONSOLE, SHORT)
     for attempt in ("first", "second"):
-        with printed_to_log(str(log), ["validate", "--model", "a b"]):
+        with logged(str(log), ["validate", "--model", "a b"]):
             print(attempt)
             os.system("echo from a program >&2")
     print("afterwards")
@@ -226,21 +228,24 @@ def test_what_a_job_prints_is_in_its_log_with_that_of_programs(
     assert [line for line in lines if not line.startswith("---")] == [
         "first", "from a program", "second", "from a program",
     ]  # fmt: skip
-    assert [line.rpartition(" (")[0] for line in lines if line.startswith("---")] == [
-        "--- modelferry validate --model 'a b'"
+    assert [line.rpartition("(")[0] for line in lines if line.startswith("---")] == [
+        "--- modelferry validate --model 'a b' ",
+        "--- ended ",
     ] * 2
     assert capfd.readouterr() == ("afterwards\n", "")
 
 
-@pytest.mark.parametrize("case", ["another console", "a log that cannot be written"])
+@pytest.mark.parametrize("case", ["no run", "another console", "a log that cannot be written"])
 def test_what_a_job_prints_is_on_the_screen_otherwise(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    log = tmp_path / ("x.log" if case == "another console" else "file/x.log")
+    log = tmp_path / ("file/x.log" if case == "a log that cannot be written" else "x.log")
+    if case != "no run":
+        monkeypatch.setenv(RUN, "now")
     if case != "another console":
         monkeypatch.setenv(CONSOLE, SHORT)
-    with printed_to_log(str(log), []):
+    with logged(str(log), []):
         print("told")
     assert capfd.readouterr().out == "told\n"
-    assert not log.exists()
+    assert log.exists() == (case == "another console"), "when jobs begin and end is noted for every console"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
@@ -31,9 +32,17 @@ BEFORE = ("Building DAG of jobs", "Assuming unrestricted shared filesystem", "Us
 """What Snakemake says at each start."""
 
 
+CONTRADICTING = ("Some jobs were triggered by provenance information", "Rules with provenance triggered jobs")
+"""Hints at the end of a dry run to let times of files decide."""
+
+
 @dataclass
 class ConsoleSettings(LogHandlerSettingsBase):
-    """Options of the console; there are none."""
+    """Options of the console: ``--logger-modelferry-jobs FILE``."""
+
+    jobs: Path | None = field(
+        default=None, metadata={"help": "File for the jobs of a dry run, a line of JSON each.", "type": Path}
+    )
 
 
 class Console(LogHandlerBase):
@@ -51,6 +60,7 @@ class Console(LogHandlerBase):
         self.stream = sys.stdout if settings.stdout else sys.stderr
         self.everything = bool(settings.verbose or settings.dryrun)
         self.plain = ColorizingTextHandler(nocolor=settings.nocolor, stream=self.stream)
+        self.jobs: Path | None = getattr(self.settings, "jobs", None)
         self.run: RunDisplay | None = None
         self.started = False
 
@@ -70,8 +80,11 @@ class Console(LogHandlerBase):
 
     def _emit(self, record: logging.LogRecord) -> None:
         event, said = getattr(record, "event", None), str(record.msg or "")
+        if event == LogEvent.JOB_INFO and self.jobs:
+            self._keep(record.__dict__, self.jobs)
         if self.everything:
-            self.plain.emit(record)
+            if self.common_settings.verbose or not said.startswith(CONTRADICTING):
+                self.plain.emit(record)
         elif self.run is not None:
             self._follow(self.run, event, said, record)
         elif announced := getattr(record, "announced", None):
@@ -87,6 +100,13 @@ class Console(LogHandlerBase):
             self.started = True
         elif not said.startswith(BEFORE) and not (self.started and _is_chatter(record)):
             self.plain.emit(record)
+
+    def _keep(self, facts: dict[str, Any], path: Path) -> None:
+        from modelferry.plan.nested import planned_job
+
+        job = planned_job(facts["rule_name"], dict(facts["wildcards"]), facts["reason"])
+        with path.open("a") as file:
+            file.write(f"{job.model_dump_json()}\n")
 
     def _follow(self, run: RunDisplay, event: Any, said: str, record: logging.LogRecord) -> None:
         facts = record.__dict__

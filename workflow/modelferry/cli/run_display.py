@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from modelferry.cli.job_log import BEGIN
+from modelferry.cli.job_log import last_error
+from modelferry.cli.models import log_of
 from modelferry.cli.progress import Progress, in_time
-from modelferry.cli.states import log_of
 from modelferry.core import paths
 from modelferry.core.errors import ArtifactError
 from modelferry.plan import Plan
@@ -62,7 +62,7 @@ class RunDisplay:
         """Tell of a job that has failed, in one line."""
         with self.lock:
             name = self._name(number)
-            said = " ".join(filter(None, [reason.strip().partition("\n")[0], _last_error(logs[:1])]))
+            said = " ".join(filter(None, [reason.strip().partition("\n")[0], last_error(logs[0]) if logs else ""]))
             logs = [log for log in logs if Path(log).is_file()]
             self.line(f"error: {name}: {said or 'ended without a word'}" + (f"; log: {logs[0]}" if logs else ""))
             self.failed += len(self.progress.fail(number))
@@ -149,7 +149,7 @@ def outcome(plan: Plan, model: str, whole: bool) -> str:
 
     A run that is not `whole` does a part of the model's jobs: that others have not run is no problem.
     """
-    from modelferry.stages.report.collect import Recorded  # takes half a second, while nobody waits for it
+    from modelferry.stages.report.collect import Recorded  # its imports take half a second
 
     planned = plan.planned(model)
     recorded = Recorded.read(planned)
@@ -175,15 +175,6 @@ def verdict() -> Iterator[str]:
     yield from (f"error: the validator did not detect this control: {name}" for name in unseen)
     passed = len(summary.models) - len(short)
     yield f"{paths.REPORT}: {summary.verdict}, {passed} of {len(summary.models)} models passed"
-
-
-def _last_error(logs: list[str]) -> str:
-    """Return the last error that a log tells of in the job that wrote to it last; empty if there is none."""
-    for log in logs:
-        with suppress(OSError):
-            last = Path(log).read_text(errors="replace").rpartition(BEGIN)[2].splitlines()
-            return next((line.removeprefix("error: ") for line in reversed(last) if line.startswith("error: ")), "")
-    return ""
 
 
 def _state(file: str) -> tuple[int, int] | None:

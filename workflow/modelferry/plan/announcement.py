@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelferry.plan import Plan, chunks
+from modelferry.plan.nested import PLUGIN
 
-PLUGIN = "modelferry"
-"""Snakemake's logger plugin with the console of this package, as profiles name it."""
 CONSOLE = "MODELFERRY_CONSOLE"
 """Environment variable of a run: `SHORT` or `VERBOSE`; not set where Snakemake has another console."""
 SHORT = "short"

@@ -119,6 +119,21 @@ def _find_mistakes(plan: Plan) -> None:
             raise ModelferryError(f"the folder {folder} cannot be written", "change its permissions, or run elsewhere")
 
 
+def is_at_work() -> bool:
+    """Return whether a run is at work in this folder."""
+    try:
+        handle = os.open(LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def keep_others_out() -> None:
     """Take the folder's lock, or raise `ModelferryError`.
 
