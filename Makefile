@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 .PHONY: run setup test test-fast test-slurm test-htcondor test-browser docs coverage lint types bench fuzz fuzz-files fuzz-cpp chaos test-tsan schemas lock clean
 
 run: setup
-	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
+	@$(BIN)/snakemake --cores $(CORES)
 
 setup: $(INSTALLED)
 

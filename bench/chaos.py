@@ -36,7 +36,7 @@ from checkpoint_samples import save_checkpoint
 from chunk_samples import byte_cnns, save_byte_cnn
 
 ROOT = Path(__file__).resolve().parents[1]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--cores", "2"]
 SEED, FAULTS = 23, 200
 DISK = 10**9
 """Bytes of the file system."""
