@@ -55,6 +55,11 @@ class Family(ABC):
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
         return (self.batch, *self.sizes)
 
+    @property
+    def batched_layout(self) -> str:
+        """The layout of which each input has the events of a call as its first axis; by default the first layout."""
+        return self.layouts[0]
+
     def call_sizes(self, contract: Contract, batch: int | None = None, size: int | None = None) -> dict[str, int]:
         """Return the size of each of the `sampled` dimensions in a call: the typical one, but for what is given.
 

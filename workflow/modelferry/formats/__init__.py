@@ -22,7 +22,7 @@ from modelferry.comparison.side import Function as Function
 from modelferry.comparison.side import Side, declared
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, one_line
-from modelferry.core.import_path import module_of, own_instance
+from modelferry.core.import_path import kind_and_version, module_of, own_instance
 from modelferry.core.model import Exactness
 from modelferry.core.reading import regular_file
 
@@ -220,6 +220,16 @@ class Format(ABC):
         """Return the name of the file that a checkpoint called `stem` is exported to where no config names it."""
         return f"{stem}.{self.extension}"
 
+    def for_version(self, version: str) -> Format:
+        """Return the format as a version of its first runtime reads it, and executed there as well.
+
+        Raises
+        ------
+        ConfigError
+            If that version does not read it, or the format is for the installed one only.
+        """
+        raise ConfigError(f"format {self.name} is for the installed runtime only", f"write {self.name}")
+
     def schemas(self) -> dict[str, type[BaseModel]]:
         """Return the models of JSON files that the format writes, by the names of their schemas."""
         return {}
@@ -252,12 +262,16 @@ def format_names() -> tuple[str, ...]:
 
 def format_module(name: str) -> str:
     """Return the module that defines a format; raise `ConfigError` for an unknown name."""
-    return module_of(name, "format", format_names(), f"{__name__}.{name}")
+    kind, _ = kind_and_version(name)
+    return module_of(kind, "format", format_names(), f"{__name__}.{kind}")
 
 
 @cache
 def load_format(name: str) -> Format:
-    """Return the format called `name`, or an instance of the user's ``package.module:Class``."""
+    """Return the format called `name`, or ``name@version``, or an instance of the user's ``package.module:Class``."""
+    kind, version = kind_and_version(name)
+    if version:
+        return load_format(kind).for_version(version)
     module = format_module(name)
     own = ":" in name
     target: Format = (

@@ -54,6 +54,7 @@ class ChargedHiggsParticleNet(Family):
     name = "charged_higgs_particlenet"
     layouts = ("flat", "dense")
     reference_layout = "flat"
+    batched_layout = "dense"
     packages = ("torch", "torch_geometric")
     hyperparameters = {"hidden": 128}
     sizes = ("particles",)
