@@ -182,6 +182,10 @@ class Family(ABC):
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Return the inputs of one call on `events`."""
 
+    def inputs_of(self, events: Sequence[Arrays], contract: Contract) -> Arrays:
+        """Return the inputs of one call on `events` of an artifact with this contract, in the types that it takes."""
+        return contract.cast(self.collate(events, contract.layout))
+
     def check_event_options(self, options: Mapping[str, Any]) -> None:
         """Raise `ConfigError` for options that `read_events` does not name after its first three parameters.
 

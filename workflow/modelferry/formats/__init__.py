@@ -138,6 +138,20 @@ class Format(ABC):
     options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Options of an export, each with its allowed values; the first is the default."""
 
+    def contract(self, own: Contract) -> Contract:
+        """Return what artifacts of a network with the contract `own` take and give; by default the same.
+
+        Raises
+        ------
+        ConfigError
+            If the format, or where it goes to, cannot express the contract.
+        """
+        return own
+
+    def delivered(self, network: torch.nn.Module, own: Contract) -> torch.nn.Module:
+        """Let `network` itself take and give what `contract` says, its weights' names unchanged, and return it."""
+        return network
+
     @abstractmethod
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
@@ -172,7 +186,8 @@ class Format(ABC):
         """Write an artifact of one network to `files(out)`, by way of a template that is not kept."""
         with tempfile.TemporaryDirectory(prefix="modelferry-export-") as folder:
             template = Path(folder) / f"template.{self.extension}"
-            self.build_template(deployable, contract, example, options, template)
+            taken = self.contract(contract)
+            self.build_template(self.delivered(deployable, contract), taken, taken.cast(example), options, template)
             self.fill(template, weights, metadata, out)
 
     def prepare(self, path: Path) -> Any:  # noqa: B027
