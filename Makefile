@@ -7,7 +7,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast test-slurm test-htcondor test-browser docs coverage lint types bench fuzz fuzz-files fuzz-cpp chaos test-tsan schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor test-browser test-destinations docs coverage lint types bench fuzz fuzz-files fuzz-cpp chaos test-tsan schemas lock clean
 
 run: setup
 	@$(BIN)/snakemake --cores $(CORES)
@@ -35,6 +35,9 @@ test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set 
 test-browser: setup # the report's HTML page in Debian's chromium
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[browser]'
 	MODELFERRY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+test-destinations: setup # in an older ONNX Runtime, which pip gets
+	MODELFERRY_TEST_DESTINATIONS=1 $(BIN)/python -m pytest -n 2 tests/destinations
 
 docs: setup # the site, in docs/_build; warns of nothing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[docs]'

@@ -135,7 +135,7 @@ def minutes(kind: str, chunk: Chunk) -> int:
 
 def lacking_here(config: Config) -> dict[str, str]:
     """Return what this machine lacks of the formats and runtimes of a config, with the reasons."""
-    formats = {export.format for campaign in config.campaigns.values() for export in campaign.formats}
+    formats = {export.format for campaign in config.campaigns.values() for export in campaign.exports}
     runtimes = {name: path for format in formats for name, path in paths_of(format).items()}
     reasons = {
         **{f"format {name}": unavailable(name) for name in sorted(formats)},

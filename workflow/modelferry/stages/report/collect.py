@@ -93,7 +93,7 @@ class Exported:
         return SummaryArtifact(
             format=manifest.format,
             export=manifest.export,
-            layout=manifest.layout,
+            layout=manifest.contract.form,
             path=manifest.artifact.path,
             bytes=manifest.artifact.bytes,
             sha256=manifest.artifact.sha256,
@@ -246,7 +246,7 @@ def _contracts(recorded: Iterable[Recorded]) -> dict[str, Contract]:
     contracts: dict[str, Contract] = {}
     for one in recorded:
         for manifest in (export.manifest for export in one.exported):
-            key = f"{manifest.campaign}/{manifest.layout}"
+            key = f"{manifest.campaign}/{manifest.contract.form}"
             if manifest.exactness == "exact" or key not in contracts:
                 contracts[key] = manifest.contract
     return contracts
