@@ -7,10 +7,10 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
-.PHONY: run setup test test-fast test-slurm test-htcondor test-browser dist test-wheel docs coverage lint types bench fuzz fuzz-files fuzz-cpp test-tsan schemas lock clean
+.PHONY: run setup test test-fast test-slurm test-htcondor test-browser test-destinations dist test-wheel docs coverage lint types bench fuzz fuzz-files fuzz-cpp chaos test-tsan schemas lock clean
 
 run: setup
-	@$(BIN)/snakemake --cores $(CORES); code=$$?; $(BIN)/modelferry verdict; exit $$code
+	@$(BIN)/snakemake --cores $(CORES)
 
 setup: $(INSTALLED)
 
@@ -46,6 +46,9 @@ test-wheel: dist # in an empty environment with the wheel alone, far from any cl
 	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch "$$(ls dist/*.whl)[workflow,cpp]"
 	MODELFERRY_TEST_WHEEL=.venv-wheel $(BIN)/python -m pytest tests/wheel
 
+test-destinations: setup # in an older ONNX Runtime, which pip gets
+	MODELFERRY_TEST_DESTINATIONS=1 $(BIN)/python -m pytest -n 2 tests/destinations
+
 docs: setup # the site, in docs/_build; warns of nothing
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
@@ -77,6 +80,9 @@ fuzz-files: setup # 10,000 mutated checkpoints, 2,000 ROOT and 2,000 parquet fil
 
 fuzz-cpp: setup # 100,000 mutated contracts, manifests, archives and frames each, under AddressSanitizer and UBSan
 	$(BIN)/python bench/fuzz_cpp.py
+
+chaos: setup # 200 random faults in a small campaign, each repaired by the same command; goes on where it was stopped
+	$(BIN)/python bench/chaos.py --folder /tmp/modelferry-chaos
 
 test-tsan: setup # the C++ library's own code under ThreadSanitizer, with a stub in the place of libtorch's loaders
 	$(BIN)/python -m pytest -n 0 tests/cpp/test_cpp_library.py -k race

@@ -35,6 +35,7 @@ class Rule(NamedTuple):
 
 IGNORED = (
     Rule("*", "*environment.*", "the machine, its load and the versions"),
+    Rule("*", "*load_average", "the load of the machine"),
     Rule("summary", "generated", "the time of the report"),
     Rule("*", "*content_sha256", "the digest of all else in the record"),
     Rule("*", "files.results/*.json", "the digest of a record, which is compared itself"),

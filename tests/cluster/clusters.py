@@ -20,6 +20,11 @@ def output(*command: object) -> list[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+def logs(folder: Folder) -> Iterator[Path]:
+    """Yield the logs that Snakemake has kept of its runs in a folder."""
+    return (folder.path / ".snakemake/log").glob("*.snakemake.log")
+
+
 @dataclass(frozen=True)
 class Slurm:
     """A Slurm of one node."""
@@ -104,25 +109,33 @@ class Run:
     cluster: Slurm | HTCondor
     folder: Folder
     process: subprocess.Popen[bytes]
+    before: set[Path]
+    """Snakemake's logs of earlier runs."""
 
     @classmethod
     def started(cls, cluster: Slurm | HTCondor, folder: Folder) -> Run:
         """Start it, with the profile and the options that make it look at its jobs often."""
+        before = {*logs(folder)}
         words = [*cluster.prefix, SNAKEMAKE, "--profile", cluster.profile, *QUICK, *cluster.options]
         with (folder.path / "console.txt").open("w") as console:
             process = subprocess.Popen(
                 words, cwd=folder.path, env=folder.environment(), stdout=console, stderr=subprocess.STDOUT
             )
-        return cls(cluster, folder, process)
+        return cls(cluster, folder, process, before)
 
     @property
     def console(self) -> str:
         """What it has printed so far."""
         return (self.folder.path / "console.txt").read_text()
 
+    @property
+    def log(self) -> str:
+        """What Snakemake has said so far in the log of its own."""
+        return "".join(path.read_text() for path in {*logs(self.folder)} - self.before)
+
     def job(self, rule: str) -> str:
         """Wait until a job of a rule is at work, and return its id."""
-        self.until(lambda: f"rule {rule}:" in self.console and bool(self.cluster.at_work()), 600)
+        self.until(lambda: f"rule {rule}:" in self.log and bool(self.cluster.at_work()), 600)
         return self.cluster.at_work()[0]
 
     def until(self, condition: object, seconds: float) -> float:

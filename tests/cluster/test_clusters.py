@@ -95,7 +95,7 @@ def test_a_cancelled_job_is_tried_again(cluster: Cluster, done: Folder) -> None:
     run = Run.started(cluster, done)
     cluster.cancel(run.job("chunk_models"))
     assert run.code() == 0, run.console[-4000:]
-    assert "Trying to restart job" in run.console
+    assert "is tried again" in run.console
     assert states(done) == PASSED
 
 

@@ -8,16 +8,18 @@ from typing import Any
 from modelferry.config.file import parse_config
 from modelferry.plan import Plan
 from modelferry.records.validation import Validation
+from modelferry.runtimes import runtimes_of
 from modelferry.stages.export.artifact import export_model
 from modelferry.stages.export.template import build_template
 from modelferry.stages.validation.reference import record_reference
 from modelferry.stages.validation.stage import validate_artifact
 
-IN_PROCESS = {"ort": "onnxruntime", "onnx": "onnxruntime"}
 
+def validated(campaign: Mapping[str, Any], runtime: str = "") -> tuple[Plan, dict[str, Validation]]:
+    """Return the plan and, by the names of the exports, what became of the campaign's one model.
 
-def validated(campaign: Mapping[str, Any]) -> tuple[Plan, dict[str, Validation]]:
-    """Return the plan and, by the names of the exports, what became of the campaign's one model."""
+    They are executed in a `runtime`, by default in the first of each.
+    """
     config = {"campaigns": {"own": {"axes": {"fold": [0]}, "validation": {"events": 60}, **campaign}}}
     plan = Plan(parse_config(config, "config.yaml"))
     (planned,) = plan.runnable.values()
@@ -26,7 +28,7 @@ def validated(campaign: Mapping[str, Any]) -> tuple[Plan, dict[str, Validation]]
     recording, found = record_reference(planned), {}
     for export in planned.exports:
         export_model(planned, export.name)
-        runtime = IN_PROCESS.get(export.format, "pytorch")
+        executes = runtime or runtimes_of(export.format)[0]
         tolerance = planned.tolerance(export.name)
-        found[export.name] = validate_artifact(planned, export.name, runtime, tolerance, recording)
+        found[export.name] = validate_artifact(planned, export.name, executes, tolerance, recording)
     return plan, found

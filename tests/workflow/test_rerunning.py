@@ -1,5 +1,6 @@
 """Each sentence of the design on re-running, asked of Snakemake: which jobs would run, and why."""
 
+import json
 import os
 import re
 import shutil
@@ -247,3 +248,14 @@ def test_reasons_name_settings_with_both_values_and_versions(done: Folder) -> No
     assert told["benchmark", OTHER] == f"{SAID}config: benchmark.seconds 0.01 → 0.02, every size false → true"
     told = {(job.stage, job.model): job.reason for job in done.jobs(PYTHONPATH=upgrade)}
     assert re.fullmatch(rf"{SAID}versions: torch_geometric \S+ → 99\.0\.0", told["validate", OTHER])
+
+
+def test_models_and_why_tell_what_a_run_would_do(done: Folder) -> None:
+    save_checkpoint(done.path / "weights/Run3Mu-1.pt", 16, salt="other")
+    listed = json.loads(done.modelferry("models", "--json").stdout)
+    assert {model["id"]: (model["state"], model["reason"]) for model in listed} == {
+        FIRST: ("passed", ""), SECOND: ("stale", "weights: weights/Run3Mu-1.pt"), OTHER: ("passed", ""),
+    }  # fmt: skip
+    export, *others = done.modelferry("why", SECOND).stdout.splitlines()
+    assert export == "export: weights: weights/Run3Mu-1.pt"
+    assert [line.partition(":")[0] for line in others] == ["validate", "benchmark"]

@@ -20,15 +20,11 @@ def test_report_has_the_page_the_figures_and_the_tables_with_captions(page: str,
     shown += [path.name for path in (finished.path / "reports/tables").glob("*.csv")]
     assert len(shown) > 10
     assert [name for name in shown if name not in page] == []
-    for words in (
-        "Its tables sort and filter",
-        "Numerical difference, over all models",
-        "The table &quot;models&quot;",
-    ):
-        assert words in page.replace("\\u0026", "&").replace('\\"', "&quot;"), words
+    said = ("Its tables sort and filter", "Numerical difference, over all models", "The table &quot;models&quot;")
+    assert [words for words in said if words not in page] == []
 
 
 def test_report_says_what_the_workflow_does(page: str) -> None:
-    assert "compares each file that ships with the network as it was trained" in page.replace("\\n", " ")
+    assert "compares each file that ships with the network as it was trained" in page
     for category in ("Report", "Figures", "Tables"):
         assert f'"{category}"' in page

@@ -106,6 +106,11 @@ class Folder:
             start_new_session=True,
         )
 
+    def ran(self) -> set[str]:
+        """Return the jobs of the last run as ``stage`` or ``stage model``: Snakemake's own log has each of them."""
+        last = max((self.path / ".snakemake/log").glob("*.snakemake.log"))
+        return named([job for job in jobs_in(last.read_text()) if job.rule != "all"])
+
     def run(self, *arguments: str) -> str:
         """Run the whole workflow, which must succeed; return what was printed."""
         done = self.snakemake("--cores", "2", *arguments)

@@ -7,7 +7,15 @@ import pytest
 
 from checkpoint_samples import save_checkpoint
 from cli_samples import write_config
+from made_once import made_once
 from modelferry.cli.main import main
+from modelferry.cli.parser import default_log
+
+
+@pytest.fixture(autouse=True)
+def no_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tracebacks out of the home folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
 
 @pytest.fixture
@@ -17,21 +25,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two models exported and one of them validated."""
-    made = tmp_path_factory.mktemp("exported")
-    before = Path.cwd()
-    try:
-        os.chdir(made)
-        write_config(made)
-        for fold in (3, 4):
-            save_checkpoint(made / f"weights/Run3Mu-{fold}.pt", 16, salt=str(fold))
-        assert main(["export", "--all"]) == 0
-        assert main(["validate", "--fold", "3"]) == 0
-    finally:
-        os.chdir(before)
-    return made
+    """A folder with two models exported and one of them validated. Never to be changed."""
+
+    def make(root: Path) -> None:
+        before = Path.cwd()
+        try:
+            os.chdir(root)
+            write_config(root)
+            for fold in (3, 4):
+                save_checkpoint(root / f"weights/Run3Mu-{fold}.pt", 16, salt=str(fold))
+            assert main(["export", "--all"]) == 0
+            assert main(["validate", "--fold", "3"]) == 0
+        finally:
+            os.chdir(before)
+
+    return made_once(tmp_path_factory, "exported", make)
 
 
 @pytest.fixture
@@ -54,7 +64,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         assert len(lines) == 1, f"{len(lines)} lines, the first: {lines[:1]}"
         assert lines[0].startswith("error: ")
         assert "Traceback" not in captured.out
-        log = Path("logs/modelferry.log")
+        log = Path(default_log(None))
         if logged:
             assert "Traceback" in log.read_text()
         return lines[0]

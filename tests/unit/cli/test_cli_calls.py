@@ -1,5 +1,6 @@
 """What the command line accepts, and one line for each mistake."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import torch
 
 from checkpoint_samples import save_checkpoint
 from cli_samples import CAMPAIGN, FOUR, THREE, write_config
-from modelferry.cli import report
+from modelferry.cli import models
 from modelferry.cli.main import main
+from modelferry.core import paths
+from modelferry.families import family_module, family_names
+from modelferry.formats import format_module, format_names
 from report_samples import failed, six, summary
 
 
@@ -25,8 +29,7 @@ from report_samples import failed, six, summary
         (["validate", "--all", "--event", "5"], "did you mean '--events'?"),
         (["export", "--al"], "did you mean '--all'?"),
         (["export", "--chanel", "Run3Mu"], "did you mean '--channel'?"),
-        (["exprt", "--all"], "exprt"),
-        ([], "COMMAND"),
+        (["exprt", "--all"], "there is no command 'exprt'; did you mean 'export'?"),
         (["validate", "--all", "--events", "many"], "many"),
         (["export", "--model"], "--model"),
     ],
@@ -43,6 +46,64 @@ def test_version_and_help_are_printed(folder: Path, capsys: pytest.CaptureFixtur
             main(arguments)
         assert caught.value.code == 0
     assert "--channel" in capsys.readouterr().out
+
+
+def test_call_without_a_command_prints_the_help(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    bare = capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert bare == capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", [[], ["export"]])
+def test_help_names_all_formats_and_families_with_a_line_each(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if len(line.split()) > 1)
+    for name, module in {
+        **{name: format_module(name) for name in format_names()},
+        **{name: family_module(name) for name in family_names()},
+    }.items():
+        assert lines[name] == (sys.modules[module].__doc__ or "").splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("modelferry validate --ev", ["--events"]),
+        (f"modelferry why {THREE[:-1]}", [THREE, FOUR]),
+    ],
+)
+def test_shells_complete_options_and_models(line: str, wanted: list[str], folder: Path) -> None:
+    asked = {"": "1", "_STDOUT_FILENAME": str(folder / "answer"), "_IFS": "\n", "_SUPPRESS_SPACE": "1"}
+    asked = {f"_ARGCOMPLETE{name}": value for name, value in asked.items()}
+    environment = {**os.environ, **asked, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    subprocess.run([sys.executable, "-m", "modelferry"], env=environment, check=True)
+    assert (folder / "answer").read_text().split("\n") == wanted
+
+
+def test_folder_of_no_campaign_stays_clean(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails("models")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_verdict_and_doctor_are_json_for_machines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary(six()).write(paths.SUMMARY)
+    code = main(["verdict", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert (code, facts["models"], facts["report"]) == (1, 6, "reports/summary.md")
+    assert len(facts["altered"]) == 6, "the files that it is about are not there"
+    main(["doctor", "--json"])
+    assert {"what": "torch", "fine": True, "optional": False, "detail": torch.__version__} in json.loads(
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("axis", ["model", "format", "events", "log", "run", "all", "known"])
@@ -102,7 +163,7 @@ def test_unexpected_error_is_one_line_and_its_traceback_in_the_log(
         """Break."""
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(report, "models", broken)
+    monkeypatch.setattr(models, "models", broken)
     line = fails("models")
     assert "RuntimeError: first line" in line
     assert "logs/modelferry.log" in line

@@ -11,6 +11,7 @@ from modelferry.core import installation
 
 ROOT = Path(__file__).resolve().parents[3]
 ASK = "from modelferry.core import installation as i; print(i.ROOT, i.SNAKEFILE, *i.lacking(), sep='\\n')"
+PACKAGES = ("workflow/modelferry/", "workflow/snakemake_logger_plugin_modelferry/")
 CARRIED = ("config.yaml", "envs", "examples", "profiles", "workflow")
 
 
@@ -45,9 +46,9 @@ def test_clone_has_all_files_where_they_are_looked_for() -> None:
 
 
 def test_wheel_has_the_whole_package_and_all_that_a_run_needs_beside_it(wheel: zipfile.ZipFile) -> None:
-    package = {name.removeprefix("workflow/") for name in tracked("workflow/modelferry")}
-    others = (name for name in tracked(*CARRIED) if not name.startswith("workflow/modelferry/"))
-    wanted = package | {f"modelferry/share/{name}" for name in others}
+    packages = {name.removeprefix("workflow/") for name in tracked(*PACKAGES)}
+    others = (name for name in tracked(*CARRIED) if not name.startswith(PACKAGES))
+    wanted = packages | {f"modelferry/share/{name}" for name in others}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert wanted - found == set()
     assert {name for name in found - wanted if "__pycache__" not in name} == set(), "nothing else is carried along"

@@ -26,6 +26,7 @@ BEFORE = {
         ({"versions": {"torch": "2.14.1", "onnx": "1"}}, "versions: torch 2.13.0 → 2.14.1, onnx none → 1"),
         ({"weights": {"a.pt": "dd"}}, "weights: a.pt"),
         ({"code": {}, "weights": {}}, "code: formats/onnx.py, core/files.py; weights: a.pt"),
+        ({"found": {"a.json": "is empty", "b.json": "is cut"}}, "a.json is empty; b.json is cut"),
         ({"code": {**BEFORE["code"], **dict.fromkeys("abcdefghi", "")}}, "code: a, b, c, d, e, f and 3 more"),
     ],
 )  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 from pathlib import Path
 
 from modelferry.config.file import read_config
 from modelferry.core.running import stop_if_superseded, superseded
+from modelferry.plan.announcement import CONSOLE, VERBOSE
 from modelferry.plan.chunks import TRIES, check_node, plan_of_run
 from modelferry.plan.nested import command
 
@@ -21,9 +23,11 @@ def chunk(options: argparse.Namespace) -> int:
     stop_if_superseded(run)
     plan = plan_of_run(run)
     check_node(plan, read_config(options.config))
+    told = ("--verbose",) if os.environ.get(CONSOLE) == VERBOSE else ()
     if name.startswith("report"):  # whatever remains, with the report and the gate, as on one machine
-        return _snakemake(run, options.log, command(options.cores))
-    failed = _snakemake(run, options.log, command(options.cores, "--no-hooks", targets=plan.chunks[name].files))
+        return _snakemake(run, options.log, command(options.cores, *told))
+    files = plan.chunks[name].files
+    failed = _snakemake(run, options.log, command(options.cores, "--no-hooks", *told, targets=files))
     return failed if options.attempt < TRIES else 0
 
 

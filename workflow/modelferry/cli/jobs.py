@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from modelferry.cli.selection import select
 from modelferry.config.file import read_config
@@ -106,6 +108,11 @@ def in_parts(
         with suppress(OSError) if reasons else nullcontext():  # a folder that cannot be written was named above
             outcome.write(paths.outcome(subject, stage.rule))
     return not reasons
+
+
+def print_json(value: Any) -> None:
+    """Print what machines read."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def exit_code(succeeded: Iterable[bool], options: argparse.Namespace) -> int:

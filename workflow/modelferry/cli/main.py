@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from modelferry import cli
 from modelferry.checkpoints.trusted import trust
 from modelferry.cli import benchmark, chunk, demo, embeddings, outputs, release, report, setup
 from modelferry.cli import compare as comparisons
 from modelferry.cli import export as exports
+from modelferry.cli import models as listing
 from modelferry.cli import validate as validations
+from modelferry.cli.completion import complete, names_a_model
+from modelferry.cli.job_log import logged
+from modelferry.cli.parser import ELSEWHERE, LOG, Parser, default_log, option_names
 from modelferry.config.file import config_path, read_config
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean, in_words, log_traceback
 from modelferry.core.running import job, timed
 from modelferry.version import __version__
-
-DEFAULT_LOG = "logs/modelferry.log"
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are modelferry's."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leave it to `main` to say so in one line."""
-        raise ConfigError(message, "see `modelferry --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 1 if something failed, 2 for a mistake in the call."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options, unknown = _parser(arguments).parse_known_args(arguments)
+        parser = _parser(arguments)
+        complete(parser)
+        if not arguments:
+            parser.print_help()
+            return 0
+        options, unknown = parser.parse_known_args(arguments)
+        options.log = options.log or default_log(options.config)
         if unknown:
             raise ConfigError(
                 f"unknown argument '{unknown[0]}'", did_you_mean(unknown[0], option_names(options.parser))
@@ -43,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelferryError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    with logged(options.log, arguments):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         trust(options.trust)
         with job(), timed(options.parser.prog.rpartition(" ")[2]):
@@ -62,24 +65,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(arguments: Sequence[str]) -> Parser:
     common, chosen = _shared()
     parser = Parser(prog="modelferry", description=cli.__doc__, allow_abbrev=False)
+    parser.lists_names = True
     parser.add_argument("--version", action="version", version=f"modelferry {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    choosing: list[argparse.ArgumentParser] = []
+    choosing: list[Parser] = []
 
-    def add(name: str, run: cli.Command, parent: Parser) -> argparse.ArgumentParser:
+    def add(name: str, run: cli.Command, parent: Parser) -> Parser:
         summary = (run.__doc__ or "").splitlines()[0]
         added = subparsers.add_parser(name, help=summary, description=run.__doc__, parents=[parent], allow_abbrev=False)
         added.set_defaults(run=run, parser=added)
         choosing.extend([added] if parent is chosen else [])
         return added
 
-    add("models", report.models, common)
-    _add_export(add("export", exports.export, chosen))
+    _add_json(add("models", listing.models, common))
+    asking = add("why", listing.why, common)
+    names_a_model(asking.add_argument("id", metavar="MODEL", help="id of a model"))
+    _add_json(asking)
+    exporting = add("export", exports.export, chosen)
+    exporting.lists_names = True
+    _add_export(exporting)
     _add_validate(add("validate", validations.validate, chosen))
     _add_compare(add("compare", comparisons.compare, common))
     _add_outputs(add("outputs", outputs.outputs, common))
     diagnose = add("diagnose", validations.diagnose, common)
-    diagnose.add_argument("id", metavar="ID", help="id of a model")
+    names_a_model(diagnose.add_argument("id", metavar="ID", help="id of a model"))
     diagnose.add_argument("export", metavar="FORMAT", help="name of an export")
     event = add("event", validations.event, chosen)
     event.add_argument("number", type=int, help="number of the event in the model's recording")
@@ -93,7 +102,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("report", report.report, common).add_argument(
         "--against", metavar="FILE", help="summary.json of another report: write nothing, and tell what differs"
     )
-    add("verdict", report.verdict, common)
+    _add_json(add("verdict", report.verdict, common))
     shipping = add("release", release.release, chosen)
     shipping.add_argument("--out", required=True, metavar="FOLDER", help="folder to write, which must not be there")
     shipping.add_argument("--sign", metavar="KEY", help="private key in PEM; needs modelferry[sign]")
@@ -101,7 +110,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     verifying.add_argument("folder", help="folder of a release")
     verifying.add_argument("--key", metavar="KEY", help="public key in PEM of who signed it; needs modelferry[sign]")
     verifying.add_argument("--files-only", action="store_true", help="run nothing")
-    add("doctor", setup.doctor, common)
+    _add_json(add("doctor", setup.doctor, common))
     starting = add("init", setup.init, common)
     starting.add_argument("folder", help="folder to write, such as my-analysis; nothing in it is overwritten")
     starting.add_argument("--family", action="store_true", help="start a family of your own too, my_family.py")
@@ -129,11 +138,6 @@ def _parser(arguments: Sequence[str]) -> Parser:
     return parser
 
 
-def option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the long options of a parser, as its help lists them."""
-    return re.findall(r"^ +(?:-\w, )?(--[\w-]+)", parser.format_help(), re.MULTILINE)
-
-
 def _shared() -> tuple[Parser, Parser]:
     """Return the options of all commands, and with them those that choose models.
 
@@ -145,9 +149,13 @@ def _shared() -> tuple[Parser, Parser]:
         "--trust", action="append", default=[], metavar="NAME", help="a class that checkpoints may hold, module:Class"
     )
     common.add_argument("--exit-zero", action="store_true", help="leave the exit code to the gate")
-    common.add_argument("--log", default=DEFAULT_LOG, help="file for tracebacks (default: %(default)s)")
+    common.add_argument(
+        "--log", help=f"file for tracebacks (default: {LOG}, or ~/.local/state/{ELSEWHERE} without a config)"
+    )
     chosen = Parser(add_help=False, parents=[common])
-    chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
+    names_a_model(
+        chosen.add_argument("--model", action="append", default=[], metavar="ID", help="id of a model; may be repeated")
+    )
     chosen.add_argument("--all", action="store_true", help="all models")
     chosen.add_argument("--format", action="append", default=[], metavar="NAME", help="of these exports only")
     return common, chosen
@@ -157,6 +165,10 @@ def _config(common: Parser, arguments: Sequence[str]) -> str | None:
     """Return the config that the arguments name, whatever else they are."""
     named: str | None = common.parse_known_args([word for word in arguments if word not in ("-h", "--help")])[0].config
     return named
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for machines")
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
@@ -216,7 +228,7 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--events", type=int, default=500, help="ordinary events (default: %(default)s)")
     compare.add_argument("--rtol", type=float, help="relative tolerance, which then decides alone")
     compare.add_argument("--atol", type=float, help="absolute tolerance, which then decides alone")
-    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    _add_json(compare)
 
 
 def _add_outputs(outputs: argparse.ArgumentParser) -> None:

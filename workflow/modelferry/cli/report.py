@@ -7,23 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelferry.cli.jobs import plan_of
+from modelferry.cli.jobs import plan_of, print_json
 from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ModelferryError
 from modelferry.core.files import write_text
 from modelferry.records.export import Manifest
 from modelferry.records.summary import Summary
-
-
-def models(options: argparse.Namespace) -> int:
-    """List all models with their state."""
-    from modelferry.stages.report.collect import collect
-
-    summary, _ = collect(plan_of(options))
-    width = max(len(model.id) for model in summary.models)
-    for model in summary.models:
-        print(f"{model.id:<{width}}  {model.status:<8}{model.reason}".rstrip())
-    return 0
 
 
 def report(options: argparse.Namespace) -> int:
@@ -46,6 +35,10 @@ def verdict(options: argparse.Namespace) -> int:
     altered = dict(_altered(summary, every_byte=False))
     passed = sum(model.status == "passed" and model.id not in altered for model in summary.models)
     status = "failed" if altered else summary.verdict
+    if options.json:
+        facts = {"verdict": status, "report": paths.REPORT, "passed": passed, "models": len(summary.models)}
+        print_json(facts | {"altered": altered})
+        return 0 if status == "passed" else 1
     print(f"{paths.REPORT}: {status}, {passed} of {len(summary.models)} models")
     for model, reason in altered.items():
         print(f"error: {model}: {reason}", file=sys.stderr)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 from pathlib import Path
 
-from modelferry.cli.jobs import exit_code, in_parts
+from modelferry.cli.jobs import exit_code, in_parts, print_json
 from modelferry.core import paths
 from modelferry.core.files import write_text
 from modelferry.plan.stages import BUILD_CPP
@@ -17,7 +18,9 @@ def doctor(options: argparse.Namespace) -> int:
     from modelferry.cli.doctor import examine
 
     findings = examine()
-    for finding in findings:
+    if options.json:
+        print_json([dataclasses.asdict(finding) for finding in findings])
+    for finding in () if options.json else findings:
         print(f"{'ok ' if finding.fine else '-- '} {finding.what:<22} {finding.detail}")
     return 0 if all(finding.fine or finding.optional for finding in findings) else 1
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelferry.core.contract import Contract
+from modelferry.core.contract import SCORES_OUTPUT, Arrays, Contract, Scored, Scores
+from modelferry.core.nested_outputs import flat
+
+if TYPE_CHECKING:
+    import torch
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -50,6 +55,34 @@ SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"softmax": softmax, 
 def scores_of(contract: Contract, values: np.ndarray) -> np.ndarray:
     """Return the scores of the first output's values, (events, classes), in float64."""
     return SCORES[contract.scores](values)
+
+
+def inside(by: Scores, values: torch.Tensor) -> torch.Tensor:
+    """Return scores of an output, (events, classes), in its own precision, as networks compute them."""
+    import torch
+
+    return torch.softmax(values, dim=1) if by == "softmax" else torch.sigmoid(values)
+
+
+def give_scores(network: torch.nn.Module, by: Scores) -> torch.nn.Module:
+    """Let `network` itself make scores of its first output, by a hook, and return it."""
+
+    def scores_first(_: object, __: object, outputs: object) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        first, *others = flat(outputs)
+        return (inside(by, first), *others) if others else inside(by, first)
+
+    network.register_forward_hook(scores_first)
+    return network
+
+
+def as_given(outputs: Arrays, scored: Scored | None) -> Arrays:
+    """Return the outputs of a network, one row an event, as an artifact gives them that may make scores of one."""
+    if scored is None:
+        return outputs
+    import torch
+
+    scores = inside(scored.by, torch.from_numpy(outputs[scored.output])).numpy()
+    return {SCORES_OUTPUT: scores, **{name: values for name, values in outputs.items() if name != scored.output}}
 
 
 def decided(scores: np.ndarray) -> np.ndarray:

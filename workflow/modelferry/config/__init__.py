@@ -44,7 +44,7 @@ class Config(Strict):
     @field_validator("campaigns")
     @classmethod
     def _formats_named_apart(cls, campaigns: dict[str, Campaign]) -> dict[str, Campaign]:
-        formats = {export.format for campaign in campaigns.values() for export in campaign.formats}
+        formats = {export.format for campaign in campaigns.values() for export in campaign.exports}
         by_name: dict[str, str] = {}
         for format_ in sorted(formats):
             if (other := by_name.setdefault(name := load_format(format_).name, format_)) != format_:

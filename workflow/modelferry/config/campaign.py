@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from modelferry.config.axes import FOUND, written_axes
 from modelferry.config.patterns import axes_named
-from modelferry.config.sections import Benchmark, Embed, Events, Explore, Export, Override, Validation
+from modelferry.config.sections import Benchmark, Destined, Embed, Events, Explore, Export, Override, Validation
 from modelferry.config.strict import AxisValue, Elsewhere, Strict, Where, as_value_error
 from modelferry.core.errors import did_you_mean
 from modelferry.families import load_family
@@ -52,7 +52,8 @@ class Campaign(Strict):
     exclude: Annotated[list[Where], SEVERAL] = Field(default_factory=list, description="no models that one selects")
     checkpoint: str = Field(default="", description="path pattern over the axes, glob allowed; or `demo`")
     checkpoint_gb: float = Field(default=20, gt=0, description="a larger checkpoint is refused, in 10⁹ bytes")
-    formats: list[Export] = Field(description="what to export to")
+    formats: list[Export] = Field(default_factory=list, description="what to export to")
+    destinations: list[Destined] = Field(default_factory=list, description="where to: exports, and what goes with them")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="what no checkpoint can tell")
     overrides: list[Override] = Field(default_factory=list)
     events: Events | None = Field(default=None, description="real events for validation")
@@ -81,31 +82,36 @@ class Campaign(Strict):
             raise ValueError("axes are found by the paths of checkpoints, and a demo has none yet; list their values")
         return self
 
-    @field_validator("formats")
-    @classmethod
-    def _formats_differ(cls, formats: list[Export]) -> list[Export]:
-        if not formats:
-            raise ValueError("no formats; give at least one, e.g. [torchscript]")
-        names = [export.name for export in formats]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two exports are called '{twice}'; give one of them another `name`")
-        return formats
+    @property
+    def exports(self) -> list[Export]:
+        """The formats, and what the destinations stand for."""
+        layout = load_family(self.family).batched_layout if self.destinations else ""
+        return [*self.formats, *(export for entry in self.destinations for export in entry.exports(layout))]
 
     @model_validator(mode="after")
     def _known_family(self) -> Campaign:
         with as_value_error():
             family = load_family(self.family)
             family.check_event_options(self.events.options if self.events else {})
-            for export in self.formats:
+            for export in self.exports:
                 layout = family.layout(export.layout)
                 resolve_approximations(export.approximate, family.approximations(layout))
+        return self
+
+    @model_validator(mode="after")
+    def _exports_differ(self) -> Campaign:
+        names = [export.name for export in self.exports]
+        if not names:
+            raise Elsewhere("no formats; give at least one, e.g. [torchscript]").below("formats")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise Elsewhere(f"two exports are called '{twice}'; give one of them another `name`").below("formats")
         return self
 
     @model_validator(mode="after")
     def _embeddings_fit(self) -> Campaign:
         if self.explore and not self.embed:
             raise ValueError("explore: there are no embeddings to look at; add `embed`")
-        names = [export.name for export in self.formats]
+        names = [export.name for export in self.exports]
         if self.embed and self.embed.export and self.embed.export not in names:
             raise ValueError(f"embed: no export '{self.embed.export}'; {did_you_mean(self.embed.export, names)}")
         if self.embed and DEMO in self.embed.patterns and self.checkpoint != DEMO:

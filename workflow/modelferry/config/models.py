@@ -59,7 +59,7 @@ class Model:
 
 def expand(name: str, campaign: Campaign, points: Iterable[Combination], seen: Seen) -> Iterator[Model]:
     """Yield the models of a campaign."""
-    exports = tuple(campaign.formats)
+    exports = tuple(campaign.exports)
     for point in points:
         hyperparameters, pattern, found = dict(campaign.hyperparameters), point.checkpoint, point.found
         for override in point.overrides:

@@ -11,13 +11,14 @@ from modelferry.config.strict import Strict, Where, as_value_error, safe
 from modelferry.core.contract import DType
 from modelferry.core.tolerances import Tolerance, tolerance_of
 from modelferry.formats import format_names, load_format
+from modelferry.formats.destinations import destination_names, load_destination
 from modelferry.runtimes import paths_of
 
 
 class Export(Strict):
     """One entry of `formats`: a format's name alone, or with a layout and options."""
 
-    format: str = Field(description="name of the format, or `package.module:Class` of one's own")
+    format: str = Field(description="name of the format, `name@version`, or `package.module:Class` of one's own")
     layout: str | None = Field(default=None, description="input layout of the network; default: the family's first")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the format, e.g. {method: script}")
     transforms: Literal["all", "none"] | dict[str, bool] = Field(
@@ -31,7 +32,7 @@ class Export(Strict):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Let the schema allow a format's name or import path alone."""
-        own = {"type": "string", "pattern": "^[^:]+:[^:]+$"}
+        own = {"type": "string", "pattern": "^([^:]+:[^:]+|[a-z0-9_]+@[0-9.]+)$"}
         return {"anyOf": [{"enum": list(format_names())}, own, handler.resolve_ref_schema(handler(core))]}
 
     @model_validator(mode="before")
@@ -41,7 +42,7 @@ class Export(Strict):
             data = {"format": data}
         if isinstance(data, dict) and isinstance(data.get("format"), str) and not data.get("name"):
             with as_value_error():
-                name = load_format(data["format"]).name
+                name = load_format(data["format"]).name.replace("@", "-")
             extras = [data.get("layout"), *(str(value) for value in (data.get("options") or {}).values())]
             extras += map(str, data.get("approximate") or [])
             data = {**data, "name": "-".join([name, *(extra for extra in extras if extra)])}
@@ -64,6 +65,45 @@ class Export(Strict):
     @classmethod
     def _safe_name(cls, value: str) -> str:
         return safe(value, "name of an export")
+
+
+class Destined(Strict):
+    """One entry of `destinations`: its name alone, or with settings, ``{onnxruntime: {version: 1.17.1}}``."""
+
+    name: str = Field(description="name of the destination")
+    settings: dict[str, str | list[str]] = Field(default_factory=dict, description="what it asks for")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Let the schema know names alone, and names with settings."""
+        names = list(destination_names())
+        settings = {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "array"], "items": {"type": "string"}},
+        }
+        one = {"type": "object", "propertyNames": {"enum": names}, "additionalProperties": settings}
+        return {"anyOf": [{"enum": names}, {**one, "minProperties": 1, "maxProperties": 1}]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        if isinstance(data, dict) and len(data) == 1:
+            ((name, settings),) = data.items()
+            return {"name": name, "settings": settings or {}}
+        raise ValueError(f"give a name, or a name with settings, e.g. {{onnxruntime: {{version: 1.17.1}}}} ({data!r})")
+
+    @model_validator(mode="after")
+    def _known(self) -> Destined:
+        with as_value_error():
+            load_destination(self.name).exports(self.settings)
+        return self
+
+    def exports(self, layout: str) -> list[Export]:
+        """Return the exports that it stands for."""
+        entries = load_destination(self.name).exports(self.settings)
+        return [Export.model_validate({**entry, "layout": layout}) for entry in entries]
 
 
 class FormatTolerance(Strict):

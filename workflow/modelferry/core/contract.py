@@ -38,7 +38,8 @@ class Tensor(BaseModel):
 
     `shape` mixes fixed sizes with names of dimensions; `features` names the entries of the last axis, in order.
     `below` bounds the integers of an input, which go from 0 to less than it: a number, or the size of a dimension that
-    they count along. Where no input has an axis of that dimension, it is the dimension's largest size.
+    they count along. Where no input has an axis of that dimension, it is the dimension's largest size. An input of
+    floating point that is bounded so holds integers as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,10 +53,74 @@ class Tensor(BaseModel):
     description: str = ""
 
 
+class Variable(BaseModel):
+    """One channel of an input, made of a variable: ``clip((value − subtract) · multiply, low, high)``.
+
+    It is the value itself if `subtract` is None. `pad` stands where there is no particle.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    subtract: float | None
+    multiply: float
+    low: float
+    high: float
+    pad: float
+
+
+class PreparedInput(BaseModel):
+    """What an input is made of: `variables`, and `length` particles, filled up as `padding` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variables: tuple[Variable, ...]
+    length: int | None
+    padding: Literal["wrap", "constant"]
+
+
+class Preparation(BaseModel):
+    """How inputs are made of variables of particles, as a data card says it.
+
+    Attributes
+    ----------
+    mask
+        The input that says which particles are real; what others hold in the place of those that are not is ignored.
+    order_by
+        What particles are in rising order of, if they are to be sorted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: dict[str, PreparedInput]
+    labels: tuple[str, ...]
+    mask: str
+    order_by: str = ""
+
+
+Scores = Literal["softmax", "sigmoid", "nothing"]
+
+SCORES_OUTPUT = "scores"
+"""What scores are called that an artifact makes."""
+LOGITS = "the output is logits: apply softmax for scores"
+"""A note of contracts, where it is so."""
+
+
+class Scored(BaseModel):
+    """An output of the network, and what makes scores of it inside an artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    by: Scores
+
+
 class Contract(BaseModel):
     """What may be fed to an artifact, in which order, and what comes back.
 
     `scores` is what makes scores of the first output's values: a softmax over the classes, a sigmoid, or nothing.
+    `scored` says what was done already, where the first output is scores that an artifact has made of the network's.
+    `destination` is what the contract was changed for; `preparation` says what inputs are made of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,8 +130,11 @@ class Contract(BaseModel):
     outputs: tuple[Tensor, ...]
     dimensions: tuple[Dimension, ...]
     classes: tuple[str, ...] = ()
-    scores: Literal["softmax", "sigmoid", "nothing"] = "softmax"
+    scores: Scores = "softmax"
     notes: tuple[str, ...] = ()
+    scored: Scored | None = None
+    destination: str = ""
+    preparation: Preparation | None = None
 
     @model_validator(mode="after")
     def _names_known(self) -> Contract:
@@ -86,6 +154,32 @@ class Contract(BaseModel):
             remedy = f"it has {known}; a family says by `batch` which of them counts events, and by `sizes` which vary"
             raise ContractError(f"the contract of layout {self.layout} has no dimension '{name}'", remedy)
         return found
+
+    @property
+    def form(self) -> str:
+        """The layout, and what it was changed for."""
+        return f"{self.layout} for {self.destination}" if self.destination else self.layout
+
+    def cast(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """Return inputs in the types of the contract; others than its own stay as they are."""
+        dtypes = {tensor.name: tensor.dtype for tensor in self.inputs}
+        return {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in inputs.items()}
+
+    def with_scores(self) -> Contract:
+        """Return the contract of an artifact whose first output is scores."""
+        if self.scores == "nothing":
+            return self
+        first, *others = self.outputs
+        scores = first.model_copy(update={"name": SCORES_OUTPUT, "features": self.classes or first.features})
+        inside = f"the first output is scores: a {self.scores} is applied inside"
+        return self.model_copy(
+            update={
+                "outputs": (scores, *others),
+                "scores": "nothing",
+                "scored": Scored(output=first.name, by=self.scores),
+                "notes": (*(note for note in self.notes if note != LOGITS), inside),
+            }
+        )
 
     def sizes(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
         """Return the sizes of the dimensions that `inputs` have axes of."""
@@ -181,6 +275,7 @@ def _is_dtype(dtype: np.dtype[Any], name: str) -> bool:
 
 def _check_integers(name: str, array: np.ndarray, limit: int) -> None:
     """Compiled code would read before the start or past the end of what these count along, or count from its end."""
-    if array.size and not (array.min() >= 0 and array.max() < limit):
-        wrong = array[(array < 0) | (array >= limit)][0]
+    whole = array.dtype.kind != "f" or bool((array == np.floor(array)).all())
+    if array.size and not (whole and array.min() >= 0 and array.max() < limit):
+        wrong = array[~((array >= 0) & (array < limit) & (array == np.floor(array)))][0]
         raise ContractError(f"input '{name}' holds {wrong}", f"allowed: 0 to {limit - 1}")

@@ -13,6 +13,21 @@ from modelferry.core.errors import ConfigError, did_you_mean, one_line
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """Names of classes that become parts of file names and of the names of rules."""
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+def kind_and_version(name: str) -> tuple[str, str]:
+    """Return the parts of ``kind@version``; the version is empty where none is asked for.
+
+    Raises
+    ------
+    ConfigError
+        If what is asked for is no version.
+    """
+    kind, at, version = name.partition("@")
+    if at and not VERSION.fullmatch(version):
+        raise ConfigError(f"'{name}' asks for the version '{version}'", f"write numbers, such as {kind}@1.17.1")
+    return kind, version
 
 
 def module_of(name: str, kind: str, known: Collection[str], module: str) -> str:

@@ -55,6 +55,11 @@ class Family(ABC):
         """The contract's dimensions that `sample` is given a size of; all others follow from them."""
         return (self.batch, *self.sizes)
 
+    @property
+    def batched_layout(self) -> str:
+        """The layout of which each input has the events of a call as its first axis; by default the first layout."""
+        return self.layouts[0]
+
     def call_sizes(self, contract: Contract, batch: int | None = None, size: int | None = None) -> dict[str, int]:
         """Return the size of each of the `sampled` dimensions in a call: the typical one, but for what is given.
 
@@ -176,6 +181,10 @@ class Family(ABC):
     @abstractmethod
     def collate(self, events: Sequence[Arrays], layout: str) -> Arrays:
         """Return the inputs of one call on `events`."""
+
+    def inputs_of(self, events: Sequence[Arrays], contract: Contract) -> Arrays:
+        """Return the inputs of one call on `events` of an artifact with this contract, in the types that it takes."""
+        return contract.cast(self.collate(events, contract.layout))
 
     def check_event_options(self, options: Mapping[str, Any]) -> None:
         """Raise `ConfigError` for options that `read_events` does not name after its first three parameters.

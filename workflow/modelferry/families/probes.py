@@ -164,7 +164,7 @@ def evaluate(
 ) -> Arrays:
     """Return the outputs of an eager network on all probes by name, one row an event; `prepare` may change inputs."""
     with np.errstate(invalid="ignore"):
-        calls = (prepare(family.collate(probe.events, contract.layout)) for probe in probes)
+        calls = (prepare(family.inputs_of(probe.events, contract)) for probe in probes)
         return run_eagerly(network, contract, calls, dtype)
 
 

@@ -22,7 +22,7 @@ from modelferry.comparison.side import Function as Function
 from modelferry.comparison.side import Side, declared
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, one_line
-from modelferry.core.import_path import module_of, own_instance
+from modelferry.core.import_path import kind_and_version, module_of, own_instance
 from modelferry.core.model import Exactness
 from modelferry.core.reading import regular_file
 
@@ -138,6 +138,20 @@ class Format(ABC):
     options: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Options of an export, each with its allowed values; the first is the default."""
 
+    def contract(self, own: Contract) -> Contract:
+        """Return what artifacts of a network with the contract `own` take and give; by default the same.
+
+        Raises
+        ------
+        ConfigError
+            If the format, or where it goes to, cannot express the contract.
+        """
+        return own
+
+    def delivered(self, network: torch.nn.Module, own: Contract) -> torch.nn.Module:
+        """Let `network` itself take and give what `contract` says, its weights' names unchanged, and return it."""
+        return network
+
     @abstractmethod
     def build_template(
         self, deployable: torch.nn.Module, contract: Contract, example: Arrays, options: Mapping[str, Any], out: Path
@@ -172,7 +186,8 @@ class Format(ABC):
         """Write an artifact of one network to `files(out)`, by way of a template that is not kept."""
         with tempfile.TemporaryDirectory(prefix="modelferry-export-") as folder:
             template = Path(folder) / f"template.{self.extension}"
-            self.build_template(deployable, contract, example, options, template)
+            taken = self.contract(contract)
+            self.build_template(self.delivered(deployable, contract), taken, taken.cast(example), options, template)
             self.fill(template, weights, metadata, out)
 
     def prepare(self, path: Path) -> Any:  # noqa: B027
@@ -220,6 +235,16 @@ class Format(ABC):
         """Return the name of the file that a checkpoint called `stem` is exported to where no config names it."""
         return f"{stem}.{self.extension}"
 
+    def for_version(self, version: str) -> Format:
+        """Return the format as a version of its first runtime reads it, and executed there as well.
+
+        Raises
+        ------
+        ConfigError
+            If that version does not read it, or the format is for the installed one only.
+        """
+        raise ConfigError(f"format {self.name} is for the installed runtime only", f"write {self.name}")
+
     def schemas(self) -> dict[str, type[BaseModel]]:
         """Return the models of JSON files that the format writes, by the names of their schemas."""
         return {}
@@ -252,12 +277,16 @@ def format_names() -> tuple[str, ...]:
 
 def format_module(name: str) -> str:
     """Return the module that defines a format; raise `ConfigError` for an unknown name."""
-    return module_of(name, "format", format_names(), f"{__name__}.{name}")
+    kind, _ = kind_and_version(name)
+    return module_of(kind, "format", format_names(), f"{__name__}.{kind}")
 
 
 @cache
 def load_format(name: str) -> Format:
-    """Return the format called `name`, or an instance of the user's ``package.module:Class``."""
+    """Return the format called `name`, or ``name@version``, or an instance of the user's ``package.module:Class``."""
+    kind, version = kind_and_version(name)
+    if version:
+        return load_format(kind).for_version(version)
     module = format_module(name)
     own = ":" in name
     target: Format = (

@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
-from modelferry.core.errors import ArtifactError, UnsupportedOperatorError
+from modelferry.core.errors import ArtifactError, ConfigError, UnsupportedOperatorError
 from modelferry.formats import CheckedRunner, Format, Function, Runner
 from modelferry.formats.shared.snippets import PYTHON_ONNX
 from modelferry.formats.shared.weight_slots import WeightSlots, distinct_copy, raw_bytes
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 ELSEWHERE = "write the network without it, or export to aotinductor, torch_export or torchscript"
 OPSET = 18
-"""The operator set that PyTorch's exporter is written in; ONNX Runtime runs it since 1.14."""
+"""The operator set that PyTorch's exporter is written in. Its files have IR version 8."""
+OLDEST = (1, 14)
+"""The first ONNX Runtime that reads this operator set."""
 ADDS_BIAS = frozenset({"Add", "Gemm", "BatchNormalization", "Conv"})
 CONTRACT_KEY = "contract"
 WEIGHTS_KEY = "weights"
@@ -40,7 +42,7 @@ class Onnx(Format):
 
     name = "onnx"
     extension = "onnx"
-    runtimes = ("onnxruntime",)
+    runtimes: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     packages = ("torch", "onnx", "onnxscript", "onnxruntime")
     snippets = {"Python": PYTHON_ONNX}
 
@@ -82,6 +84,14 @@ class Onnx(Format):
             proto.metadata_props.add(key=key, value=value)
         out.write_bytes(proto.SerializeToString(deterministic=True))
 
+    def for_version(self, version: str) -> Format:
+        """Return the format for a version of ONNX Runtime that reads the operator set."""
+        if tuple(map(int, version.split("."))) < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            reason = f"ONNX Runtime {version} reads no operator set {OPSET}, in which PyTorch's exporter is written"
+            raise ConfigError(reason, f"use {oldest} or newer")
+        return _ForVersion(version)
+
     def read_weights(self, path: Path) -> dict[str, bytes]:
         """Return the values of the initializers."""
         proto = _read(path)
@@ -92,10 +102,7 @@ class Onnx(Format):
     def load(self, path: Path, threads: int) -> Runner:
         """Load in ONNX Runtime, on the CPU, with `threads` threads within an operator and one operator at a time."""
         session = self._session(path, threads)
-        properties = session.get_modelmeta().custom_metadata_map
-        if CONTRACT_KEY not in properties:
-            raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
-        contract = Contract.model_validate_json(properties[CONTRACT_KEY])
+        contract = _contract(session.get_modelmeta().custom_metadata_map, path)
         names = [tensor.name for tensor in contract.outputs]
         return CheckedRunner(contract, lambda inputs: dict(zip(names, session.run(names, inputs), strict=True)))
 
@@ -159,7 +166,7 @@ class Onnx(Format):
         import onnxruntime as ort
 
         proto = _read(path)
-        contract = Contract.model_validate_json({e.key: e.value for e in proto.metadata_props}[CONTRACT_KEY])
+        contract = read_contract(path)
         values = {
             name.removesuffix(".bias"): node.output[0]
             for node in reversed(proto.graph.node)  # of a module that runs twice, the first time
@@ -175,6 +182,25 @@ class Onnx(Format):
             return dict(zip(values, session.run(list(values.values()), inputs), strict=True))
 
         return run
+
+
+class _ForVersion(Onnx):
+    """ONNX files for one version of ONNX Runtime, which executes them beside the installed one."""
+
+    def __init__(self, version: str) -> None:
+        self.name = f"{Onnx.name}@{version}"  # type: ignore[misc]
+        self.runtimes = (*Onnx.runtimes, f"{Onnx.runtimes[0]}@{version}")  # type: ignore[misc]
+
+
+def read_contract(path: Path) -> Contract:
+    """Return the contract inside a file; raise `ArtifactError` if there is none."""
+    return _contract({entry.key: entry.value for entry in _read(path).metadata_props}, path)
+
+
+def _contract(properties: Mapping[str, str], path: Path) -> Contract:
+    if CONTRACT_KEY not in properties:
+        raise ArtifactError(f"{path} holds no contract", "export it with modelferry")
+    return Contract.model_validate_json(properties[CONTRACT_KEY])
 
 
 def _numpy_name(kind: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelferry.formats import Format
 from modelferry.formats.onnx import Onnx
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Ort(Onnx):
     extension = "ort"
     reproducible = False
     keeps_weights = False
+
+    for_version = Format.for_version  # what the installed version optimised need not load in another
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then let ONNX Runtime optimise the graph and save it."""

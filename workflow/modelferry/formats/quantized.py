@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelferry.formats import Format
 from modelferry.formats.onnx import Onnx
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Quantized(Onnx):
 
     name = "quantized"
     exactness = "approximation"
+
+    for_version = Format.for_version  # it is rounded by the installed version
 
     def fill(self, template: Path, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str], out: Path) -> None:
         """Fill as ONNX, then round the weights of matrix products to int8, one scale a column."""

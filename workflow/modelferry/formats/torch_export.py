@@ -47,7 +47,13 @@ class TorchExport(Format):
     extension = "exported.pt2"
     runtimes = ("pytorch",)
     packages = ("torch",)
-    loads = ("torch.export._trace", "torch._inductor.sizevars")
+    loads = (
+        "torch.export._trace",
+        "torch._inductor.sizevars",
+        "torch.fx.experimental.validator",
+        "torch.utils.serialization",
+        "sympy.tensor.tensor",
+    )
     snippets = {"Python": python_torch('torch.export.load("$path").module()')}
     bitwise = True
 
@@ -97,14 +103,13 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
-        from modelferry.formats.shared.program import unremembered
+        from modelferry.formats.shared.program_reader import program_read
         from modelferry.formats.shared.runner import on_tensors
 
         refuse_code(path)
         torch.set_num_threads(threads)
-        with unremembered(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            module = torch.export.load(str(path)).module()
+        with program_read(path) as program:
+            module = program.module()
         return on_tensors(lambda inputs: module(*inputs), contract)
 
     def recognises(self, path: Path) -> bool:
@@ -115,11 +120,12 @@ class TorchExport(Format):
         """Open any exported program that takes tensors by position; it tells names, types and ranges of sizes."""
         import torch
 
+        from modelferry.formats.shared.program_reader import program_read
+
         torch.set_num_threads(threads)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                program = torch.export.load(str(path))
+            with program_read(path) as read:
+                program = read
         except (RuntimeError, ValueError, KeyError) as error:
             raise ArtifactError(f"{path} does not load: {one_line(error)}", "export it again") from error
         side = super().open(path, threads) if CONTRACT in entries_of(path) else _side(program, path)
@@ -133,13 +139,12 @@ class TorchExport(Format):
         contract = Contract.model_validate_json(read_entries(path, Kind.PROGRAM, CONTRACT)[CONTRACT])
         import torch
 
-        from modelferry.formats.shared.program import unremembered
+        from modelferry.formats.shared.program_reader import program_read
         from modelferry.formats.shared.runner import INPUT, outputs_of_modules
 
         refuse_code(path)
-        with unremembered(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            module = torch.export.unflatten(torch.export.load(str(path)))
+        with program_read(path) as program:
+            module = torch.export.unflatten(program)
         run = outputs_of_modules(module, contract)
         return lambda inputs: {name: value for name, value in run(inputs).items() if not name.endswith(INPUT)}
 

@@ -99,11 +99,11 @@ def divide(plan: Plan, files: Mapping[str, str], most: Mapping[str, int]) -> dic
 
     What one job makes is never divided: all that is of one model and kind is in one chunk.
     """
-    owners = dict(_owners(plan))
+    owner = dict(owners(plan))
     units: dict[str, dict[str, list[str]]] = {kind: {} for kind in KINDS}
     for file, rule in files.items():
         kind = _kind(rule)
-        unit = {"shared": file, "report": kind}.get(kind) or owners.get(file, file)
+        unit = {"shared": file, "report": kind}.get(kind) or owner.get(file, file)
         units[kind].setdefault(unit, []).append(file)
     names: dict[str, set[str]] = {}
     chunks: dict[str, Chunk] = {}
@@ -135,7 +135,7 @@ def minutes(kind: str, chunk: Chunk) -> int:
 
 def lacking_here(config: Config) -> dict[str, str]:
     """Return what this machine lacks of the formats and runtimes of a config, with the reasons."""
-    formats = {export.format for campaign in config.campaigns.values() for export in campaign.formats}
+    formats = {export.format for campaign in config.campaigns.values() for export in campaign.exports}
     runtimes = {name: path for format in formats for name, path in paths_of(format).items()}
     reasons = {
         **{f"format {name}": unavailable(name) for name in sorted(formats)},
@@ -159,7 +159,8 @@ def _kind(rule: str) -> str:
     return OF_RULES[max(names, key=len)] if names else "report"
 
 
-def _owners(plan: Plan) -> Iterator[tuple[str, str]]:
+def owners(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield the files that the workflow makes for one model, each with the model's id."""
     for name, planned in plan.runnable.items():
         yield from ((path, name) for path, _ in files_of(planned))
     yield from ((paths.embedding_tables(name), name) for name in plan.embedded)

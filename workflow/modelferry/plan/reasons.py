@@ -14,6 +14,8 @@ LISTED = 6
 """So many changes of one kind are named."""
 SHOWN = ("config", "versions")
 """Kinds whose values say something to a reader; those of others are digests."""
+FOUND = "found"
+"""Kind of what is wrong with files that are there: each value follows the file's name."""
 PARAMETERS = re.compile(
     r"Union of exclusive params before and now across all output: before: (?P<before>.*?) now: (?P<now>\{.*\}) ?"
 )
@@ -47,9 +49,11 @@ def changed(before: Reasons, now: Reasons) -> Iterator[str]:
     for kind in dict.fromkeys([*now, *before]):
         old, new = before.get(kind, {}), now.get(kind, {})
         names = [name for name in dict.fromkeys([*new, *old]) if old.get(name) != new.get(name)]
-        words = [_change(name, old.get(name), new.get(name)) if kind in SHOWN else name for name in names[:LISTED]]
-        if words:
-            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        if kind == FOUND:
+            yield from (f"{name} {new[name]}" for name in names if name in new)
+        elif names:
+            words = [_change(name, old.get(name), new.get(name)) if kind in SHOWN else name for name in names[:LISTED]]
             yield f"{kind}: {', '.join(words)}{more}"
 
 

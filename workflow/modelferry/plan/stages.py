@@ -41,6 +41,10 @@ class Stage:
     failure: str = ""
     chunk: str = "report"
 
+    def log(self, subject: str) -> str:
+        """Return the log of the stage's job for a model, or for what else it is about, as its rule names it."""
+        return f"logs/{self.rule}/{subject}.log"
+
 
 DEMO_EVENTS = Stage("demo_events", chunk="shared")
 DEMO = Stage("demo_train", "", (DemoTraining,), "demo", chunk="models")

@@ -20,6 +20,7 @@ from modelferry.core.known_files import known_files
 from modelferry.core.reading import read_yaml
 from modelferry.core.running import RUN, wait_for_jobs
 from modelferry.plan import Plan, chunks, reruns
+from modelferry.plan.announcement import Announcement, choose_console
 from modelferry.plan.leftovers import findings, mend, remove_unfinished, told
 from modelferry.plan.reasons import ReadableReasons
 from modelferry.plan.scheduling import look_again_once
@@ -38,7 +39,9 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
     by its content, which also has what its patterns match now. So does a Snakemake that is a job of another one's run:
     it finds the name of the run set, and leaves the folder to the one that leads it.
     """
-    logging.getLogger("snakemake.logging").addFilter(ReadableReasons())
+    announcement = Announcement(workflow)
+    for addition in (ReadableReasons(), announcement):
+        logging.getLogger("snakemake.logging").addFilter(addition)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     source, within = _place(workflow, config)
     chunks.delay_first_look_at_jobs()
@@ -50,8 +53,10 @@ def begin(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[str]]:
         if leads:
             os.environ[RUN] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
             os.environ[environment.ISA] = _isa(several_machines=bool(most))
+            choose_console(workflow)
         handed = None if leads else os.environ.get(ENVIRONMENT_VARIABLE)
         plan = Plan(read_config(handed) if handed else parse_config(config, source, within))
+        announcement.plan = plan
         _find_mistakes(plan)
         text = handed_on(config, plan.config)
         _check_used_once(workflow, text)
@@ -142,6 +147,21 @@ def _find_mistakes(plan: Plan) -> None:
         Path(folder).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise ModelferryError(f"the folder {folder} cannot be written", "change its permissions, or run elsewhere")
+
+
+def is_at_work() -> bool:
+    """Return whether a run is at work in this folder."""
+    try:
+        handle = os.open(LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def keep_others_out() -> None:

@@ -92,7 +92,7 @@ def _template_spec(family_name: str, hyperparameters_json: str, export_json: str
     wanted = {} if isinstance(export.transforms, str) else export.transforms
     transforms = NONE if export.transforms == "none" else resolve_transforms(wanted, family.transforms(layout))
     transforms |= resolve_approximations(export.approximate, family.approximations(layout))
-    contract = family.contract(hyperparameters, layout).model_dump(mode="json")
+    contract = target.contract(family.contract(hyperparameters, layout)).model_dump(mode="json")
     made_by = [installed(target.packages), target.built_for(options)]
     variant = digest_of([layout, options, sorted(transforms), contract, made_by], 8)
     return TemplateSpec(

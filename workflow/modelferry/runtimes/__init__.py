@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from modelferry.core.contract import Arrays
 from modelferry.core.errors import ConfigError, did_you_mean
-from modelferry.core.import_path import module_of, own_instance
+from modelferry.core.import_path import kind_and_version, module_of, own_instance
 from modelferry.formats import Format, Runner, load_format, opening
 
 
@@ -75,6 +75,10 @@ class Runtime(ABC):
         outputs = run(inputs)
         return outputs, time.perf_counter() - started
 
+    def of_version(self, version: str) -> Runtime:
+        """Return the runtime in another version than the installed one; raise `ConfigError` if that cannot be had."""
+        raise ConfigError(f"runtime {self.name} is had as it is installed only", f"write {self.name}")
+
     def cold_start(self, path: Path, threads: int, inputs: Arrays) -> ColdStart | None:
         """Load and call once in a process of the runtime's own; None if the runtime has none."""
         return None
@@ -88,12 +92,16 @@ def runtime_names() -> tuple[str, ...]:
 
 def runtime_module(name: str) -> str:
     """Return the module that defines a runtime; raise `ConfigError` for an unknown name."""
-    return module_of(name, "runtime", runtime_names(), f"{__name__}.{name}")
+    kind, _ = kind_and_version(name)
+    return module_of(kind, "runtime", runtime_names(), f"{__name__}.{kind}")
 
 
 @cache
 def load_runtime(name: str) -> Runtime:
-    """Return the runtime called `name`, or an instance of the user's ``package.module:Class``."""
+    """Return the runtime called `name`, or ``name@version``, or an instance of the user's ``package.module:Class``."""
+    kind, version = kind_and_version(name)
+    if version:
+        return load_runtime(kind).of_version(version)
     module = runtime_module(name)
     own = ":" in name
     runtime: Runtime = (

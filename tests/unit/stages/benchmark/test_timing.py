@@ -82,7 +82,7 @@ def test_interval_narrows_with_samples_and_holds_the_median() -> None:
 def test_calls_are_timed_in_turn_and_not_one_after_the_other(clock: Clock) -> None:
     order: list[str] = []
     calls = {name: clock.call(lambda _: 0.01, order, name) for name in ("a", "b", "c")}
-    found = time_in_turn(calls, lambda value: True, 0.5)
+    found = time_in_turn(calls, lambda _, value: True, 0.5)
     rounds = order[-30:]
     assert rounds == ["a", "b", "c"] * 10
     assert [latency.p50 for latency in found.values()] == [pytest.approx(10)] * 3
@@ -91,14 +91,14 @@ def test_calls_are_timed_in_turn_and_not_one_after_the_other(clock: Clock) -> No
 
 
 def test_without_tails_no_time_is_spent_on_them(clock: Clock) -> None:
-    found = time_in_turn({"a": clock.call(lambda _: 0.01)}, lambda value: True, 0.5, tails=False)
+    found = time_in_turn({"a": clock.call(lambda _: 0.01)}, lambda _, value: True, 0.5, tails=False)
     assert found["a"].samples * 0.01 == pytest.approx(0.5, abs=0.02)
     assert found["a"].p99 is None
 
 
 def test_each_call_gets_its_own_time(clock: Clock) -> None:
     calls = {"fast": clock.call(lambda _: 0.001), "slow": clock.call(lambda _: 0.1)}
-    found = time_in_turn(calls, lambda value: True, 0.5)
+    found = time_in_turn(calls, lambda _, value: True, 0.5)
     assert found["fast"].p50 == pytest.approx(1)
     assert found["slow"].p50 == pytest.approx(100)
     assert found["slow"].samples >= MINIMUM_SAMPLES
@@ -107,7 +107,7 @@ def test_each_call_gets_its_own_time(clock: Clock) -> None:
 
 def test_first_slow_calls_are_warm_up_and_no_samples(clock: Clock) -> None:
     slow_start = clock.call(lambda count: 1.0 if count < 10 else 0.01)
-    found = time_in_turn({"a": slow_start}, lambda value: True, 20.0)
+    found = time_in_turn({"a": slow_start}, lambda _, value: True, 20.0)
     assert found["a"].p99 == pytest.approx(10)
 
 
@@ -125,7 +125,7 @@ def test_warm_up_ends_at_its_limit(clock: Clock) -> None:
 
 def test_outputs_are_checked_while_timing(clock: Clock) -> None:
     calls = {"right": clock.call(lambda _: 0.01), "wrong": lambda: (OUTPUT + 1, clock.call(lambda _: 0.01)()[1])}
-    found = time_in_turn(calls, lambda value: bool((value == OUTPUT).all()), 0.1)
+    found = time_in_turn(calls, lambda _, value: bool((value == OUTPUT).all()), 0.1)
     assert found["right"].correct
     assert not found["wrong"].correct
 
@@ -139,7 +139,7 @@ def test_output_that_goes_wrong_later_is_seen(clock: Clock) -> None:
         clock.now += 0.01
         return OUTPUT if count < 60 else OUTPUT + 1, 0.01
 
-    assert not time_in_turn({"a": drifting}, lambda value: bool((value == OUTPUT).all()), 1.0)["a"].correct
+    assert not time_in_turn({"a": drifting}, lambda _, value: bool((value == OUTPUT).all()), 1.0)["a"].correct
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -153,7 +153,7 @@ def test_garbage_collection_is_off_while_timing_and_then_as_it_was(enabled: bool
             seen.append(gc.isenabled())
             return OUTPUT, 0.0
 
-        time_in_turn({"a": call}, lambda value: True, 0.0)
+        time_in_turn({"a": call}, lambda _, value: True, 0.0)
         assert not any(seen)
         assert gc.isenabled() == enabled
     finally:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelferry.checkpoints.shapes import Shapes
-from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.contract import LOGITS, Arrays, Contract, Dimension, Tensor
 from modelferry.core.errors import EventFileError
 from modelferry.core.events import EventSet, join
 from modelferry.families import Family
@@ -54,6 +54,7 @@ class ChargedHiggsParticleNet(Family):
     name = "charged_higgs_particlenet"
     layouts = ("flat", "dense")
     reference_layout = "flat"
+    batched_layout = "dense"
     packages = ("torch", "torch_geometric")
     hyperparameters = {"hidden": 128}
     sizes = ("particles",)
@@ -77,7 +78,7 @@ class ChargedHiggsParticleNet(Family):
                 DENSE_MASK if layout == "dense" else FLAT_EDGES,
                 "missing transverse momentum is the last particle: E = pt, Pz = 0, charge and flags 0",
                 "a b jet has IsJet = IsBjet = 1",
-                "the output is logits: apply softmax for scores",
+                LOGITS,
             ),
         )
 

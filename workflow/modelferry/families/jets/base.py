@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelferry.core.contract import Arrays, Contract, Dimension, Tensor
+from modelferry.core.contract import LOGITS, Arrays, Contract, Dimension, Tensor
 from modelferry.core.digests import sha256_of_file
 from modelferry.core.errors import ConfigError, EventFileError
 from modelferry.core.events import EventSet, JetChunk, join
@@ -42,6 +42,8 @@ PREPARED, RAW = "prepared", "raw"
 JETS = Dimension(name="jets", minimum=1, typical=8, maximum=64, description="jets of a call")
 LONGEST = 128
 """Particles that are taken of a jet: the first ones, in the card's order."""
+MASK = "pf_mask"
+"""The input that says which particles are real."""
 RAW_PREFIX = "network."
 """Before the names of weights where the preparation is inside: it has none."""
 
@@ -54,7 +56,7 @@ class JetFamily(Family):
     sizes = ("particles",)
     batch = "jets"
     inputs: ClassVar[tuple[str, ...]]
-    """The card's inputs that the network takes, in order; `pf_mask` is the one that says which particles are real."""
+    """The card's inputs that the network takes, in order; one is `MASK`."""
     cards: ClassVar[Mapping[int, str]] = {}
     """Packaged cards by the number of features, for networks whose config names none."""
 
@@ -80,8 +82,8 @@ class JetFamily(Family):
         given = {wanted: card.inputs[wanted] for wanted in self.inputs}
         if (count := len(given["pf_features"].vars)) != features:
             raise ConfigError(f"data card {name} has {count} features, and the network takes {features}", "set `card`")
-        if given["pf_mask"].pad_mode != "constant" or given["pf_mask"].vars[0].pad != 0:
-            raise ConfigError(f"data card {name}: pf_mask is not padded with 0", "set its pad_mode to constant")
+        if given[MASK].pad_mode != "constant" or given[MASK].vars[0].pad != 0:
+            raise ConfigError(f"data card {name}: {MASK} is not padded with 0", "set its pad_mode to constant")
         return card
 
     def resolve(self, given: Mapping[str, Any], inferred: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,11 +128,12 @@ class JetFamily(Family):
             outputs=self.own_outputs(hyperparameters),
             dimensions=(JETS, size),
             classes=self.own_classes(hyperparameters),
+            preparation=card.preparation(MASK) if layout == PREPARED else None,
             notes=(
                 f"of a jet with more than {longest} particles give the first {longest}"
                 + (f", in rising order of {card.order_by}" if card.order_by else ", as they are stored"),
                 RAW_NOTE if layout == RAW else PREPARED_NOTE,
-                "the output is logits: apply softmax for scores",
+                LOGITS,
                 *self.notes(hyperparameters),
             ),
         )

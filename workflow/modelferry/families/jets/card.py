@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from modelferry.core import contract
+from modelferry.core.contract import Preparation, PreparedInput
 from modelferry.core.errors import ConfigError, ModelferryError, did_you_mean
 from modelferry.core.reading import read_yaml
 from modelferry.families.jets.expressions import Expression, parse
@@ -52,6 +54,11 @@ class Variable(Section):
     low: float = -5.0
     high: float = 5.0
     pad: float = 0.0
+
+    @property
+    def in_contract(self) -> contract.Variable:
+        """The variable, for a contract."""
+        return contract.Variable.model_validate(self.model_dump())
 
     @model_validator(mode="before")
     @classmethod
@@ -227,6 +234,23 @@ class Card(Section):
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in order; none if the card does not tell."""
         return self.labels.names if self.labels else ()
+
+    def preparation(self, mask: str) -> Preparation:
+        """Return how inputs are made, for a contract; `mask` is the input that says which particles are real."""
+        simple = self.labels is not None and isinstance(self.labels.value, tuple)
+        return Preparation(
+            inputs={
+                name: PreparedInput(
+                    variables=tuple(self.standardised(variable).in_contract for variable in given.vars),
+                    length=given.length,
+                    padding=given.pad_mode,
+                )
+                for name, given in self.inputs.items()
+            },
+            labels=tuple(self.labels.value) if simple and self.labels else self.classes,
+            mask=mask,
+            order_by=self.order_by or "",
+        )
 
     def standardised(self, variable: Variable) -> Variable:
         """Return a variable with the numbers that weaver found for it, if there are any."""

@@ -120,10 +120,14 @@ def _points(total: ir.Node | None) -> ir.Value | None:
 
 
 def _sizes_and_products(before: ir.Node, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Return |x_i|² (B, N) and 2 x_i·x_j (B, N, N) in float64."""
+    """Return |x_i|² (B, N) and 2 x_i·x_j (B, N, N) in float64.
+
+    A product with a transposed matrix would do: but ONNX Runtime makes one operator of both, which in float64 the older
+    versions, 1.17 among them, cannot execute.
+    """
     wide = _insert(before, "Cast", x, to=ir.DataType.DOUBLE)
     sizes = _insert(before, "ReduceSumSquare", wide, _constant(before, np.array([2])), keepdims=0)
-    products = _insert(before, "MatMul", wide, _insert(before, "Transpose", wide, perm=[0, 2, 1]))
+    products = _insert(before, "Einsum", wide, wide, equation="bif,bjf->bij")
     return sizes, _insert(before, "Mul", products, _constant(before, np.array(2.0)))
 
 

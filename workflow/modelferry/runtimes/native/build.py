@@ -5,15 +5,12 @@ What is built is kept in a cache of the user's, so that no clone and no folder b
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import distribution
 from importlib.util import find_spec
@@ -25,13 +22,12 @@ from modelferry.core.environment import compiler, installed
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import temporary_name
 from modelferry.core.installation import CPP_SOURCES
+from modelferry.runtimes.shared.cache import cache_folder, one_at_a_time
 
 RUNNER = "bin/modelferry-run"
 NOT_BUILT_FROM = ("tests", "bench")
 """Folders of the sources that make no difference to the library and the runner."""
 STAGE = "build_cpp"
-CACHE = "MODELFERRY_CACHE"
-"""Environment variable with the folder that builds are kept in."""
 
 
 def unavailable() -> str:
@@ -92,9 +88,8 @@ def build() -> Path:
     """
     if reason := unavailable():
         raise ArtifactError(f"the C++ runtime cannot be built: {reason}")
-    folder = _cache()
-    prefix = folder / f"cpp-{key()}"
-    with _one_at_a_time(folder / f"cpp-{key()}.lock"):
+    prefix = cache_folder() / f"cpp-{key()}"
+    with one_at_a_time(prefix):
         if not (prefix / RUNNER).is_file():
             shutil.rmtree(prefix, ignore_errors=True)
             _build(prefix)
@@ -125,17 +120,3 @@ def _cmake_run(*arguments: str) -> None:
 def _cmake() -> str | None:
     """Return CMake, first of all the one that pip has put beside Python."""
     return shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-
-
-def _cache() -> Path:
-    default = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "modelferry"
-    folder = Path(os.environ.get(CACHE, "") or default)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.core import paths
-from modelferry.core.contract import Arrays
+from modelferry.core.contract import Arrays, Contract
 from modelferry.families import Family
 from modelferry.formats import CheckedRunner, Runner, load_format
+from modelferry.records.export import Manifest
 from modelferry.runtimes import Runtime, load_in, load_runtime, runtime_of, runtimes_of
 
 if TYPE_CHECKING:
@@ -71,10 +72,18 @@ def load_subject(planned: PlannedModel, family: Family, subject: Subject, thread
     return load_in(format_name, subject.runtime, Path(planned.artifact(subject.export)), threads)
 
 
-def sample_inputs(family: Family, planned: PlannedModel, layout: str) -> Arrays:
+def contract_of(planned: PlannedModel, subject: Subject) -> Contract:
+    """Return what a subject takes and gives."""
+    if subject.export == EAGER:
+        return planned.family.contract(planned.hyperparameters, subject.layout)
+    return Manifest.read(paths.manifest(planned.id, subject.export)).contract
+
+
+def sample_inputs(planned: PlannedModel, subject: Subject) -> Arrays:
     """Return the inputs of a call on one event of typical size."""
-    contract = family.contract(planned.hyperparameters, family.reference_layout)
-    return family.collate(family.sample(family.call_sizes(contract, 1), SEED), layout)
+    family = planned.family
+    own = family.contract(planned.hyperparameters, family.reference_layout)
+    return family.inputs_of(family.sample(family.call_sizes(own, 1), SEED), contract_of(planned, subject))
 
 
 def _load_eager(planned: PlannedModel, family: Family, threads: int) -> Runner:

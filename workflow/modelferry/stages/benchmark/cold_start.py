@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     """Load and call once in a fresh process; those of PyTorch come from one that has imported it and done nothing."""
     if subject.export != EAGER:
-        inputs = sample_inputs(planned.family, planned, subject.layout)
+        inputs = sample_inputs(planned, subject)
         path, threads = Path(planned.artifact(subject.export)), planned.model.benchmark.threads
         if (found := runtime_of_subject(planned, subject).cold_start(path, threads, inputs)) is not None:
             return found
@@ -39,7 +39,7 @@ def cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
 
 def _cold_start(planned: PlannedModel, subject: Subject) -> ColdStart:
     family = planned.family
-    inputs = sample_inputs(family, planned, subject.layout)
+    inputs = sample_inputs(planned, subject)
     if subject.export == EAGER:
         family.reference(planned.hyperparameters)
     importlib.import_module(runtime_of_subject(planned, subject).library or "modelferry")

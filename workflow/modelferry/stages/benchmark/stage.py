@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelferry.comparison.outputs import by_event, within
+from modelferry.comparison.scores import as_given
 from modelferry.core import paths
 from modelferry.core.contract import Contract
 from modelferry.core.environment import describe
@@ -55,14 +56,13 @@ def benchmark_model(planned: PlannedModel, without: Collection[str] = (), point:
     runners = {subject: load_subject(planned, family, subject, settings.threads) for subject in subjects}
     rows: dict[Subject, list[BenchmarkRow]] = {subject: [] for subject in subjects}
     contract = family.contract(planned.hyperparameters, family.reference_layout)
-    contracts = {export: manifest.contract for export, manifest in manifests.items()}
-    output = contract.outputs[0].name
+    contracts = {EAGER: contract, **{export: manifest.contract for export, manifest in manifests.items()}}
     every = list(points(settings.batches, settings.sizes, family, contract))
     seconds = min(settings.seconds, MOMENT) if point else settings.seconds
     for batch, size in [typical_point(every, family, contract)] if point else every:
         sizes = family.call_sizes(contract, batch, size)
         chosen = {s: run for s, run in runners.items() if allowed(s, contracts, sizes)}
-        latencies = time_point(planned, family, output, chosen, sizes, seconds, tails=not point)
+        latencies = time_point(planned, contracts, chosen, sizes, seconds, tails=not point)
         eager = next(latency for subject, latency in latencies.items() if subject.export == EAGER)
         for subject, latency in latencies.items():
             rows[subject].append(_row(latency, eager, cold.get(subject), settings.threads, batch, size))
@@ -121,29 +121,32 @@ def allowed(subject: Subject, contracts: dict[str, Contract], sizes: Mapping[str
 
 def time_point(
     planned: PlannedModel,
-    family: Family,
-    output: str,
+    contracts: Mapping[str, Contract],
     runners: dict[Subject, Runner],
     sizes: Mapping[str, int],
     seconds: float,
     tails: bool = True,
 ) -> dict[Subject, Latency]:
-    """Time all runners on the same events; percentiles of `tails` need more samples."""
-    events = family.sample(sizes, SEED)
-    inputs = {subject: family.collate(events, subject.layout) for subject in runners}
-    truth = next(by_event(run(inputs[subject])[output]) for subject, run in runners.items() if subject.export == EAGER)
+    """Time all runners on the same events; percentiles of `tails` need more samples. `contracts` are by export."""
+    events = planned.family.sample(sizes, SEED)
+    inputs = {subject: planned.family.inputs_of(events, contracts[subject.export]) for subject in runners}
+    first = {subject: contracts[subject.export].outputs[0].name for subject in runners}
+    eager = next(run(inputs[subject]) for subject, run in runners.items() if subject.export == EAGER)
+    rows = {name: by_event(values) for name, values in eager.items()}
+    names = {subject: f"{subject.export}/{subject.runtime}" for subject in runners}
+    truth = {names[s]: as_given(rows, contracts[s.export].scored)[first[s]] for s in runners}
 
     def call(subject: Subject) -> tuple[np.ndarray, float]:
         outputs, seconds = runtime_of_subject(planned, subject).timed(runners[subject], inputs[subject])
-        return outputs[output], seconds
+        return outputs[first[subject]], seconds
 
     timed = time_in_turn(
-        {subject.export + "/" + subject.runtime: (lambda s=subject: call(s)) for subject in runners},  # type: ignore[misc]
-        lambda value: bool(within(by_event(value), truth, Tolerance(), LOOSE).mean() >= NEARLY_ALL),
+        {name: (lambda s=subject: call(s)) for subject, name in names.items()},  # type: ignore[misc]
+        lambda name, value: bool(within(by_event(value), truth[name], Tolerance(), LOOSE).mean() >= NEARLY_ALL),
         seconds,
         tails,
     )
-    return {subject: timed[subject.export + "/" + subject.runtime] for subject in runners}
+    return {subject: timed[name] for subject, name in names.items()}
 
 
 def _row(

@@ -40,7 +40,7 @@ class Latency:
 
 
 def time_in_turn(
-    calls: Mapping[str, Call], check: Callable[[np.ndarray], bool], seconds: float, tails: bool = True
+    calls: Mapping[str, Call], check: Callable[[str, np.ndarray], bool], seconds: float, tails: bool = True
 ) -> dict[str, Latency]:
     """Time each call for about `seconds`, one after the other in rounds.
 
@@ -49,7 +49,7 @@ def time_in_turn(
     calls
         What to time, by name.
     check
-        Whether an output is right; asked now and then, outside the timed region.
+        Whether an output is right, by the name of its call; asked now and then, outside the timed region.
     seconds
         Time to spend on samples of each call.
     tails
@@ -65,7 +65,7 @@ def time_in_turn(
                 output, spent = calls[name]()
                 times[name].append(spent)
                 if len(times[name]) % CHECKED_EVERY == 1:
-                    correct[name] &= check(output)
+                    correct[name] &= check(name, output)
     return {name: summarise(np.array(values) * 1e3, correct[name]) for name, values in times.items()}
 
 

@@ -25,9 +25,10 @@ def build_template(spec: TemplateSpec) -> Template:
     """Compile `spec` to its place below ``results/templates`` and return the record written beside it."""
     started = time.perf_counter()
     family, target = load_family(spec.family).configured(spec.hyperparameters), load_format(spec.format)
-    contract = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
-    deployable = family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval()
-    example = family.collate(family.sample(family.call_sizes(contract), EXAMPLE_SEED), spec.layout)
+    own = with_approximations(family.contract(spec.hyperparameters, spec.layout), spec.transforms)
+    contract = target.contract(own)
+    deployable = target.delivered(family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval(), own)
+    example = family.inputs_of(family.sample(family.call_sizes(contract), EXAMPLE_SEED), contract)
     out = Path(spec.file)
     with replacing(*target.files(out)) as temporary:
         target.build_template(deployable, contract, example, spec.options, temporary)

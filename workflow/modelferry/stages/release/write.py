@@ -16,9 +16,11 @@ from modelferry.records.export import Manifest
 from modelferry.records.release import Release, ReleasedArtifact
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
+from modelferry.stages.release.materials import bill_of_materials
 from modelferry.stages.release.sums import write_sums
 
 CARD = "README.md"
+MATERIALS = "sbom.cdx.json"
 OF_THE_PROJECT = ("LICENSE", "CITATION.cff")
 """Files of the working folder that come along if they are there."""
 REPORTS = ("summary.md", "summary.html", "summary.json")
@@ -85,6 +87,7 @@ def write_release(
             _copy_file(Path(paths.REPORTS) / name, folder / "report" / name)
         for name in filter(lambda name: Path(name).is_file(), OF_THE_PROJECT):
             _copy_file(Path(name), folder / name)
+        write_text(folder / MATERIALS, bill_of_materials())
         write_sums(folder)
         folder.rename(out)
     return release

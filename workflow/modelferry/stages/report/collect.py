@@ -42,6 +42,9 @@ from modelferry.stages.report.probes import collect_probes
 
 R = TypeVar("R", bound=Record)
 
+UNDONE = "was not "
+"""So begins what is wrong where a job has not run."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -75,12 +78,12 @@ class Exported:
             yield f"{' and '.join(altered)} altered after the export; run again, which makes it anew"
         for runtime, validation in self.validations.items():
             if validation is None:
-                yield f"was not validated in {runtime}"
+                yield f"{UNDONE}validated in {runtime}"
             elif validation.status == "failed":
                 yield validation.reason
             benchmark = self.benchmarks[runtime]
             if benchmark is None:
-                yield f"was not benchmarked in {runtime}"
+                yield f"{UNDONE}benchmarked in {runtime}"
             elif self.manifest.exactness == "exact" and not all(row.outputs_correct for row in benchmark.rows):
                 yield f"gave wrong outputs while being timed in {runtime}"
 
@@ -90,7 +93,7 @@ class Exported:
         return SummaryArtifact(
             format=manifest.format,
             export=manifest.export,
-            layout=manifest.layout,
+            layout=manifest.contract.form,
             path=manifest.artifact.path,
             bytes=manifest.artifact.bytes,
             sha256=manifest.artifact.sha256,
@@ -162,8 +165,13 @@ class Recorded:
                 excused = self._excused(exported)
                 problems += [f"{export.name}: {problem}" for problem in exported.problems if problem not in excused]
             else:
-                problems = problems or [f"{export.name}: was not exported"]
+                problems = problems or [f"{export.name}: {UNDONE}exported"]
         return problems
+
+    @property
+    def broken(self) -> list[str]:
+        """The problems but for those of jobs that have not run."""
+        return [problem for problem in self.problems if not problem.partition(": ")[2].startswith(UNDONE)]
 
     def summary(self) -> SummaryModel:
         """Return what the summary says of the model."""
@@ -238,7 +246,7 @@ def _contracts(recorded: Iterable[Recorded]) -> dict[str, Contract]:
     contracts: dict[str, Contract] = {}
     for one in recorded:
         for manifest in (export.manifest for export in one.exported):
-            key = f"{manifest.campaign}/{manifest.layout}"
+            key = f"{manifest.campaign}/{manifest.contract.form}"
             if manifest.exactness == "exact" or key not in contracts:
                 contracts[key] = manifest.contract
     return contracts

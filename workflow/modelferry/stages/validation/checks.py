@@ -128,7 +128,7 @@ def special_groups(family: Family) -> frozenset[str]:
 
 def typical_inputs(family: Family, contract: Contract) -> Arrays:
     """Return the inputs of a call of two events of typical size."""
-    return family.collate(family.sample(family.call_sizes(contract, 2), seed=0), contract.layout)
+    return family.inputs_of(family.sample(family.call_sizes(contract, 2), seed=0), contract)
 
 
 def shape_points(

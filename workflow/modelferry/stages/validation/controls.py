@@ -114,7 +114,7 @@ class DefectDetector:
         ends = np.cumsum([len(probe.events) for probe in probes])
         for run in runners:
             for index in islice(ordinary(probes), PROBES):
-                rows = run(sound.family.collate(probes[index].events, sound.contract.layout))
+                rows = run(sound.family.inputs_of(probes[index].events, sound.contract))
                 events = np.arange(ends[index] - len(probes[index].events), ends[index])
                 seen, largest = self.compare_outputs(events, rows)
                 furthest = max(furthest, largest)

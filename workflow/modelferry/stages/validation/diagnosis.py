@@ -61,6 +61,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
         yield f"{manifest.artifact.path} was altered after its export: its manifest describes other bytes"
     loaded = LoadedArtifact.of(planned, export, manifest)
     family, contract = loaded.family, loaded.contract
+    recording = recording.as_delivered(contract)
     answers = run_probes(loaded.run, family, contract, recording)
     kept = answers.within & answers.finite_inputs
     numbers, compared = answers.rows(kept), answers.part(kept)
@@ -76,7 +77,7 @@ def diagnose(planned: PlannedModel, export: str, tolerance: Tolerance, recording
     position = f"{probe.source}, {probe.label}; number {worst.position} of {len(probe.events)} in its call"
     yield f"worst event: {numbers[worst.event]} ({position}), by {worst.difference:.2g}; saved in {saved}"
     events: Sequence[Arrays] = [probe.events[worst.position]]
-    inputs, alone = family.collate(events, contract.layout), 0.0
+    inputs, alone = family.inputs_of(events, contract), 0.0
     if contract.allows(inputs):
         rows = {name: by_event(values)[0] for name, values in loaded.run(inputs).items()}
         alone = max(float(np.abs(rows[name] - recording.float32[name][worst.event]).max()) for name in rows)
@@ -101,7 +102,7 @@ def worst_event(recording: Recording, artifact: Arrays, judgement: Judgement) ->
 
 def save(path: Path, family: Family, contract: Contract, recording: Recording, artifact: Arrays, worst: Worst) -> None:
     """Save the inputs of the worst event's call, the event's place in it, and all outputs of the event."""
-    inputs = family.collate(recording.probes[worst.probe].events, contract.layout)
+    inputs = family.inputs_of(recording.probes[worst.probe].events, contract)
     arrays = {f"input.{name}": value for name, value in inputs.items()}
     arrays["place"] = np.array(worst.position)
     for name, values in artifact.items():

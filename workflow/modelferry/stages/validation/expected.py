@@ -29,7 +29,7 @@ def expected_calls(planned: PlannedModel, export: str) -> list[ExpectedCall]:
     An approximation is another function than the network: its own outputs stand for both precisions.
     """
     manifest = Manifest.read(paths.manifest(planned.id, export))
-    calls = list(_calls(planned, manifest.contract, recording_of(planned)))[:CALLS]
+    calls = list(_calls(planned, manifest.contract, recording_of(planned).as_delivered(manifest.contract)))[:CALLS]
     if manifest.exactness == "exact":
         return calls
     run = load_format(manifest.format).load(Path(manifest.artifact.path), 1)
@@ -41,7 +41,7 @@ def _calls(planned: PlannedModel, contract: Contract, recording: Recording) -> I
     starts = np.cumsum([0, *(len(probe.events) for probe in recording.probes)])
     for index in ordinary(recording.probes):
         events = recording.probes[index].events
-        inputs = planned.family.collate(events, contract.layout)
+        inputs = planned.family.inputs_of(events, contract)
         if len(events) <= EVENTS and contract.allows(inputs):
             rows = slice(starts[index], starts[index + 1])
 

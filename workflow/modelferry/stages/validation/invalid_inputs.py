@@ -81,8 +81,9 @@ def _out_of_range(contract: Contract, tensor: Tensor, inputs: Arrays) -> Iterato
     if isinstance(limit, str):
         limit = contract.sizes(inputs).get(limit, contract.dimension(limit).maximum)
     array = inputs[tensor.name]
-    for wrong in (-1, limit, np.iinfo(array.dtype).max):
-        if array.size and wrong is not None and np.iinfo(array.dtype).min <= wrong <= np.iinfo(array.dtype).max:
+    known = np.finfo(array.dtype) if array.dtype.kind == "f" else np.iinfo(array.dtype)
+    for wrong in (-1, limit, known.max, *((0.5, np.nan) if array.dtype.kind == "f" else ())):
+        if array.size and wrong is not None and not (wrong < known.min or wrong > known.max):
             corrupted = array.copy()
             corrupted.flat[array.size // 2] = wrong
             yield corrupted

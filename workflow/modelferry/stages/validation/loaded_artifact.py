@@ -81,4 +81,5 @@ class LoadedArtifact:
         transforms = self.spec.transforms if transforms is None else transforms
         network = self.family.rewritten(self.spec.hyperparameters, self.spec.layout, transforms)
         network.load_state_dict(dict(weights))
-        return network.eval()
+        own = self.family.contract(self.spec.hyperparameters, self.spec.layout)
+        return self.target.delivered(network.eval(), own)

@@ -21,7 +21,8 @@ import torch
 
 from modelferry.comparison.difference import Examination
 from modelferry.comparison.eager import run_eagerly
-from modelferry.core.contract import Arrays, Contract
+from modelferry.comparison.scores import give_scores
+from modelferry.core.contract import Arrays, Contract, Scored
 from modelferry.families import Family
 from modelferry.families.weights import load_reference
 from modelferry.stages.validation.recording import Recording
@@ -95,15 +96,21 @@ class Examiner:
         }
 
 
-def examiner_of(planned: PlannedModel, recording: Recording) -> Examiner:
-    """Return what examines the events of a recording; the reference is loaded if it is needed."""
+def examiner_of(planned: PlannedModel, recording: Recording, scored: Scored | None = None) -> Examiner:
+    """Return what examines the events of a recording; the reference is loaded if it is needed.
+
+    What an artifact makes of an output, as `scored` says, is made of the reference's too.
+    """
     family, hyperparameters = planned.family, planned.hyperparameters
     contract = family.contract(hyperparameters, family.reference_layout)
+    if scored is not None:
+        contract = contract.with_scores()
 
     @cache
     def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
         single, double = (load_reference(family, hyperparameters, planned.model.checkpoint) for _ in range(2))
-        return single, family.double(double)
+        double = family.double(double)
+        return (single, double) if scored is None else (give_scores(single, scored.by), give_scores(double, scored.by))
 
     events = recording.events
     known = [(events[number], found) for number, found in recording.examined.items()]

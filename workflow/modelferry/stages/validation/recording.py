@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modelferry.comparison.difference import Examination, Outputs
-from modelferry.core.contract import Arrays
+from modelferry.comparison.scores import as_given
+from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError
 from modelferry.core.files import write_arrays
 from modelferry.core.reading import regular_file
@@ -120,6 +121,23 @@ class Recording:
             "inputs": {name: value.tolist() for name, value in self.events[number].items()},
             "outputs of the network as trained": outputs,
         }
+
+    def as_delivered(self, contract: Contract) -> Recording:
+        """Return the recording with outputs as an artifact with this contract gives them.
+
+        Where these are others than the network's, events have to be examined anew.
+        """
+        if contract.scored is None:
+            return self
+        faulty = [replace(one, outputs=as_given(one.outputs, contract.scored)) for one in self.faulty]
+        return replace(
+            self,
+            float32=as_given(self.float32, contract.scored),
+            float64=as_given(self.float64, contract.scored),
+            faulty=tuple(faulty),
+            examined={},
+            examine=None,
+        )
 
     def part(self, keep: Sequence[bool]) -> Recording:
         """Return the part with some of the probes."""

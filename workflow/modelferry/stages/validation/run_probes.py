@@ -72,7 +72,7 @@ def run_probes(run: Runner, family: Family, contract: Contract, recording: Recor
     for probe in recording.probes:
         end = start + len(probe.events)
         with np.errstate(invalid="ignore"):
-            inputs = family.collate(probe.events, contract.layout)
+            inputs = family.inputs_of(probe.events, contract)
         within.append(contract.allows(inputs))
         try:
             rows.append({name: by_event(values) for name, values in run(inputs).items()})

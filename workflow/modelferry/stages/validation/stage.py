@@ -72,7 +72,8 @@ def validate_artifact(
     torch.set_num_threads(1)
     artifact = _load(planned, export, runtime, recording)
     manifest, limits = artifact.manifest, planned.model.validation
-    recording = replace(recording, examine=examiner_of(planned, recording))
+    recording = recording.as_delivered(artifact.contract)
+    recording = replace(recording, examine=examiner_of(planned, recording, artifact.contract.scored))
     thorough = certificate is None
     results = check_artifact(
         artifact.run, artifact.family, artifact.contract, recording, tolerance, manifest.exactness, limits, thorough
@@ -214,6 +215,6 @@ def nondeterminism(run: Runner, family: Family, contract: Contract, recording: R
         rows = {name: values[starts[index] : starts[index + 1]] for name, values in artifact.items()}
         if len(recording.probes[index].events) == 1 or not all(np.isfinite(row).all() for row in rows.values()):
             continue
-        again = run(family.collate(recording.probes[index].events, contract.layout))
+        again = run(family.inputs_of(recording.probes[index].events, contract))
         return "" if repeats(rows, {name: by_event(values) for name, values in again.items()}) else ARTIFACT_IS_RANDOM
     return ""

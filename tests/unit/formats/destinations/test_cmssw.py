@@ -1,0 +1,292 @@
+"""Artifacts for CMSSW: float32 in, scores out, and preprocess.json as weaver writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from campaigns import validated
+from cmssw_reader import Columns, scores
+from jet_samples import formula_weights, jets_of
+from made_once import made_once
+from modelferry.comparison.scores import SCORES, softmax
+from modelferry.core.contract import Contract, Dimension, PreparedInput, Tensor, Variable
+from modelferry.core.errors import ArtifactError, ConfigError, ContractError
+from modelferry.demo.jet_toys import mixed
+from modelferry.families import Family, load_family
+from modelferry.families.hyperparameters import read_hyperparameters
+from modelferry.families.jets.base import JetFamily
+from modelferry.families.jets.card import read_card
+from modelferry.families.weights import load_reference, trained_weights
+from modelferry.formats import load_format
+from modelferry.formats.destinations.cmssw import check, preprocess
+from modelferry.records.validation import Validation
+from sheets import third_party
+
+CMSSW = load_format("modelferry.formats.destinations.cmssw:ForCmssw")
+FACTS = Path(__file__).parents[3] / "facts"
+WEAVER = json.loads((FACTS / "preprocess_weaver.json").read_text())
+"""What `DataConfig.export_json` of weaver-core 0.5.3 writes from each card."""
+HIGGS = load_family("charged_higgs_particlenet")
+SMALL = {"hidden": 8}
+CLOSE = 1e-5
+
+
+def card_of(name: str) -> Any:
+    return read_card(name if name.startswith("JetClass") else FACTS / f"cards/{name}.yaml")
+
+
+@pytest.mark.parametrize("name", WEAVER)
+def test_preprocess_json_is_what_weaver_writes_from_the_same_card(name: str) -> None:
+    preparation = card_of(name).preparation("pf_mask")
+    check(preparation)
+    contract = Contract(layout="prepared", inputs=(), outputs=(), dimensions=(), preparation=preparation)
+    assert json.loads(json.dumps(preprocess(contract))) == WEAVER[name]
+
+
+def test_cards_with_facts_from_weaver_say_all_that_can_be_expressed() -> None:
+    variables = [v for given in card_of("everything").inputs.values() for v in given.vars]
+    for field in Variable.model_fields:
+        assert len({getattr(variable, field) for variable in variables}) > 1, field
+    assert {*WEAVER} == {"JetClass_full", "JetClass_kin", "everything", "auto"}
+
+
+def changed(**changes: Any) -> Any:
+    prepared = card_of("everything").preparation("pf_mask")
+    points = prepared.inputs["pf_points"]
+    variable = points.variables[0]
+    of_variable = {key: changes.pop(key) for key in tuple(changes) if key in Variable.model_fields}
+    of_input = {key: changes.pop(key) for key in tuple(changes) if key in PreparedInput.model_fields}
+    first = variable.model_copy(update=of_variable)
+    given = points.model_copy(update={"variables": (first, *points.variables[1:]), **of_input})
+    return prepared.model_copy(update={"inputs": {**prepared.inputs, "pf_points": given}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"length": None}, "input pf_points of the data card: it has no length"),
+        ({"padding": "wrap", "mask": ""}, "it is padded by wrap, and CMSSW pads with a number"),
+        ({"padding": "wrap", "mask": "pf_points"}, "it is padded by wrap, and CMSSW pads with a number"),
+        ({"name": "part_dphi"}, "variable part_dphi is in it twice"),
+        ({"subtract": 0.0, "pad": 6.0}, "part_deta is padded with 6, outside its bounds -5 and 5, where CMSSW aborts"),
+        ({"subtract": 0.0, "low": 1.0}, "padded with 0, outside its bounds 1 and 5"),
+        ({"pad": -2e32}, r"outside its bounds -1e\+32 and 1e\+32"),
+        ({"order_by": "-part_pt"}, "orders them by -part_pt; let the producer order them"),
+    ],
+)
+def test_a_card_that_cannot_be_expressed_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
+    check(changed(pad=-2.0, padding="wrap"))
+    with pytest.raises(ConfigError, match=reason):
+        check(changed(**changes))
+
+
+def test_a_card_that_cannot_be_expressed_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    card = tmp_path / "card.yaml"
+    card.write_text((FACTS.parents[1] / "workflow/modelferry/families/jets/cards/JetClass_kin.yaml").read_text())
+    text = card.read_text().replace("[part_deltaR, 0.2, 4.0]", "[part_deltaR, 0.2, 4.0, -5, 5, 9]")
+    card.write_text(text)
+    family = load_family("particlenet")
+    hyperparameters = family.resolve({"features": 7, "card": str(card)}, {})
+    with pytest.raises(ConfigError, match="part_deltaR is padded with 9"):
+        CMSSW.contract(family.configured(hyperparameters).contract(hyperparameters, "prepared"))
+
+
+def made(family: Family, hyperparameters: Mapping[str, Any], weights: Any, layout: str, folder: Path) -> Path:
+    """Return an artifact for CMSSW."""
+    own = family.contract(hyperparameters, layout)
+    contract, transforms = CMSSW.contract(own), frozenset(family.transforms(layout))
+    network = CMSSW.delivered(family.rewritten(hyperparameters, layout, transforms).eval(), own)
+    example = family.inputs_of(family.sample(family.call_sizes(contract), 20), contract)
+    CMSSW.build_template(network, contract, example, {}, folder / "template.onnx")
+    converted = family.rewritten_weights(weights, hyperparameters, layout, transforms)
+    CMSSW.fill(folder / "template.onnx", converted, {"model": "campaign/fold-3"}, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def columns_of(family: JetFamily, events: Sequence[Mapping[str, np.ndarray]]) -> list[Columns]:
+    """Return raw columns of each jet by name."""
+    names, of_jets = family.card.particle_branches, family.card.jet_branches
+    return [
+        {
+            **{name: event["particles"][:, index] for index, name in enumerate(names)},
+            **{name: event["jet"][index] for index, name in enumerate(of_jets)},
+        }
+        for event in events
+    ]
+
+
+def truth(family: JetFamily, reference: torch.nn.Module, events: Sequence[Any]) -> np.ndarray:
+    """Return the softmax of the network as trained."""
+    rows = []
+    for start in range(0, len(events), 50):
+        inputs = family.collate(events[start : start + 50], "prepared").values()
+        with torch.no_grad():
+            outputs = reference(*map(torch.from_numpy, inputs))
+        rows.append(outputs[0] if isinstance(outputs, tuple) else outputs)
+    return softmax(torch.cat(rows).numpy())
+
+
+@pytest.mark.parametrize("card", ["full", "kin"])
+def test_real_jets_have_the_scores_of_the_network_as_trained(card: str, tmp_path: Path) -> None:
+    checkpoint = third_party(f"particle_transformer/ParticleNet_{card}.pt")
+    family = load_family("particlenet")
+    hyperparameters = family.resolve({}, read_hyperparameters(family, str(checkpoint)))
+    family = family.configured(hyperparameters)
+    assert isinstance(family, JetFamily)
+    assert hyperparameters["card"] == f"JetClass_{card}"
+    events = jets_of(family)
+    path = made(family, hyperparameters, trained_weights(family, hyperparameters, checkpoint), "prepared", tmp_path)
+    found = scores(path, CMSSW.files(path)[1], columns_of(family, events))
+    expected = truth(family, load_reference(family, hyperparameters, checkpoint), events)
+    assert len(found) == 100
+    assert np.abs(found - expected).max() < CLOSE
+
+
+NETWORKS = {
+    "full": ("particlenet", {"features": 17, "widths": [[8, 8], [12, 12]], "dense": [16], "neighbours": 7}),
+    "kin": (
+        "particle_transformer",
+        {
+            "features": 7,
+            "embed": [16, 16],
+            "pair_embed": [8, 8],
+            "heads": 4,
+            "layers": 1,
+            "class_layers": 1,
+            "pair_activation": True,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("card", NETWORKS)
+def test_toy_jets_have_the_scores_of_the_network_as_trained(card: str, tmp_path: Path) -> None:
+    name, given = NETWORKS[card]
+    family = load_family(name)
+    hyperparameters = family.resolve({**given, "card": f"JetClass_{card}", "classes": 10}, {})
+    family = family.configured(hyperparameters)
+    assert isinstance(family, JetFamily)
+    reference = family.reference(hyperparameters).eval()
+    weights = formula_weights({key: tuple(value.shape) for key, value in reference.state_dict().items()})
+    reference.load_state_dict(weights)
+    events = family.events_of(
+        {key: value for key, value in mixed(1000, seed=4).items() if key in family.card.input_branches}
+    )
+    path = made(family, hyperparameters, weights, "prepared", tmp_path)
+    found, expected = scores(path, CMSSW.files(path)[1], columns_of(family, events)), truth(family, reference, events)
+    assert len(found) == 1000
+    assert np.ptp(expected, axis=0).max() > 0.01
+    assert np.abs(found - expected).max() < CLOSE
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a campaign with one network, validated; its record is in `record.json`."""
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(2)
+        torch.save(HIGGS.reference(SMALL).state_dict(), folder / "0.pt")
+        entry = {"family": HIGGS.name, "checkpoint": f"{folder}/{{fold}}.pt", "destinations": ["cmssw"]}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            validated(entry)[1]["cmssw"].write("record.json")
+
+    return made_once(tmp_path_factory, "cmssw", make)
+
+
+@pytest.fixture(scope="module")
+def higgs(campaign: Path) -> Path:
+    return campaign / "results/own/fold-0/cmssw/model.onnx"
+
+
+def test_a_campaign_validates_scores_with_all_controls(campaign: Path) -> None:
+    record = Validation.read(campaign / "record.json")
+    assert record.status == "passed", record.reason
+    assert all(control.detected for control in record.controls)
+    assert len(record.controls) > 5
+    assert 0 < record.max_abs_diff < 1e-6
+
+
+def test_all_is_float32_in_a_version_that_the_runtime_reads_and_scores_come_first(higgs: Path) -> None:
+    proto = onnx.load(higgs)
+    assert {value.type.tensor_type.elem_type for value in proto.graph.input} == {onnx.TensorProto.FLOAT}
+    assert [value.name for value in proto.graph.output] == ["scores"]
+    assert proto.ir_version <= 9
+    assert [entry.version for entry in proto.opset_import if entry.domain == ""] <= [20]
+    assert json.loads(CMSSW.files(higgs)[1].read_text()) == {
+        "output_names": ["signal", "nonprompt", "diboson", "ttZ"],
+        "input_names": ["x", "mask", "graph_input"],
+    }
+
+
+def test_an_event_whose_mask_is_no_truth_value_has_no_scores_and_its_mates_have_theirs(higgs: Path) -> None:
+    run = CMSSW.load(higgs, 1)
+    inputs = HIGGS.inputs_of(HIGGS.sample({"events": 4, "particles": 6}, 1), run.contract)
+    right = run(inputs)["scores"]
+    assert np.abs(right.sum(axis=1) - 1).max() < 1e-6
+    for value in (0.5, -1.0, 2.0, np.nan, np.inf):
+        mask = inputs["mask"].copy()
+        mask[1, 2] = value
+        with pytest.raises(ContractError, match="input 'mask' holds"):
+            run({**inputs, "mask": mask})
+        found = run.function({**inputs, "mask": mask})["scores"]
+        assert np.isnan(found[1]).all()
+        assert np.array_equal(found[[0, 2, 3]], right[[0, 2, 3]])
+
+
+def test_whole_numbers_go_in_as_floats(tmp_path: Path) -> None:
+    family = load_family("bytecnn")
+    hyperparameters = family.resolve({"embedding": 4, "convolutions": [[6, 3, True]], "dense": 8, "max_len": 32}, {})
+    family = family.configured(hyperparameters)
+    torch.manual_seed(1)
+    reference = family.reference(hyperparameters).eval()
+    path = made(family, hyperparameters, reference.state_dict(), family.batched_layout, tmp_path)
+    run = CMSSW.load(path, 1)
+    (text,) = run.contract.inputs
+    sizes = {name: 3 if name == family.batch else 20 for name in family.sampled}
+    inputs = family.inputs_of(family.sample(sizes, 1), run.contract)
+    assert (text.dtype, text.below) == ("float32", 256)
+    with torch.no_grad():
+        logits = reference(torch.from_numpy(inputs[text.name].astype(np.uint8))).numpy()
+    (first,) = run(inputs).values()
+    assert np.abs(first - SCORES[family.contract(hyperparameters, family.batched_layout).scores](logits)).max() < CLOSE
+    with pytest.raises(ContractError, match=r"holds 65\.5; allowed: 0 to 255"):
+        run({text.name: np.where(np.arange(20) == 3, np.float32(65.5), inputs[text.name])})
+
+
+def test_what_floats_cannot_express_is_refused() -> None:
+    with pytest.raises(ConfigError, match="input 'x' of layout flat has no axis of events first"):
+        CMSSW.contract(HIGGS.contract(SMALL, "flat"))
+    rows = Dimension(name="rows", minimum=1, typical=2, maximum=4)
+    output = (Tensor(name="y", dtype="float32", shape=("rows", 1)),)
+    for tensor, reason in (
+        (Tensor(name="x", dtype="float64", shape=("rows", 3)), "is float64, and cmssw gives float32"),
+        (Tensor(name="x", dtype="int64", shape=("rows", 3), below="rows"), "counts along rows"),
+    ):
+        contract = Contract(layout="own", inputs=(tensor,), outputs=output, dimensions=(rows,))
+        with pytest.raises(ConfigError, match=reason):
+            CMSSW.contract(contract)
+
+
+def test_another_preprocess_json_is_refused(higgs: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "model.onnx"
+    for file, copy in zip(CMSSW.files(higgs), CMSSW.files(copied), strict=True):
+        copy.write_bytes(file.read_bytes())
+    CMSSW.load(copied, 1)
+    beside = CMSSW.files(copied)[1]
+    beside.write_text(beside.read_text().replace("ttZ", "ttW"))
+    with pytest.raises(ArtifactError, match=r"does not prepare what model\.onnx takes"):
+        CMSSW.load(copied, 1)
+
+
+def test_single_files_are_not_made_for_cmssw(higgs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"write destinations: \[cmssw\]"):
+        CMSSW.export(HIGGS.reference(SMALL), HIGGS.contract(SMALL, "dense"), {}, {}, {}, {}, tmp_path / "model.onnx")
