@@ -35,6 +35,7 @@ RUN_BY = {
     ("docs/edge.md", "python"): "docs/test_docs_edge.py",
     ("docs/edge.md", "cpp"): "docs/test_docs_edge.py",
     ("docs/families.md", "python"): "docs/test_docs_families.py",
+    ("docs/install.md", "python"): "workflow/test_own_folders.py",
 }
 """Pages and languages whose blocks other tests take from the page, each of them, and how many there are."""
 BLOCKS = [block for page in PAGES for block in on_page(page)]
@@ -155,17 +156,19 @@ FILES: Mapping[str, Callable[[], Names]] = {
     "docs/compare.md": higgs_files,
     "docs/edge.md": text_classifier,
     "docs/formats.md": no_files,
+    "docs/install.md": no_files,
     "docs/jets.md": toy_jets,
     "docs/python-api.md": no_files,
 }
 """What makes the files that the blocks of a page name, and returns the variables that they use."""
 NEEDS = {"docs/python-api.md": "lightning"}
 WRITTEN = {
-    "README.md": {"tagger.onnx"},
+    "README.md": {"tagger.onnx", "my-analysis"},
     "docs/by-hand.md": {"outputs.npz", "shipped"},
     "docs/compare.md": {"old.pt", "new.onnx"},
     "docs/edge.md": {"toxicity.json", "toxicity_weights.py", "toxicity.hpp"},
     "docs/formats.md": set(),
+    "docs/install.md": {"my-analysis", "my-taggers"},
     "docs/jets.md": {"toys.root"},
     "docs/python-api.md": {
         *("tagger.onnx", "detector.exported.pt2", "tagger.pt", "lightning.pt", "lightning.onnx"),

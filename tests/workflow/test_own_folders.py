@@ -8,38 +8,10 @@ import torch
 from checkpoint_samples import save_checkpoint
 from modelferry.cli.init import write_folder
 from modelferry.cli.main import main
+from snippets import code
 from workflow_harness import END, QUICK, Folder, jobs_in, of_model
 
-MODULE = """
-configfile: "config.yaml"
-
-from modelferry import SNAKEFILE
-
-rule all:
-    input:
-        "plots/summary.txt",
-
-module modelferry:
-    snakefile: SNAKEFILE
-    config: config["export"]
-
-use rule * from modelferry as ferry_*
-
-use rule benchmark from modelferry as ferry_benchmark with:
-    threads: 1
-
-rule plot:
-    input:
-        verdict=rules.ferry_gate.output,
-        summary=rules.ferry_report.output.summary,
-    output:
-        "plots/summary.txt",
-    shell:
-        "wc -l {input.summary:q} > {output:q}"
-
-onerror:
-    modelferry.onerror()
-"""
+(MODULE,) = code("docs/install.md", "python")
 CAMPAIGN = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
 MODEL = "alpha/fold-0"
 
@@ -151,8 +123,12 @@ def test_mistake_in_the_config_of_a_module_is_told_where_it_stands(larger: Folde
 @pytest.mark.parametrize(
     ("before", "after", "wanted"),
     [
-        ('    config: config["export"]\n', "", "the module modelferry has no config; give it `config: config["),
-        ("    snakefile: SNAKEFILE\n", '    snakefile: SNAKEFILE\n    prefix: "ferry"\n', "cannot have a `prefix:`"),
+        (
+            '    config:\n        config["export"]\n',
+            "",
+            "the module modelferry has no config; give it `config: config[",
+        ),
+        ("        SNAKEFILE\n", '        SNAKEFILE\n    prefix:\n        "ferry"\n', "cannot have a `prefix:`"),
         (
             "use rule * from modelferry as ferry_*\n",
             "use rule * from modelferry as ferry_*\n\nmodule other:\n    snakefile: SNAKEFILE\n"
