@@ -49,11 +49,11 @@ class Folder:
 
     @classmethod
     def fresh(cls, path: Path, config: dict[str, Any]) -> Folder:
-        """Copy everything that a clone has and a run needs."""
+        """Copy everything that a clone has and a run needs, and what Python has compiled of it."""
         path.mkdir(parents=True)
         shutil.copy(ROOT / "Snakefile", path)
         for name in ("profiles", "envs", "workflow"):
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("*.pyc.*", "*.egg-info"))
         made = cls(path)
         made.configure(config)
         return made
