@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import cpp_samples
+from made_once import made_once
 from modelferry.runtimes.native import build
 
 
@@ -16,11 +15,4 @@ from modelferry.runtimes.native import build
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := build.unavailable():
         pytest.skip(f"cpp: {reason}")
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / "cpp-samples"
-    with FileLock(root / "cpp-samples.lock"):
-        if not (folder / "edges.json").exists():
-            folder.mkdir(exist_ok=True)
-            cpp_samples.make(folder)
-    return folder
+    return made_once(tmp_path_factory, "cpp-samples", cpp_samples.make)

@@ -11,6 +11,8 @@ import torch
 import yaml
 from torch import nn
 
+from forked import forked
+from modelferry.cli.main import main
 from modelferry.core.errors import EventFileError
 from modelferry.families import Family, load_family
 from modelferry.records.validation import Validation
@@ -35,8 +37,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def modelferry(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "modelferry", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return forked(lambda: main(arguments), folder)
 
 
 def test_the_documented_family_exports_and_validates_with_no_change_to_modelferry(workspace: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from checkpoint_samples import save_checkpoint
+from chunk_samples import QUICK, save_byte_cnn
 from made_once import made_once
-from workflow_harness import QUICK, Folder
+from workflow_harness import Folder
 
 CONFIG: dict[str, Any] = {
     "campaigns": {
@@ -28,8 +28,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
     def make(root: Path) -> None:
         folder = Folder.fresh(root / "workflow", CONFIG)
-        for name in ("Run3Mu-0", "Run3Mu-1", "MHc100-best"):
-            save_checkpoint(folder.path / f"weights/{name}.pt", 16, salt=name)
+        for seed, name in enumerate(("Run3Mu-0", "Run3Mu-1", "MHc100-best")):
+            save_byte_cnn(folder.path / f"weights/{name}.pt", seed)
         folder.run()
 
     return Folder(made_once(tmp_path_factory, "finished", make) / "workflow")

@@ -11,22 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from chunk_samples import QUICK, save_byte_cnn
 from made_once import made_once
-from modelferry.families import load_family
 from workflow_harness import Folder
 
 MODEL = "edge/toxicity"
 RUNTIMES = {"json": "python", "python": "python", "cpp": "compiled"}
-SIZES = {"embedding": 4, "convolutions": [[6, 3, True], [5, 3, False]], "dense": 8, "max_len": 64}
 CONFIG: dict[str, Any] = {
     "campaigns": {
         "edge": {
-            "family": "bytecnn",
+            **QUICK,
             "axes": {"task": ["toxicity"]},
             "checkpoint": "{task}.pth",
-            "hyperparameters": {"max_len": 64},
             "formats": list(RUNTIMES),
             "validation": {"events": 300},
             "benchmark": {"seconds": 0.01, "batches": [1, 2], "sizes": [5, 30]},
@@ -39,12 +36,7 @@ CONFIG: dict[str, Any] = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     def make(root: Path) -> None:
         made = Folder.fresh(root / "workflow", CONFIG)
-        family = load_family("bytecnn")
-        torch.manual_seed(3)
-        state = family.reference({**family.hyperparameters, **SIZES}).state_dict()
-        state["output.weight"] *= 10
-        renamed = {name.replace("classifier.", "fc1.").replace("output.", "fc2."): t for name, t in state.items()}
-        torch.save(renamed, made.path / "toxicity.pth")
+        save_byte_cnn(made.path / "toxicity.pth", 3)
         made.run()
 
     return Folder(made_once(tmp_path_factory, "byte-cnns", make) / "workflow")

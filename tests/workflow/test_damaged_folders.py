@@ -11,12 +11,12 @@ from checkpoint_samples import save_checkpoint
 from hostile_files import CHECKPOINTS, write
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
-from workflow_harness import END, QUICK, Folder, jobs_in, of_model
+from workflow_harness import END, HIGGS, Folder, jobs_in, of_model
 
 MODEL = "beta/MHc100"
-ARTIFACT = f"results/{MODEL}/torchscript/model.pt"
+ARTIFACT = f"results/{MODEL}/python/model.py"
 CHECKPOINT = "weights/MHc100-best.pt"
-BYTES = {"family": "bytecnn", "axes": {"name": ["a"]}, "formats": ["json"], "benchmark": QUICK["benchmark"]}
+BYTES = {"family": "bytecnn", "axes": {"name": ["a"]}, "formats": ["json"], "benchmark": HIGGS["benchmark"]}
 
 
 def flip(path: Path) -> None:
@@ -53,11 +53,11 @@ def test_artifact_that_was_altered_passes_nowhere_and_is_made_again(done: Folder
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    f"results/{MODEL}/torchscript/validation.pytorch.json": lambda path: path.write_text(""),
-    f"results/{MODEL}/torchscript/benchmark.pytorch.json": lambda path: path.write_text(path.read_text()[:200]),
+    f"results/{MODEL}/python/validation.python.json": lambda path: path.write_text(""),
+    f"results/{MODEL}/python/benchmark.python.json": lambda path: path.write_text(path.read_text()[:200]),
     f"results/{MODEL}/reference.npz": lambda path: path.write_bytes(path.read_bytes()[:2000]),
-    "results/alpha/Run3Mu/fold-0/torchscript/manifest.json": flip,
-    "results/alpha/Run3Mu/fold-1/torchscript/model.pt": lambda path: path.write_bytes(b""),
+    "results/alpha/Run3Mu/fold-0/python/manifest.json": flip,
+    "results/alpha/Run3Mu/fold-1/python/model.py": lambda path: path.write_bytes(b""),
     "reports/summary.md": lambda path: path.write_text(""),
     "reports/summary.json": flip,
 }
@@ -78,7 +78,7 @@ def test_damaged_files_are_named_and_made_again_by_the_same_command(done: Folder
         "export alpha/Run3Mu/fold-0", "export alpha/Run3Mu/fold-1",
     }  # fmt: skip
     assert Summary.read(done.path / "reports/summary.json").verdict == "passed"
-    assert Validation.read(done.path / f"results/{MODEL}/torchscript/validation.pytorch.json").status == "passed"
+    assert Validation.read(done.path / f"results/{MODEL}/python/validation.python.json").status == "passed"
     again = done.snakemake("-n")
     assert "note: " not in again.stderr
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -117,7 +117,7 @@ def test_jobs_of_a_killed_run_are_waited_for(done: Folder) -> None:
 def test_one_bad_checkpoint_stops_no_other(kind: str, fresh: Callable[..., Folder]) -> None:
     names = [name for name in CHECKPOINTS if name.endswith(".json") == (kind == "bytes")]
     stems = [Path(name).stem for name in names]
-    campaign = QUICK if kind == "network" else BYTES
+    campaign = HIGGS if kind == "network" else BYTES
     patterns = [{"where": {"name": Path(name).stem}, "checkpoint": f"weights/{name}"} for name in names]
     odd = {"braces": "weights/braces*.pt", "proc": "/proc/0/*", "line": "weights/line*.pt", "bytes": "weights/by*.pt"}
     patterns += [{"where": {"name": name}, "checkpoint": pattern} for name, pattern in odd.items()]

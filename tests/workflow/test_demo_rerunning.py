@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from made_once import made_once
-from workflow_harness import END, QUICK, Folder, of_model
+from workflow_harness import END, HIGGS, Folder, of_model
 
 MODEL = "higgs/Run3Mu/TTToHcToWAToMuMu-MHc130_MA90/fold-3"
 CONFIG = {
     "campaigns": {
         "higgs": {
-            **QUICK,
+            **HIGGS,
             "axes": {"channel": ["Run3Mu"], "signal": ["TTToHcToWAToMuMu-MHc130_MA90"], "fold": [3]},
             "checkpoint": "demo",
             "hyperparameters": {"hidden": 16},

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from checkpoint_samples import formula_state, save_checkpoint
+from chunk_samples import save_byte_cnn
 from made_once import made_once
 from modelferry.records.export import Manifest
 from modelferry.records.summary import Summary
 from modelferry.records.validation import Validation
-from workflow_harness import END, QUICK, Folder, of_model
+from workflow_harness import END, HIGGS, Folder, of_model
 
 GOOD, MISSING, GARBAGE, EVIL = (f"alpha/Run3Mu/fold-{fold}" for fold in (2, 3, 4, 5))
 WRONG = "gamma/a"
@@ -63,12 +64,12 @@ def failed(finished: Folder, tmp_path_factory: pytest.TempPathFactory) -> Failed
         folder = finished.copy(root / "workflow")
         config = folder.config
         config["campaigns"]["alpha"]["axes"]["fold"] = [0, 1, 2, 3, 4, 5]
-        gamma = {**QUICK, "family": "my_taggers:MyFamily", "axes": {"name": ["a"]}, "checkpoint": "weights/{name}.pt"}
+        gamma = {**HIGGS, "family": "my_taggers:MyFamily", "axes": {"name": ["a"]}, "checkpoint": "weights/{name}.pt"}
         config["campaigns"]["gamma"] = gamma
         folder.configure(config)
         (folder.path / "my_taggers.py").write_text(FAMILY)
         weights = folder.path / "weights"
-        save_checkpoint(weights / "Run3Mu-2.pt", 16, salt="good")
+        save_byte_cnn(weights / "Run3Mu-2.pt", 3)
         (weights / "Run3Mu-4.pt").write_bytes(b"this is not a checkpoint\n" * 99)
         torch.save({"state_dict": formula_state(16), "hook": os.system}, weights / "Run3Mu-5.pt")
         save_checkpoint(weights / "a.pt", 16, salt="a")
@@ -87,9 +88,9 @@ def test_run_with_failing_models_exits_with_an_error(failed: Failed) -> None:
 def test_other_models_complete(failed: Failed) -> None:
     status = {model.id: model.status for model in failed.summary.models}
     assert {name for name, value in status.items() if value == "passed"} == {*OLD, GOOD}
-    folder = failed.folder.path / f"results/{GOOD}/torchscript"
-    assert Validation.read(folder / "validation.pytorch.json").status == "passed"
-    assert (folder / "benchmark.pytorch.json").is_file()
+    folder = failed.folder.path / f"results/{GOOD}/python"
+    assert Validation.read(folder / "validation.python.json").status == "passed"
+    assert (folder / "benchmark.python.json").is_file()
 
 
 def test_report_is_written_with_each_model_and_its_state(failed: Failed) -> None:
@@ -150,7 +151,7 @@ def test_family_of_ones_own_runs_and_its_wrong_deployable_fails(failed: Failed) 
 
 def test_failed_models_leave_no_artifact_and_no_file_in_the_making(failed: Failed) -> None:
     for model in (MISSING, GARBAGE, EVIL):
-        assert not list((failed.folder.path / "results").glob(f"{model}/**/model.pt"))
+        assert not list((failed.folder.path / "results").glob(f"{model}/**/model.p*"))
     assert not list((failed.folder.path / "results").rglob("*.part"))
 
 
@@ -168,13 +169,22 @@ def test_code_of_ones_own_family_re_runs_its_models_only(failed: Failed, tmp_pat
     assert copy.would_run() - before == {*of_model(WRONG), "template"}
 
 
+def test_upgrading_the_library_of_the_reference_leaves_artifacts_and_templates_alone(
+    failed: Failed, tmp_path: Path
+) -> None:
+    copy = failed.folder.copy(tmp_path / "copy")
+    before = copy.would_run()
+    upgraded = copy.would_run(PYTHONPATH=copy.upgrade("torch_geometric"))
+    assert upgraded - before == of_model(WRONG, "validate", "benchmark")
+
+
 def test_after_the_repair_only_that_model_runs_and_the_run_passes(failed: Failed, tmp_path: Path) -> None:
     copy = failed.folder.copy(tmp_path / "copy")
     config = copy.config
     del config["campaigns"]["gamma"]
     config["campaigns"]["alpha"]["axes"]["fold"] = [0, 1, 2, 4]
     copy.configure(config)
-    save_checkpoint(copy.path / "weights/Run3Mu-4.pt", 16, salt="repaired")
+    save_byte_cnn(copy.path / "weights/Run3Mu-4.pt", 4)
     copy.run()
     assert copy.ran() == of_model(GARBAGE) | END
     summary = Summary.read(copy.path / "reports/summary.json")
@@ -186,7 +196,7 @@ def test_after_the_repair_only_that_model_runs_and_the_run_passes(failed: Failed
 def test_found_checkpoint_runs_that_model_only(failed: Failed, tmp_path: Path) -> None:
     copy = failed.folder.copy(tmp_path / "copy")
     before = copy.would_run()
-    save_checkpoint(copy.path / "weights/Run3Mu-3.pt", 16, salt="found")
+    save_byte_cnn(copy.path / "weights/Run3Mu-3.pt", 5)
     assert copy.would_run() - before == of_model(MISSING)
 
 
@@ -200,7 +210,7 @@ def test_lost_checkpoint_makes_its_model_missing_and_keeps_the_others(finished: 
         OLD[0]: "missing", OLD[1]: "passed", OLD[2]: "passed",
     }  # fmt: skip
     assert summary["verdict"] == "failed"
-    save_checkpoint(copy.path / "weights/Run3Mu-0.pt", 16, salt="Run3Mu-0")
+    save_byte_cnn(copy.path / "weights/Run3Mu-0.pt", 0)
     assert copy.would_run() == END
 
 

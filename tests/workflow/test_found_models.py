@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from checkpoint_samples import save_checkpoint
+from chunk_samples import QUICK, save_byte_cnn
 from modelferry.config.file import ENVIRONMENT_VARIABLE, handed_on, parse_config
 from modelferry.core.environment import ISA
 from modelferry.core.running import RUN
 from modelferry.plan import start
-from workflow_harness import QUICK, Folder
+from workflow_harness import Folder
 
 FOUND = {"campaigns": {"f": {**QUICK, "axes": "found", "checkpoint": "weights/{channel}/fold-{fold}.pt"}}}
 
 
 def test_workflow_and_commands_have_the_models_of_the_files(fresh: Callable[..., Folder]) -> None:
     folder = fresh(FOUND)
-    for name in ("Run3Mu/fold-10", "Run3Mu/fold-9", "Run1E2Mu/fold-0"):
-        save_checkpoint(folder.path / f"weights/{name}.pt", 16, salt=name)
+    for seed, name in enumerate(("Run3Mu/fold-10", "Run3Mu/fold-9", "Run1E2Mu/fold-0")):
+        save_byte_cnn(folder.path / f"weights/{name}.pt", seed)
     wanted = ["f/Run1E2Mu/fold-0", "f/Run3Mu/fold-9", "f/Run3Mu/fold-10"]
     assert {job.model for job in folder.jobs() if job.stage == "export"} == set(wanted)
     listed = folder.modelferry("models").stdout.splitlines()
@@ -36,9 +36,9 @@ def test_snakemake_started_for_jobs_keeps_to_what_the_first_one_saw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save_checkpoint(tmp_path / "weights/Run3Mu/fold-1.pt", 16)
+    save_byte_cnn(tmp_path / "weights/Run3Mu/fold-1.pt", 1)
     Path("handed.json").write_text(handed_on(FOUND, parse_config(FOUND)))
-    save_checkpoint(tmp_path / "weights/Run3Mu/fold-2.pt", 16)
+    save_byte_cnn(tmp_path / "weights/Run3Mu/fold-2.pt", 2)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "handed.json")
     monkeypatch.setenv("PATH", os.environ["PATH"])  # a start changes it
 

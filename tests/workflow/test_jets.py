@@ -93,11 +93,11 @@ def test_a_changed_file_is_embedded_again_and_a_touched_one_is_not(done: Folder)
     assert would_run(done) == {"embed 1", *AFTER}
 
 
-@pytest.mark.parametrize("name", ["b$(touch PWNED).root", "c'; touch PWNED; '.root", "-d;`touch PWNED` &.root"])
-def test_no_shell_reads_the_name_of_a_file(done: Folder, name: str) -> None:
-    jet_toys.write(done.path / "jets" / name, jet_toys.mixed(20, 4))
+def test_no_shell_reads_the_name_of_a_file(done: Folder) -> None:
+    for name in ("b$(touch PWNED).root", "c'; touch PWNED; '.root", "-d;`touch PWNED` &.root"):
+        jet_toys.write(done.path / "jets" / name, jet_toys.mixed(20, 4))
     done.run(f"results/{MODEL}/embeddings/embeddings.json")
-    assert record(done, f"results/{MODEL}/embeddings/embeddings.json")["jets"] == 620
+    assert record(done, f"results/{MODEL}/embeddings/embeddings.json")["jets"] == 660
     assert not list(done.path.rglob("PWNED*"))
 
 

@@ -24,8 +24,8 @@ KINDS = {
     "summary.json": Summary,
     "manifest.json": Manifest,
     "template.json": Template,
-    "validation.pytorch.json": Validation,
-    "benchmark.pytorch.json": Benchmark,
+    "validation.python.json": Validation,
+    "benchmark.python.json": Benchmark,
 }
 
 
@@ -53,7 +53,7 @@ def test_killed_run_is_completed_by_the_same_command(whole_group: bool, done: Fo
     seed = random.SystemRandom().randrange(10**6)
     moments = random.Random(seed)
     for _ in range(3):
-        delay = moments.uniform(1.0, 9.0)
+        delay = moments.uniform(0.5, 6.0)
         run = done.start("--cores", "2")
         time.sleep(delay)
         if run.poll() is None:
@@ -74,7 +74,7 @@ def test_killed_run_is_completed_by_the_same_command(whole_group: bool, done: Fo
 
 
 def test_killed_job_counts_as_not_done(done: Folder) -> None:
-    artifact = done.path / f"results/{MODEL}/torchscript/model.pt"
+    artifact = done.path / f"results/{MODEL}/python/model.py"
     artifact.unlink()
     run = done.start("--cores", "2")
     while run.poll() is None and not list(artifact.parent.glob(".*.part")) and not artifact.exists():

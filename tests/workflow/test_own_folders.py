@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from checkpoint_samples import save_checkpoint
+from chunk_samples import QUICK, save_byte_cnn
 from modelferry.cli.init import write_folder
 from modelferry.cli.main import main
 from snippets import code
-from workflow_harness import END, QUICK, Folder, jobs_in, of_model
+from workflow_harness import END, Folder, jobs_in, of_model
 
 (MODULE,) = code("docs/install.md", "python")
 CAMPAIGN = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
@@ -23,7 +23,7 @@ def larger(tmp_path: Path) -> Folder:
     folder.path.mkdir()
     (folder.path / "Snakefile").write_text(MODULE)
     folder.configure({"samples": ["a"], "export": {"campaigns": {"alpha": CAMPAIGN}}})
-    save_checkpoint(folder.path / "weights/0.pt", 16)
+    save_byte_cnn(folder.path / "weights/0.pt", 0)
     return folder
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from checkpoint_samples import save_checkpoint
+from chunk_samples import QUICK
+from forked_snakemake import SNAKEMAKE
 from modelferry.records.summary import Summary
 from modelferry.runtimes import runtimes_of
-from workflow_harness import END, QUICK, ROOT, SNAKEMAKE, Folder, of_model
+from workflow_harness import END, HIGGS, ROOT, Folder, of_model
 
-ALPHA = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
+ALPHA = {**HIGGS, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
 
 
 def refused(folder: Folder, *arguments: str) -> str:
@@ -94,7 +96,8 @@ def test_other_names_and_numbers_of_axes_work(done: Folder) -> None:
 
 @pytest.mark.parametrize("name", ["ttH+bb", "c++", "a.b"])
 def test_signs_in_the_name_of_a_campaign_work(name: str, done: Folder) -> None:
-    done.configure({"campaigns": {name: {**ALPHA, "checkpoint": "weights/Run3Mu-{fold}.pt"}}}, "other.yaml")
+    campaign = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/Run3Mu-{fold}.pt"}
+    done.configure({"campaigns": {name: campaign}}, "other.yaml")
     assert done.would_run("--configfile", "other.yaml") == of_model(f"{name}/fold-0") | END
 
 
@@ -104,7 +107,7 @@ def test_parsing_imports_no_torch(done: Folder) -> None:
         (poison / package).mkdir(parents=True)
         (poison / package / "__init__.py").write_text(f"raise SystemExit('{package} was imported')\n")
     assert done.jobs(PYTHONPATH=str(poison)) == []
-    demo = {"campaigns": {"d": {**QUICK, "axes": {"channel": ["Run3Mu"], "signal": ["X-MHc130_MA90"], "fold": [3]}}}}
+    demo = {"campaigns": {"d": {**HIGGS, "axes": {"channel": ["Run3Mu"], "signal": ["X-MHc130_MA90"], "fold": [3]}}}}
     demo["campaigns"]["d"]["checkpoint"] = "demo"
     demo["campaigns"]["d"]["axes"]["signal"] = ["TTToHcToWAToMuMu-MHc130_MA90"]
     done.configure(demo, "demo.yaml")
@@ -132,7 +135,7 @@ def test_default_config_of_the_repository_makes_a_plan(fresh: Callable[..., Fold
 
 
 def test_second_run_at_the_same_time_is_refused(done: Folder) -> None:
-    (done.path / "results/beta/MHc100/torchscript/benchmark.pytorch.json").unlink()
+    (done.path / "results/beta/MHc100/python/benchmark.python.json").unlink()
     first = done.start("--cores", "1")
     try:
         log = done.path / ".snakemake/log"
@@ -167,9 +170,9 @@ def test_lock_goes_with_its_process(done: Folder) -> None:
 
 def test_commands_by_hand_use_the_same_files(done: Folder) -> None:
     """What a person runs by hand leaves nothing for the workflow to do again."""
-    before = (done.path / "results/beta/MHc100/torchscript/model.pt").read_bytes()
+    before = (done.path / "results/beta/MHc100/python/model.py").read_bytes()
     assert done.modelferry("export", "--model", "beta/MHc100").returncode == 0
-    assert (done.path / "results/beta/MHc100/torchscript/model.pt").read_bytes() == before
+    assert (done.path / "results/beta/MHc100/python/model.py").read_bytes() == before
     listed = done.modelferry("models")
     assert listed.returncode == 0
     assert listed.stdout.count("passed") == 3

@@ -29,6 +29,8 @@ from modelferry.core.job_server import Run
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SERVERS = 3
 """Servers of a run at most: one for each kind of surroundings, such as the number of threads of a rule."""
+ALONE = ("gate", "report")
+"""Commands without torch: they end sooner than a server has started, so they start none."""
 PATIENCE = 10.0
 """Seconds that a job gets to end when its server has been killed."""
 
@@ -119,6 +121,8 @@ def _connected(run: Run) -> socket.socket:
         try:
             link.connect(path)
         except FileNotFoundError:
+            if sys.argv[1:2] and sys.argv[1] in ALONE:
+                raise
             _start(run, path)
             link.connect(path)
         if not job_server.is_mine(link):

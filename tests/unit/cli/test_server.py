@@ -65,6 +65,7 @@ def main():
     made = {
         "end": end, "facts": lambda *_: facts(), "work": work, "children": children, "stubborn": stubborn,
         "asked": asked, "pools": pools, "leave": leave, "server": lambda: say(os.getppid()),
+        "report": lambda: say(os.getppid()),
         "die": lambda number: os.kill(os.getpid(), int(number)), "exit": lambda: sys.exit("said so"),
     }
     return made[name](*rest) or 0
@@ -189,6 +190,13 @@ def test_a_call_with_a_closed_stream_runs_by_itself(run: Run, closed: str) -> No
 def test_client_dies_of_the_signal_that_its_job_died_of(run: Run, number: signal.Signals) -> None:
     assert run.call("die", str(int(number)))[0] == -number
     assert run.server() != os.getpid()
+
+
+def test_a_report_is_made_in_a_server_that_is_there_and_starts_none(run: Run) -> None:
+    assert int(run.call("report")[1]) == os.getpid()
+    assert not run.sockets.exists()
+    server = run.server()
+    assert int(run.call("report")[1]) == server != os.getpid()
 
 
 def test_what_is_left_for_the_end_of_a_process_is_done(run: Run) -> None:

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import forked
 from modelferry.core.contract import Arrays
 from modelferry.formats import format_names, load_format
 from modelferry.testing.sample_network import CONTRACT, random_weights
 
 SCRIPT = Path(__file__).resolve().parents[3] / "bench" / "fuzz.py"
-CODE = """
-import importlib.util, os, sys
-from pathlib import Path
-from modelferry.core.contract import Contract
-from modelferry.formats import load_format
-spec = importlib.util.spec_from_file_location("fuzz", sys.argv[1])
-fuzz = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fuzz)
-contract = Contract.model_validate_json(sys.argv[4])
-sys.exit(fuzz.fuzz(load_format(sys.argv[2]).load(Path(sys.argv[3]), 1), contract, 100, 100))
-"""
-
 
 EXACT = [name for name in format_names() if load_format(name).exactness == "exact" and load_format(name).general]
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_random_and_malformed_inputs_end_no_process(template_of, tmp_path, name) -> None:
+def test_random_and_malformed_inputs_end_no_process(template_of, tmp_path, fuzz, name) -> None:
     path = tmp_path / f"model.{load_format(name).extension}"
     load_format(name).fill(template_of(name), random_weights(1), {}, path)
-    command = [sys.executable, "-c", CODE, str(SCRIPT), name, str(path), CONTRACT.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forked(lambda: fuzz.fuzz(load_format(name).load(path, 1), CONTRACT, 100, 100), tmp_path)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr[-500:])
     assert "100 random inputs were answered, 100 malformed ones rejected" in done.stdout
 

@@ -30,6 +30,8 @@ from modelferry.stages.export.template import build_template
 from modelferry.stages.validation.certification import certify
 from modelferry.stages.validation.changed_weights import WEIGHT
 from modelferry.stages.validation.model import validate_model
+from modelferry.stages.validation.reference import record_reference
+from modelferry.stages.validation.stage import certificate_of
 from modelferry.stages.validation.weight_sets import SPREADS, draw_weight_sets, stand_ins
 
 FORMATS = ("torchscript", "torch_export", "aotinductor", "onnx")
@@ -49,13 +51,13 @@ def plan(**validation: Any) -> Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Certified:
-    """A folder with four models, whose templates are certified."""
+    """A folder with four models, whose templates are certified; the reference of the first is recorded."""
 
     folder: Path
 
     def validate(self, name: str, runtime: str, planned: PlannedModel | None = None) -> Validation:
         planned = planned or plan().model("higgs/fold-0")
-        return validate_model(planned, [name], [])(name, runtime, planned.tolerance(name))
+        return validate_model(planned, [name], [], anew=False)(name, runtime, planned.tolerance(name))
 
     def replace(self, name: str, make: Callable[[Path], None]) -> None:
         """Export the first model and put other bytes in its place, behind the back of the manifest."""
@@ -92,6 +94,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     export_model(stand_in, export)
                 for runtime in runtimes_of(export):
                     certify(planned, export, runtime).write(paths.certificate(key, runtime))
+            first = found.model("higgs/fold-0")
+            record_reference(first, thorough=False).write(paths.reference(first.id))
 
     return made_once(tmp_path_factory, "certified", make)
 
@@ -156,16 +160,21 @@ def test_model_inherits_what_its_certificate_proves(certified: Certified, case: 
     assert not any(point.sizes for point in record.shapes)
 
 
-@pytest.mark.parametrize("doubted", ["thorough", "no certificate", "failed certificate", "other template"])
-def test_everything_is_proven_of_a_model_without_a_certificate(certified: Certified, doubted: str) -> None:
+@pytest.mark.parametrize("doubted", ["nothing", "thorough", "failed certificate", "other template"])
+def test_certificate_that_proves_nothing_here_does_not_count(certified: Certified, doubted: str) -> None:
     planned = plan(thorough=doubted == "thorough").model("higgs/fold-0")
     path = Path(paths.certificate(planned.template("onnx").key, "onnxruntime"))
-    if doubted == "no certificate":
-        path.unlink()
-    elif doubted == "failed certificate":
+    if doubted == "failed certificate":
         Certificate.read(path).model_copy(update={"status": "failed", "reason": "no"}).write(path)
     elif doubted == "other template":
         Certificate.read(path).model_copy(update={"template_sha256": "0" * 64}).write(path)
+    export_model(planned, "onnx")
+    assert bool(certificate_of(planned, "onnx", "onnxruntime")) == (doubted == "nothing")
+
+
+def test_everything_is_proven_of_a_model_without_a_certificate(certified: Certified) -> None:
+    planned = plan().model("higgs/fold-0")
+    Path(paths.certificate(planned.template("onnx").key, "onnxruntime")).unlink()
     export_model(planned, "onnx")
     record = certified.validate("onnx", "onnxruntime", planned)
     assert record.status == "passed"
@@ -182,48 +191,33 @@ def bit(weights: Weights) -> Weights:
     return {**weights, name: changed}
 
 
-def swapped(weights: Weights) -> Weights:
-    """Take one tensor from another model."""
-    planned = plan().model("higgs/fold-1")
-    spec = planned.template("onnx")
-    trained = trained_weights(planned.family, planned.hyperparameters, planned.model.checkpoint)
-    others = planned.family.rewritten_weights(trained, spec.hyperparameters, spec.layout, spec.transforms)
-    name = next(name for name, tensor in weights.items() if tensor.dim() == 2 and name in others)
-    return {**weights, name: others[name]}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [(bit, "weights inside are not the checkpoint's"), (swapped, "weights inside are not the checkpoint's")],
-    ids=["one bit of a weight", "a tensor of another model"],
-)
-def test_other_weights_in_one_artifact_are_seen(
-    certified: Certified, case: tuple[str, str], change: Callable[[Weights], Weights], told: str
-) -> None:
+def test_one_bit_of_a_weight_is_seen(certified: Certified, case: tuple[str, str]) -> None:
     name, runtime = case
-    certified.replace(name, certified.fill(name, change))
+    certified.replace(name, certified.fill(name, bit))
     record = certified.validate(name, runtime)
     assert record.certificate
-    assert record.status == "failed"
-    assert told in record.reason
-
-
-def test_file_of_another_model_under_this_name_is_seen(certified: Certified, case: tuple[str, str]) -> None:
-    name, runtime = case
-    certified.replace(name, certified.fill(name, dict, "higgs/fold-1"))
-    record = certified.validate(name, runtime)
     assert record.status == "failed"
     assert "weights inside are not the checkpoint's" in record.reason
 
 
-def test_metadata_of_another_model_is_seen(certified: Certified, case: tuple[str, str]) -> None:
-    """Nothing but the name inside differs: a file that was renamed, of a model with equal weights."""
+@pytest.mark.parametrize(
+    ("equal_weights", "told"),
+    [
+        (False, "weights inside are not the checkpoint's"),
+        (True, "it is not its template with the weights of the checkpoint, byte for byte"),
+    ],
+)
+def test_file_of_another_model_under_this_name_is_seen(
+    certified: Certified, case: tuple[str, str], equal_weights: bool, told: str
+) -> None:
+    """If the weights are equal, nothing but the name inside differs."""
     name, runtime = case
-    shutil.copy("weights/0.pt", "weights/1.pt")
+    if equal_weights:
+        shutil.copy("weights/0.pt", "weights/1.pt")
     certified.replace(name, certified.fill(name, dict, "higgs/fold-1"))
     record = certified.validate(name, runtime)
     assert record.status == "failed"
-    assert "it is not its template with the weights of the checkpoint, byte for byte" in record.reason
+    assert told in record.reason
 
 
 def test_graph_of_another_template_with_the_right_weights_is_seen(certified: Certified, case: tuple[str, str]) -> None:

@@ -6,7 +6,7 @@ https://cyclonedx.org/docs/1.6/json/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from operator import itemgetter
 from typing import Any
@@ -64,14 +64,15 @@ def _component(found: Distribution) -> dict[str, Any]:
         "version": found.version,
         "purl": f"pkg:pypi/{name}@{found.version.replace('+', '%2B')}",
     }
-    if expression := found.metadata.get("License-Expression"):
+    facts = found.metadata.json
+    if expression := facts.get("license_expression"):
         component["licenses"] = [{"expression": expression}]
-    elif licence := _licence(found):
+    elif licence := _licence(facts):
         component["licenses"] = [{"license": {"name": licence}}]
     return component
 
 
-def _licence(found: Distribution) -> str:
+def _licence(facts: Mapping[str, Any]) -> str:
     """Return the licence as the older fields of a package name it; some hold its whole text instead."""
-    classifiers = [c.rpartition(" :: ")[2] for c in found.metadata.get_all("Classifier", ()) if c.startswith(LICENCE)]
-    return ", ".join(classifiers) or (found.metadata.get("License") or "").strip().partition("\n")[0]
+    classifiers = [c.rpartition(" :: ")[2] for c in facts.get("classifier", ()) if c.startswith(LICENCE)]
+    return ", ".join(classifiers) or facts.get("license", "").strip().partition("\n")[0]
