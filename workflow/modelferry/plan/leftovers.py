@@ -117,6 +117,7 @@ def own_files(plan: Plan) -> Iterator[tuple[str, Look]]:
         yield paths.exploration(campaign), Exploration.damage
     yield paths.SUMMARY, Summary.damage
     yield paths.REPORT, _content
+    yield paths.REPORT_PAGE, _content
     yield paths.GATE, _content
 
 
