@@ -36,6 +36,8 @@ ARRAYS = Kind("an archive of NumPy's arrays", EVENTS)
 
 def kind_of_file(path: Path | str) -> Kind | None:
     """Return what a file is, if it is something that people mistake for an artifact; None if nothing tells."""
+    if not Path(path).is_file():  # a named pipe would be waited for
+        return None
     try:
         with Path(path).open("rb") as file:
             start = file.read(64)
