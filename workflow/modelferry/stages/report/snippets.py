@@ -94,7 +94,7 @@ def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> F
     ]
     texts += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
     texts += [f"{target.legacy}."] if target.legacy else []
-    title = f"{whose}{artifact.format}, {artifact.layout} layout: {' and '.join(target.snippets)}"
+    title = f"{whose}{target.name}, {artifact.layout} layout: {' and '.join(target.snippets)}"
     return folded(title, texts)
 
 
