@@ -138,6 +138,8 @@ def _example(contract: Contract, style: Language) -> str:
 def _input(tensor: Tensor, contract: Contract, style: Language) -> str:
     sizes = [size if isinstance(size, int) else contract.dimension(size).typical for size in tensor.shape]
     maker, kind = _DTYPES[tensor.dtype]
+    if maker == "rand" and tensor.below is not None:
+        maker = "ones"  # whole numbers, as an input of floating point
     meaning = ", ".join(tensor.features) or tensor.description
     line = style.input.format(
         name=tensor.name, maker=maker, sizes=", ".join(map(str, sizes)), dtype=tensor.dtype, kind=kind
