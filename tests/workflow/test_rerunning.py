@@ -233,8 +233,8 @@ def test_models_and_why_tell_what_a_run_would_do(done: Folder) -> None:
     save_byte_cnn(done.path / "weights/Run3Mu-1.pt", 9)
     listed = json.loads(done.modelferry("models", "--json").stdout)
     assert {model["id"]: (model["state"], model["reason"]) for model in listed} == {
-        FIRST: ("passed", ""), SECOND: ("stale", "weights: weights/Run3Mu-1.pt"), OTHER: ("passed", ""),
+        FIRST: ("passed", ""), SECOND: ("stale", "Updated input files: weights/Run3Mu-1.pt"), OTHER: ("passed", ""),
     }  # fmt: skip
     export, *others = done.modelferry("why", SECOND).stdout.splitlines()
-    assert export == "export: weights: weights/Run3Mu-1.pt"
+    assert export == "export: Updated input files: weights/Run3Mu-1.pt"
     assert [line.partition(":")[0] for line in others] == ["validate", "benchmark"]
