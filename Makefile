@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 INSTALLED := .venv/installed
 
@@ -14,10 +15,13 @@ run: setup
 
 setup: $(INSTALLED)
 
-$(INSTALLED): envs/constraints.txt pyproject.toml
+# All by digest but PyTorch itself, of which indexes hold several builds; a build for CUDA brings its libraries.
+$(INSTALLED): envs/lock.txt envs/constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch --editable '.[workflow,cpp,lightning,dev]'
+	$(PIP) --require-hashes --no-deps --requirement envs/lock.txt
+	$(PIP) --constraint envs/constraints.txt torch
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: setup
@@ -29,15 +33,15 @@ test-fast: setup # for the loop while coding
 	$(PYTEST) --fast
 
 test-slurm test-htcondor: test-%: setup # on a real cluster of one machine, set up for it and taken down; Slurm's as root
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[$*]'
+	$(PIP) --constraint envs/constraints.txt --editable '.[$*]'
 	MODELFERRY_TEST_CLUSTER=$* $(BIN)/python -m pytest --basetemp=/tmp/modelferry-$* tests/cluster
 
 test-browser: setup # the report's HTML page in Debian's chromium
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[browser]'
+	$(PIP) --constraint envs/constraints.txt --editable '.[browser]'
 	MODELFERRY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
 dist: setup # sdist and wheel, the wheel made of the sdist, both checked
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[dist]'
+	$(PIP) --constraint envs/constraints.txt --editable '.[dist]'
 	rm -rf dist && $(BIN)/python -m build --no-isolation --quiet
 	$(BIN)/python -m twine check --strict dist/*
 
@@ -50,7 +54,7 @@ test-destinations: setup # in an older ONNX Runtime, which pip gets
 	MODELFERRY_TEST_DESTINATIONS=1 $(BIN)/python -m pytest -n 2 tests/destinations
 
 docs: setup # the site, in docs/_build; warns of nothing
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[docs]'
+	$(PIP) --constraint envs/constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
 coverage: setup # all tests again, a quarter slower, and the lines that none of them runs
@@ -92,8 +96,12 @@ schemas: setup
 
 lock: # after changing dependencies in pyproject.toml: resolve anew in an empty environment and pin what comes out
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,slurm,htcondor,cpp,lightning,browser,sign,docs,dist,dev]'
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[workflow,cpp,lightning,dev]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable | grep -v '^torch==' > .venv-lock/pinned.txt
+	.venv-lock/bin/python -m pip install --quiet --editable '.[slurm,htcondor,browser,completion,sign,docs,dist]'
 	(sed -n '/^#/p' envs/constraints.txt; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//') > envs/constraints.new
+	.venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header .venv-lock/pinned.txt --output-file envs/lock.txt
 	mv envs/constraints.new envs/constraints.txt && rm -rf .venv-lock
 
 clean:

@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
+EXTRAS = ("workflow", "cpp", "lightning", "dev")
+"""What `make setup` installs."""
 
 
 def pins() -> dict[str, Version]:
@@ -46,6 +48,23 @@ def test_every_requirement_is_pinned_to_a_version_that_satisfies_it() -> None:
         version = pins().get(normalised(requirement.name))
         assert version is not None, f"{requirement.name} is not pinned: make lock"
         assert requirement.specifier.contains(version), f"{requirement} against {version}: make lock"
+
+
+def test_the_lock_has_digests_of_the_pinned_versions() -> None:
+    """All that `make setup` installs but torch."""
+    locked = {}
+    for entry in (ROOT / "envs/lock.txt").read_text().replace("\\\n", " ").splitlines():
+        pin, *digests = entry.split()
+        name, _, version = pin.partition("==")
+        locked[normalised(name)] = Version(version)
+        assert digests, pin
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", digest) for digest in digests), pin
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    asked = [*project["project"]["dependencies"], *(text for extra in EXTRAS for text in extras[extra])]
+    needed = {normalised(Requirement(text).name) for text in [*asked, *project["build-system"]["requires"]]}
+    assert needed - locked.keys() == {"torch"}, "make lock"
+    assert {name: pins().get(name) for name in locked} == locked, "make lock"
 
 
 def test_conda_environment_names_nothing_that_is_lost_when_snakemake_copies_it() -> None:

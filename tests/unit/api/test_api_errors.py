@@ -46,6 +46,13 @@ class Reads(nn.Module):
         return x * x.max().item()  # there
 
 
+class Cuts(nn.Module):
+    """Makes a size of a value."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[: int(x.sum().item())]  # cut
+
+
 class BySize(nn.Module):
     """Takes a branch by a size."""
 
@@ -337,3 +344,22 @@ def test_arguments_in_the_other_order_are_said_to_be(tmp_path: Path) -> None:
         modelferry.validate(str(tmp_path / "m.pt"), network, torch.zeros(2, 2))
     with pytest.raises(ArgumentError, match="a Linear is not the path of a file"):
         modelferry.load(network)
+
+
+@pytest.mark.parametrize("network", [Decides(), Cuts()])
+@pytest.mark.parametrize("name", ["n.onnx", "n.exported.pt2"])
+def test_nothing_is_printed_before_an_error(
+    network: nn.Module, name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ControlFlowError):
+        modelferry.export(network, tmp_path / name, inputs=X, dynamic={0: "events"})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.onnx", "weights.exported.pt2", "weights.pth"])
+def test_checkpoint_in_the_place_of_an_artifact_is_named(name: str, tmp_path: Path) -> None:
+    torch.save(nn.Linear(5, 2).state_dict(), tmp_path / name)
+    for call in (modelferry.load, lambda path: modelferry.validate(nn.Linear(5, 2), path, X)):
+        with pytest.raises(ArtifactError, match=r"is no artifact but a checkpoint: .*; export it: ") as caught:
+            call(tmp_path / name)
+        assert len(str(caught.value).splitlines()) == 1

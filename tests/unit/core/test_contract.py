@@ -90,3 +90,14 @@ def test_what_is_not_an_array_is_refused_after_calls_that_were_right() -> None:
 
 def test_contract_survives_json() -> None:
     assert Contract.model_validate_json(CONTRACT.model_dump_json()) == CONTRACT
+
+
+def test_contract_is_one_line_and_a_table_in_a_notebook() -> None:
+    assert repr(CONTRACT) == (
+        "<Contract dense: x float32 (events, particles, 3), mask bool (events, particles) → "
+        "logits float32 (events, 2); events 1 to 8; particles 2 to 10>"
+    )
+    page = CONTRACT._repr_html_()
+    assert "<td>x</td><td>float32</td><td>events × particles × 3</td><td>GeV</td><td>E, pt, eta</td>" in page
+    assert "events 1 to 8, typically 4" in page
+    assert "description" not in page, "nothing is described"

@@ -17,6 +17,8 @@ from modelferry.comparison.result import Comparison
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArgumentError, ArtifactError, ContractError
 from modelferry.core.files import replacing, sha256_of_files
+from modelferry.core.long_work import long_work
+from modelferry.core.notebook import table
 from modelferry.core.tensors import to_array, to_tensor
 from modelferry.formats import CheckedRunner, Format, Runner
 
@@ -53,6 +55,12 @@ class Artifact:
     def sha256(self) -> str:
         """Digest of what is there now: of the only file, or one of the digests of all files in order."""
         return sha256_of_files(self.files)
+
+    def _repr_html_(self) -> str:
+        """Show the files, the contract and the comparison, in a notebook."""
+        rows = [(file.name, f"{file.stat().st_size:,}" if file.is_file() else "gone") for file in self.files]
+        parts = [table(f"{self.format}: {self.path}", ("file", "bytes"), rows), self.contract._repr_html_()]
+        return "".join([*parts, *([] if self.comparison is None else [self.comparison._repr_html_()])])
 
     def __call__(self, *inputs: Any, **by_name: Any) -> dict[str, Any]:
         """Return the outputs by name, for tensors or arrays by position, or by name.
@@ -99,12 +107,14 @@ def written(
         raise ArgumentError(f"{out.name} does not end in {ending}", f"format {target.name} writes several files")
     with replacing(*target.files(out), suffix=suffix) as temporary:
         metadata = {"model": out.name}
-        target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
+        with long_work(f"writing {out.name}"):
+            target.export(network, contract, at_least_two(example, contract), options, weights, metadata, temporary)
         exact = target.exactness == "exact"
         if exact and (reason := describe(altered(target.read_weights(temporary), weights))):
             raise ArtifactError(f"{out} was not written: {reason}", "report this network")
         run = target.load(temporary, _threads()) if contract.inputs else None
-        comparison = compare_export(plain, run, contract, example, target.name) if run else None
+        with long_work(f"comparing {out.name} with the network"):
+            comparison = compare_export(plain, run, contract, example, target.name) if run else None
         if exact and comparison is not None and not comparison:
             raise ArtifactError(f"{out} was not written: it is not the network: {comparison.reason}", _REMEDY)
     run = run or CheckedRunner(contract, _uncallable)

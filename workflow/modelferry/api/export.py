@@ -18,6 +18,7 @@ from modelferry.api.isolation import ONE_AT_A_TIME, isolated
 from modelferry.api.verify import compare_export
 from modelferry.comparison.result import Comparison
 from modelferry.core.errors import ArgumentError, ArtifactError
+from modelferry.core.file_kinds import in_its_place
 from modelferry.core.nested_outputs import return_tuple
 from modelferry.core.network_copy import network_copy
 from modelferry.core.reading import regular_file
@@ -237,6 +238,8 @@ def _format_named(path: Path) -> str:
         from modelferry.formats.shared.pt2_archive import format_of, kind_of
 
         return format_of(kind_of(path))
+    if said := in_its_place(path, "artifact"):
+        raise ArtifactError(*said)
     endings = ", ".join(sorted({f".{target.extension}" for target in formats}))
     raise ArgumentError(f"{path.name} does not tell its format", f"say format=…, or end it in one of {endings}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from modelferry.cli.jobs import chosen, exit_code, exports_of, in_parts, plan_of
 from modelferry.core import paths
 from modelferry.core.errors import ArtifactError, ConfigError, did_you_mean
+from modelferry.core.file_kinds import in_its_place
 from modelferry.plan import Plan
 from modelferry.plan.models import PlannedModel
 from modelferry.plan.stages import CERTIFY, VALIDATE, WEIGHT_SETS
@@ -158,6 +159,8 @@ def _manifest(path: Path) -> Manifest:
     """Return the manifest beside an artifact; raise `ArtifactError` if there is none, or it describes another file."""
     if not path.is_file():
         raise ArtifactError(f"there is no artifact {path}", "export it first, or choose models with --model")
+    if said := in_its_place(path, "artifact"):
+        raise ArtifactError(*said)
     beside = path.parent / "manifest.json"
     if not beside.is_file():
         remedy = f"compare it with what it was made from: modelferry compare CHECKPOINT {shlex.quote(str(path))}"

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelferry.core.errors import first_few
+from modelferry.core.notebook import table
 from modelferry.core.tolerances import Tolerance
 
 SHOWN = 4
@@ -92,6 +93,11 @@ class OutputDifference:
         return replace(self, **changes)
 
     @property
+    def numbers(self) -> tuple[float, float, float]:
+        """The largest difference, and the tolerance: relative and absolute."""
+        return self.max_abs, self.tolerance.rtol, self.tolerance.atol
+
+    @property
     def used(self) -> str:
         """Which share of the allowed difference was used, and where, in words."""
         return f"{100 * self.share:.3g} % of the allowed difference at {self.where}"
@@ -112,7 +118,7 @@ class OutputDifference:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """True if both are the same function; printed, it shows the differences.
 
@@ -140,19 +146,51 @@ class Comparison:
         """Whether all outputs of all calls agree."""
         return not self.reason
 
-    def __str__(self) -> str:
-        """Show the verdict, which share of the allowed difference was used where, then one line an output."""
+    @property
+    def verdict(self) -> str:
+        """The verdict, and which share of the allowed difference was used where, on one line."""
         compared = [output for output in self.outputs if not np.isnan(output.share)]
         worst = max(compared, key=lambda output: output.share, default=None)
         used = "" if worst is None else f", at most {worst.used} in '{worst.name}'"
-        verdict = "the same" if self else f"different: {self.reason}"
-        lines = [f"{verdict} ({len(self.calls)} calls{used})"]
-        for output in self.outputs:
-            lines += [f"  {output}", *(f"    {event}" for event in output.worst)]
+        same = "the same" if self else f"different: {self.reason}"
+        return f"{same} ({len(self.calls)} calls{used})"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was not compared, and what the reader must know."""
+        left_out = []
         for why in dict.fromkeys(self.skipped.values()):
             calls = [call for call, reason in self.skipped.items() if reason == why]
-            lines.append(f"  not compared, since the reference itself fails: {first_few(calls)}: {why}")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+            left_out.append(f"not compared, since the reference itself fails: {first_few(calls)}: {why}")
+        return (*left_out, *(f"note: {note}" for note in self.notes))
+
+    def __str__(self) -> str:
+        """Show the verdict, then one line an output."""
+        lines = [self.verdict]
+        for output in self.outputs:
+            lines += [f"  {output}", *(f"    {event}" for event in output.worst)]
+        return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
+
+    def __repr__(self) -> str:
+        """Show the verdict."""
+        return f"<Comparison: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """Show the verdict and a table of the outputs, in a notebook."""
+        rows = [
+            (
+                o.name,
+                f"{100 * o.share:.3g} %",
+                f"{o.max_abs:.3g}",
+                f"{o.tolerance.rtol:.3g}, {o.tolerance.atol:.3g}",
+                o.where,
+            )
+            for o in self.outputs
+            if not np.isnan(o.share)
+        ]
+        header = ("output", "of the allowed difference", "largest difference", "rtol, atol", "at")
+        events = [str(event) for output in self.outputs for event in output.worst]
+        return table(self.verdict, header, rows, [*events, *self.remarks])
 
     def replaced(self, **changes: Any) -> Comparison:
         """Return a copy with some of the attributes changed."""

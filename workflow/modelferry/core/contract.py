@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from modelferry.core.errors import ContractError
+from modelferry.core.notebook import table
 
 Arrays = dict[str, np.ndarray]
 """Named arrays: the inputs or the outputs of one call of a network."""
@@ -32,6 +33,10 @@ class Dimension(BaseModel):
     turning: tuple[int, ...] = ()
     description: str = ""
 
+    def __str__(self) -> str:
+        """Show the name and the range."""
+        return f"{self.name} {self.minimum} to {self.maximum}"
+
 
 class Tensor(BaseModel):
     """One input or output.
@@ -51,6 +56,10 @@ class Tensor(BaseModel):
     below: int | str | None = None
     unit: str = ""
     description: str = ""
+
+    def __str__(self) -> str:
+        """Show name, dtype and shape."""
+        return f"{self.name} {self.dtype} ({', '.join(map(str, self.shape))})"
 
 
 class Variable(BaseModel):
@@ -145,6 +154,30 @@ class Contract(BaseModel):
                     remedy = f"declare Dimension(name='{name}', minimum=…, typical=…, maximum=…)"
                     raise ContractError(f"'{tensor.name}' has a size '{name}', which is no dimension", remedy)
         return self
+
+    def __str__(self) -> str:
+        """Show inputs, outputs and ranges on one line."""
+        names = [", ".join(map(str, tensors)) for tensors in (self.inputs, self.outputs)]
+        ranges = "".join(f"; {dimension}" for dimension in self.dimensions)
+        return f"{' → '.join(names)}{ranges}"
+
+    def __repr__(self) -> str:
+        """Show the layout too."""
+        return f"<Contract {self.layout}: {self}>"
+
+    def _repr_html_(self) -> str:
+        """Show tensors with all that is known of them, in a notebook."""
+        tensors = [*(("input", t) for t in self.inputs), *(("output", t) for t in self.outputs)]
+        rows = [
+            (role, t.name, t.dtype, " × ".join(map(str, t.shape)), t.unit, ", ".join(t.features), t.description)
+            for role, t in tensors
+        ]
+        ranges = [
+            f"{d}, typically {d.typical}" + (f": {d.description}" if d.description else "") for d in self.dimensions
+        ]
+        classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
+        header = ("", "name", "dtype", "shape", "unit", "features", "description")
+        return table(f"Contract of layout {self.layout}", header, rows, [*ranges, *classes, *self.notes])
 
     def dimension(self, name: str) -> Dimension:
         """Return the dimension called `name`; raise `ContractError` if there is none."""

@@ -22,6 +22,7 @@ from modelferry.comparison.side import Function as Function
 from modelferry.comparison.side import Side, declared
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, ConfigError, ModelferryError, did_you_mean, one_line
+from modelferry.core.file_kinds import in_its_place
 from modelferry.core.import_path import kind_and_version, module_of, own_instance
 from modelferry.core.model import Exactness
 from modelferry.core.reading import regular_file
@@ -70,13 +71,17 @@ def opening(files: Iterable[Path]) -> Iterator[None]:
         regular_file(path, ArtifactError, "export it")
     try:
         yield
-    except ModelferryError:
+    except ModelferryError as error:
+        if said := in_its_place(main, "artifact"):
+            raise ArtifactError(*said) from error
         raise
     except ValidationError as error:
         first = error.errors()[0]
         reason = ": ".join([*map(str, first["loc"]), first["msg"]])
         raise ArtifactError(f"{main} holds no {error.title} that can be read: {reason}", "export it again") from error
     except Exception as error:  # a damaged file can break a library anywhere
+        if said := in_its_place(main, "artifact"):
+            raise ArtifactError(*said) from error
         raise ArtifactError(f"{main} does not load: {one_line(error)}", "export it again") from error
 
 

@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelferry.comparison.side import Declared, Side
 from modelferry.core.contract import Arrays, Contract
@@ -49,7 +49,7 @@ class TorchScript(Format):
 
     name = "torchscript"
     extension = "pt"
-    runtimes = ("pytorch", "cpp")
+    runtimes: ClassVar[tuple[str, ...]] = ("pytorch", "cpp")
     packages = ("torch",)
     legacy = "TorchScript is deprecated since PyTorch 2.9: a legacy format, for analyses that load it already"
     snippets = {"Python": python_torch('torch.jit.load("$path", map_location="cpu").eval()'), "C++": CPP_SNIPPET}

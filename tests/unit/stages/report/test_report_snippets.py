@@ -91,7 +91,7 @@ def test_format_of_ones_own_says_how_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(snippets, "load_format", lambda name: Own if name == "mine:Own" else None)
     shipped = artifact("a/b").model_copy(update={"format": "mine:Own"})
     text = str(snippets.section(shipped, FLAT))
-    assert "<summary>mine:Own, flat layout: Python</summary>" in text
+    assert "<summary>own, flat layout: Python</summary>" in text
     assert f'```python\nload("{shipped.path}")  # costs $5\n```' in text
     assert text.endswith("Nobody should use it.\n\n</details>")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import linecache
+import logging
 import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +39,20 @@ def traced_faithfully(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) 
     if baked and (line := _decides_by_values(network, inputs)) is not None:
         line = line or _shown(baked[0].filename, baked[0].lineno)
         raise ControlFlowError(f"the network decides by values at {line}: {CONSTANT}", INSTEAD)
+
+
+@contextmanager
+def no_graph_on_failure() -> Iterator[None]:
+    """Keep PyTorch from printing the graph that it could not complete: the error tells where the network stopped it."""
+    logger, held = logging.getLogger("torch.fx.experimental.symbolic_shapes"), io.StringIO()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stderr(held):
+            yield
+        sys.stderr.write(held.getvalue())
+    finally:
+        logger.setLevel(level)
 
 
 def line_of(error: BaseException) -> str:

@@ -67,7 +67,7 @@ def take_floats(network: torch.nn.Module, own: Contract) -> torch.nn.Module:
                 continue
             assert isinstance(limit, int)
             fits = (value == torch.floor(value)) & (value >= 0) & (value < limit)
-            odd.append((~fits).flatten(1).any(1))
+            odd.append((~fits).sum(dim=tuple(range(1, value.dim()))) > 0)  # of nothing, 0; ONNX knows no `any` of it
             taken.append(torch.where(fits, value, 0).to(dtype))
         wrong.append(torch.stack(odd).any(0))
         return tuple(taken)

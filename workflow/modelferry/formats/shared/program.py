@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from modelferry.core.contract import Arrays, Contract
 from modelferry.core.errors import ArtifactError, NetworkError
 from modelferry.core.tensors import to_tensor
-from modelferry.formats.shared.exporter_errors import not_followed
+from modelferry.formats.shared.exporter_errors import no_graph_on_failure, not_followed
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def export_program(deployable: torch.nn.Module, contract: Contract, example: Arr
     # The keys of `dynamic_shapes` must be the names in `forward`; a tuple goes by position, as the contract does.
     shapes = tuple(dynamic_shapes(contract).values())
     try:
-        with unremembered(), torch.no_grad(), warnings.catch_warnings():
+        with unremembered(), torch.no_grad(), no_graph_on_failure(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", message=".*_flat_weights")  # recurrent layers keep two lists of weights
             program = torch.export.export(deployable, inputs, dynamic_shapes=shapes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from modelferry.core.contract import Contract
 from modelferry.core.environment import describe
 from modelferry.core.files import replacing
+from modelferry.core.long_work import long_work
 from modelferry.families import load_family
 from modelferry.families.transforms import APPROXIMATIONS
 from modelferry.formats import load_format
@@ -30,7 +31,7 @@ def build_template(spec: TemplateSpec) -> Template:
     deployable = target.delivered(family.rewritten(spec.hyperparameters, spec.layout, spec.transforms).eval(), own)
     example = family.inputs_of(family.sample(family.call_sizes(contract), EXAMPLE_SEED), contract)
     out = Path(spec.file)
-    with replacing(*target.files(out)) as temporary:
+    with replacing(*target.files(out)) as temporary, long_work(f"building a template of {spec.format}"):
         target.build_template(deployable, contract, example, spec.options, temporary)
     record = Template(
         architecture=spec.architecture,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from modelferry.core.contract import Contract
+from modelferry.formats import load_format
 from modelferry.records.summary import Summary, SummaryArtifact, SummaryModel
 from modelferry.stages.report import snippets, tables, warnings
 from modelferry.stages.report.blocks import Block, markdown
@@ -50,7 +51,9 @@ def model_card(
 
 def _summary(models: Sequence[SummaryModel]) -> str:
     artifacts = [artifact for model in models for artifact in model.artifacts]
-    formats = ", ".join(code(name) for name in dict.fromkeys(artifact.format for artifact in artifacts))
+    formats = ", ".join(
+        code(name) for name in dict.fromkeys(load_format(artifact.format).name for artifact in artifacts)
+    )
     return (
         f"{plural(len(artifacts), 'artifact')} of {plural(len(models), 'model')} ({formats}). Each was compared with "
         "the network as trained; `modelferry verify` repeats a part of that, and `sha256sum --check SHA256SUMS` tells "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from modelferry.families import load_family
+from modelferry.formats import load_format
 from modelferry.records.summary import SummaryArtifact, SummaryModel
 
 LARGE = 20
@@ -77,8 +78,9 @@ def exports(models: Sequence[SummaryModel]) -> list[str]:
 def export_title(artifact: SummaryArtifact) -> str:
     """Return the export's name, with its format where the name doesn't say it, and a label if it only approximates."""
     title = artifact.export
-    if artifact.format not in artifact.export:
-        title += f" ({artifact.format})"
+    name = load_format(artifact.format).name
+    if name not in artifact.export:
+        title += f" ({name})"
     return title if artifact.exactness == "exact" else f"{title}, approximation"
 
 

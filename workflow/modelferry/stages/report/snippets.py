@@ -94,7 +94,7 @@ def section(artifact: SummaryArtifact, contract: Contract, whose: str = "") -> F
     ]
     texts += ["\n".join(f"- {prose(note)}" for note in contract.notes)] if contract.notes else []
     texts += [f"{target.legacy}."] if target.legacy else []
-    title = f"{whose}{artifact.format}, {artifact.layout} layout: {' and '.join(target.snippets)}"
+    title = f"{whose}{target.name}, {artifact.layout} layout: {' and '.join(target.snippets)}"
     return folded(title, texts)
 
 
@@ -138,6 +138,8 @@ def _example(contract: Contract, style: Language) -> str:
 def _input(tensor: Tensor, contract: Contract, style: Language) -> str:
     sizes = [size if isinstance(size, int) else contract.dimension(size).typical for size in tensor.shape]
     maker, kind = _DTYPES[tensor.dtype]
+    if maker == "rand" and tensor.below is not None:
+        maker = "ones"  # whole numbers, as an input of floating point
     meaning = ", ".join(tensor.features) or tensor.description
     line = style.input.format(
         name=tensor.name, maker=maker, sizes=", ".join(map(str, sizes)), dtype=tensor.dtype, kind=kind

@@ -9,6 +9,7 @@ from itertools import groupby
 from statistics import mean, median
 
 from modelferry.core.tolerances import BULK, TAIL
+from modelferry.formats import load_format
 from modelferry.records.summary import (
     SummaryArtifact,
     SummaryBenchmark,
@@ -134,7 +135,7 @@ def certificates(of: Sequence[SummaryCertificate]) -> Table | None:
     """Return what was proven once, a row for each template and runtime."""
     columns: Columns = {
         "architecture": lambda one: digest(one.architecture),
-        "format": lambda one: one.format,
+        "format": lambda one: load_format(one.format).name,
         "layout": lambda one: prose(one.layout),
         "runtime": lambda one: one.runtime,
         "status": lambda one: bold_unless(one.status, "passed"),
@@ -347,7 +348,7 @@ def templates(compiled: Sequence[SummaryTemplate]) -> Table | None:
     """Return the compilations: how long each took, and how many models it serves."""
     columns: Columns = {
         "architecture": lambda row: digest(row.architecture),
-        "format": lambda row: row.format,
+        "format": lambda row: load_format(row.format).name,
         "layout": lambda row: row.layout,
         "compiled in [s]": lambda row: decimal(row.seconds),
         "models served": lambda row: count(row.models),
