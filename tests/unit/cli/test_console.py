@@ -68,14 +68,16 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_display, "outcome", lambda plan, model, whole: f"passed: {model}")
 
-    def begin(stream: io.StringIO | None = None, jobs: dict[int, Job] = JOBS) -> tuple[Console, io.StringIO]:
+    def begin(
+        stream: io.StringIO | None = None, jobs: dict[int, Job] = JOBS, whole: bool = True
+    ) -> tuple[Console, io.StringIO]:
         settings = MockOutputSettings()
         settings.nocolor = True
         console = Console(settings, ConsoleSettings())
         console.setFormatter(logging.Formatter("%(msg)s"))
         console.stream = console.plain.stream = stream = stream or io.StringIO()
         console.emit(record(LogEvent.WORKFLOW_STARTED))
-        console.emit(record(LogEvent.RUN_INFO, "Job stats: …", announced=Announced(SimpleNamespace(), jobs)))  # type: ignore[arg-type]
+        console.emit(record(LogEvent.RUN_INFO, "Job stats: …", announced=Announced(SimpleNamespace(), jobs, whole)))  # type: ignore[arg-type]
         return console, stream
 
     return begin
@@ -102,6 +104,14 @@ def test_clean_run_is_a_line_for_each_model_and_how_it_ended(begun: Callable[...
         "passed: a/fold-1",
         "3 of 3 jobs done in 0 s",
         "there is no report yet",
+    ]
+
+
+def test_run_of_a_part_says_nothing_of_the_report(begun: Callable[..., Any]) -> None:
+    console, stream = begun(whole=False)
+    console.close()
+    assert stream.getvalue().splitlines()[1:] == [
+        "0 of 3 jobs done in 0 s; 2 models not done, which the same command does"
     ]
 
 
@@ -195,7 +205,7 @@ def test_verbose_and_dry_runs_show_what_snakemake_says(setting: str, capsys: pyt
     settings.stdout = True
     console = Console(settings, ConsoleSettings())
     console.setFormatter(logging.Formatter("%(msg)s"))
-    console.emit(record(LogEvent.RUN_INFO, "Job stats: …", announced=Announced(SimpleNamespace(), JOBS)))  # type: ignore[arg-type]
+    console.emit(record(LogEvent.RUN_INFO, "Job stats: …", announced=Announced(SimpleNamespace(), JOBS, True)))  # type: ignore[arg-type]
     console.emit(record(LogEvent.JOB_INFO, "rule validate: …"))
     console.close()
     assert [line for line in capsys.readouterr().out.splitlines() if line] == ["Job stats: …", "rule validate: …"]

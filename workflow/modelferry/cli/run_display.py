@@ -36,7 +36,7 @@ class RunDisplay:
     def __init__(self, announced: Announced, stream: TextIO) -> None:
         self.plan, self.jobs, self.stream = announced.plan, announced.jobs, stream
         self.progress = Progress(announced.jobs, time.monotonic())
-        self.whole = any(job.rule == "report" for job in self.jobs.values())
+        self.whole = announced.whole
         self.failed = 0
         self.drawn = False
         self.silent_until = FIRST

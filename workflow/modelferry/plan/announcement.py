@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelferry.core import paths
 from modelferry.plan import Plan, chunks
 from modelferry.plan.nested import PLUGIN
 
 CONSOLE = "MODELFERRY_CONSOLE"
 """Environment variable of a run: `SHORT` or `VERBOSE`; not set where Snakemake has another console."""
+CHUNK = "chunk_"
+"""So begin the names of rules of chunks."""
+REPORTING = f"{CHUNK}report"
 SHORT = "short"
 VERBOSE = "verbose"
 
@@ -36,10 +40,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Announced:
-    """All that a run has to do: jobs by Snakemake's number."""
+    """All that a run has to do.
+
+    Attributes
+    ----------
+    jobs
+        By Snakemake's number.
+    whole
+        Whether the report is written: all of each model is done then, and not only what was asked for.
+    """
 
     plan: Plan
     jobs: Mapping[int, Job]
+    whole: bool
 
 
 class Announcement(logging.Filter):
@@ -54,8 +67,9 @@ class Announcement(logging.Filter):
         """Let every record pass."""
         if self.plan and getattr(record, "event", None) == "run_info":
             dag = self.workflow.dag
-            jobs = {dag.jobid(job): _job(job, self.plan) for job in dag.needrun_jobs(exclude_finished=False)}
-            record.announced = Announced(self.plan, jobs)
+            needed = [*dag.needrun_jobs(exclude_finished=False)]
+            whole = any(paths.REPORT in job.output or job.rule.name == REPORTING for job in needed)
+            record.announced = Announced(self.plan, {dag.jobid(job): _job(job, self.plan) for job in needed}, whole)
         return True
 
 
@@ -69,9 +83,9 @@ def choose_console(workflow: Any) -> None:
 
 def _job(job: Any, plan: Plan) -> Job:
     rule, wildcards = job.rule.name, dict(job.wildcards_dict)
-    if run := wildcards.pop("run", None):  # a chunk
-        name = f"{rule.removeprefix('chunk_')}-{wildcards['number']}"
-        return Job(rule, f"chunk {name}", _models_of_chunk(run, name, plan))
+    if rule.startswith(CHUNK):
+        name = f"{rule.removeprefix(CHUNK)}-{wildcards['number']}"
+        return Job(rule, f"chunk {name}", _models_of_chunk(wildcards["run"], name, plan))
     model = wildcards.get("model")
     return Job(rule, " ".join([rule, *wildcards.values()]), {model: ()} if model in plan.listed else {})
 
