@@ -36,7 +36,7 @@ test-browser: setup # the report's HTML page in Debian's chromium
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[browser]'
 	MODELFERRY_TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
-test-destinations: setup # in an older ONNX Runtime, which pip gets
+test-destinations: setup # in an older ONNX Runtime, which pip gets; jets as CMSSW prepares them
 	MODELFERRY_TEST_DESTINATIONS=1 $(BIN)/python -m pytest -n 2 tests/destinations
 
 docs: setup # the site, in docs/_build; warns of nothing
