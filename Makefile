@@ -50,7 +50,7 @@ test-wheel: dist # in an empty environment with the wheel alone, far from any cl
 	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt torch "$$(ls dist/*.whl)[workflow,cpp]"
 	MODELFERRY_TEST_WHEEL=.venv-wheel $(BIN)/python -m pytest tests/wheel
 
-test-destinations: setup # in an older ONNX Runtime, which pip gets
+test-destinations: setup # in an older ONNX Runtime, which pip gets; jets as CMSSW prepares them
 	MODELFERRY_TEST_DESTINATIONS=1 $(BIN)/python -m pytest -n 2 tests/destinations
 
 docs: setup # the site, in docs/_build; warns of nothing

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "results/README.md", "reports/README.md"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "config/README.md", "results/README.md", "reports/README.md"),
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
 ]
 BLOCK = re.compile(

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -74,21 +75,37 @@ def test_conda_environment_names_nothing_that_is_lost_when_snakemake_copies_it()
     assert project["requires-python"] == f">={python.removeprefix('python=')}"
 
 
-def test_what_is_installed_into_the_conda_environment_is_found_from_the_folder_of_the_workflow(tmp_path: Path) -> None:
+def pip_of_conda(tmp_path: Path, folder: Path, **variables: str) -> list[str]:
+    """Return the arguments of Python when Snakemake deploys the conda environment in a folder."""
     copied = tmp_path / "0123abcd_.post-deploy.sh"
     shutil.copy(ROOT / "envs/modelferry.post-deploy.sh", copied)
     stub = tmp_path / "bin/python"
     stub.parent.mkdir()
     stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     stub.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", copied], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    words = done.stdout.splitlines()
+    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", **variables}
+    done = subprocess.run(["bash", copied], cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_what_is_installed_into_the_conda_environment_is_found_from_a_clone(tmp_path: Path) -> None:
+    words = pip_of_conda(tmp_path, ROOT)
     assert (ROOT / words[words.index("--constraint") + 1]).is_file()
     folder, extras = words[words.index("--editable") + 1].rstrip("]").split("[")
     assert (ROOT / folder / "pyproject.toml").is_file()
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {"workflow"} <= set(extras.split(",")) <= known.keys()
+
+
+@pytest.mark.parametrize(
+    ("variables", "package"), [({}, "modelferry"), ({"MODELFERRY_PACKAGE": "/a b/m.whl"}, "/a b/m.whl")]
+)
+def test_conda_environment_of_any_other_folder_has_the_package(
+    variables: dict[str, str], package: str, tmp_path: Path
+) -> None:
+    (tmp_path / "analysis").mkdir()
+    *_, asked = pip_of_conda(tmp_path, tmp_path / "analysis", **variables)
+    assert asked == f"{package}[workflow,cpp,lightning]"
 
 
 def test_image_holds_all_that_its_one_step_of_the_makefile_reads() -> None:

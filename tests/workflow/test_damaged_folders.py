@@ -59,6 +59,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "results/alpha/Run3Mu/fold-0/python/manifest.json": flip,
     "results/alpha/Run3Mu/fold-1/python/model.py": lambda path: path.write_bytes(b""),
     "reports/summary.md": lambda path: path.write_text(""),
+    "reports/summary.html": lambda path: path.write_text(""),
     "reports/summary.json": flip,
 }
 

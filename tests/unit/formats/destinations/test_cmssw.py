@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,19 @@ import pytest
 import torch
 
 from campaigns import validated
-from cmssw_reader import Columns, scores
-from jet_samples import formula_weights, jets_of
+from cmssw_reader import prepared
+from cmssw_samples import CMSSW, columns_of, made
 from made_once import made_once
-from modelferry.comparison.scores import SCORES, softmax
+from modelferry.comparison.scores import SCORES
 from modelferry.core.contract import Contract, Dimension, PreparedInput, Tensor, Variable
 from modelferry.core.errors import ArtifactError, ConfigError, ContractError
 from modelferry.demo.jet_toys import mixed
-from modelferry.families import Family, load_family
-from modelferry.families.hyperparameters import read_hyperparameters
+from modelferry.families import load_family
 from modelferry.families.jets.base import JetFamily
 from modelferry.families.jets.card import read_card
-from modelferry.families.weights import load_reference, trained_weights
-from modelferry.formats import load_format
 from modelferry.formats.destinations.cmssw import check, preprocess
 from modelferry.records.validation import Validation
-from sheets import third_party
 
-CMSSW = load_format("modelferry.formats.destinations.cmssw:ForCmssw")
 FACTS = Path(__file__).parents[3] / "facts"
 WEAVER = json.loads((FACTS / "preprocess_weaver.json").read_text())
 """What `DataConfig.export_json` of weaver-core 0.5.3 writes from each card."""
@@ -99,92 +93,22 @@ def test_a_card_that_cannot_be_expressed_is_refused_before_anything_runs(tmp_pat
         CMSSW.contract(family.configured(hyperparameters).contract(hyperparameters, "prepared"))
 
 
-def made(family: Family, hyperparameters: Mapping[str, Any], weights: Any, layout: str, folder: Path) -> Path:
-    """Return an artifact for CMSSW."""
-    own = family.contract(hyperparameters, layout)
-    contract, transforms = CMSSW.contract(own), frozenset(family.transforms(layout))
-    network = CMSSW.delivered(family.rewritten(hyperparameters, layout, transforms).eval(), own)
-    example = family.inputs_of(family.sample(family.call_sizes(contract), 20), contract)
-    CMSSW.build_template(network, contract, example, {}, folder / "template.onnx")
-    converted = family.rewritten_weights(weights, hyperparameters, layout, transforms)
-    CMSSW.fill(folder / "template.onnx", converted, {"model": "campaign/fold-3"}, folder / "model.onnx")
-    return folder / "model.onnx"
-
-
-def columns_of(family: JetFamily, events: Sequence[Mapping[str, np.ndarray]]) -> list[Columns]:
-    """Return raw columns of each jet by name."""
-    names, of_jets = family.card.particle_branches, family.card.jet_branches
-    return [
-        {
-            **{name: event["particles"][:, index] for index, name in enumerate(names)},
-            **{name: event["jet"][index] for index, name in enumerate(of_jets)},
-        }
-        for event in events
-    ]
-
-
-def truth(family: JetFamily, reference: torch.nn.Module, events: Sequence[Any]) -> np.ndarray:
-    """Return the softmax of the network as trained."""
-    rows = []
-    for start in range(0, len(events), 50):
-        inputs = family.collate(events[start : start + 50], "prepared").values()
-        with torch.no_grad():
-            outputs = reference(*map(torch.from_numpy, inputs))
-        rows.append(outputs[0] if isinstance(outputs, tuple) else outputs)
-    return softmax(torch.cat(rows).numpy())
-
-
 @pytest.mark.parametrize("card", ["full", "kin"])
-def test_real_jets_have_the_scores_of_the_network_as_trained(card: str, tmp_path: Path) -> None:
-    checkpoint = third_party(f"particle_transformer/ParticleNet_{card}.pt")
+def test_a_reader_of_preprocess_json_prepares_what_the_network_takes(card: str) -> None:
     family = load_family("particlenet")
-    hyperparameters = family.resolve({}, read_hyperparameters(family, str(checkpoint)))
+    hyperparameters = family.resolve({"features": {"full": 17, "kin": 7}[card], "card": f"JetClass_{card}"}, {})
     family = family.configured(hyperparameters)
     assert isinstance(family, JetFamily)
-    assert hyperparameters["card"] == f"JetClass_{card}"
-    events = jets_of(family)
-    path = made(family, hyperparameters, trained_weights(family, hyperparameters, checkpoint), "prepared", tmp_path)
-    found = scores(path, CMSSW.files(path)[1], columns_of(family, events))
-    expected = truth(family, load_reference(family, hyperparameters, checkpoint), events)
-    assert len(found) == 100
-    assert np.abs(found - expected).max() < CLOSE
-
-
-NETWORKS = {
-    "full": ("particlenet", {"features": 17, "widths": [[8, 8], [12, 12]], "dense": [16], "neighbours": 7}),
-    "kin": (
-        "particle_transformer",
-        {
-            "features": 7,
-            "embed": [16, 16],
-            "pair_embed": [8, 8],
-            "heads": 4,
-            "layers": 1,
-            "class_layers": 1,
-            "pair_activation": True,
-        },
-    ),
-}
-
-
-@pytest.mark.parametrize("card", NETWORKS)
-def test_toy_jets_have_the_scores_of_the_network_as_trained(card: str, tmp_path: Path) -> None:
-    name, given = NETWORKS[card]
-    family = load_family(name)
-    hyperparameters = family.resolve({**given, "card": f"JetClass_{card}", "classes": 10}, {})
-    family = family.configured(hyperparameters)
-    assert isinstance(family, JetFamily)
-    reference = family.reference(hyperparameters).eval()
-    weights = formula_weights({key: tuple(value.shape) for key, value in reference.state_dict().items()})
-    reference.load_state_dict(weights)
-    events = family.events_of(
-        {key: value for key, value in mixed(1000, seed=4).items() if key in family.card.input_branches}
-    )
-    path = made(family, hyperparameters, weights, "prepared", tmp_path)
-    found, expected = scores(path, CMSSW.files(path)[1], columns_of(family, events)), truth(family, reference, events)
-    assert len(found) == 1000
-    assert np.ptp(expected, axis=0).max() > 0.01
-    assert np.abs(found - expected).max() < CLOSE
+    jets = mixed(200, seed=4)
+    events = family.events_of({name: jets[name] for name in family.card.input_branches})
+    beside = preprocess(CMSSW.contract(family.contract(hyperparameters, "prepared")))
+    for event, columns in zip(events, columns_of(family, events), strict=True):
+        taken, read = family.collate([event], "prepared"), prepared(beside, columns)
+        for name, array in taken.items():
+            rows = read[name].reshape(array.shape[1], -1)
+            assert rows.shape[1] == 128
+            np.testing.assert_allclose(rows[:, : array.shape[2]], array[0], rtol=1e-5, atol=1e-6)
+            assert not rows[:, array.shape[2] :].any()
 
 
 @pytest.fixture(scope="module")
