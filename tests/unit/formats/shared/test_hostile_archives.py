@@ -139,7 +139,7 @@ def test_every_format_opens_regular_files_only_and_says_any_error_in_a_line(tmp_
         def load(self, path, threads):  # type: ignore[no-untyped-def]
             raise RecursionError("deep\nindeed")
 
-    (tmp_path / "a.own").touch()
+    (tmp_path / "a.own").write_bytes(b"own")
     os.mkfifo(tmp_path / "b.own")
     with pytest.raises(ArtifactError, match=r"a\.own does not load: unexpected RecursionError: deep"):
         Own().load(tmp_path / "a.own", 1)
