@@ -346,7 +346,7 @@ class Noisy(nn.Module):
         (["t.pt", "t.pt", "--map", "x"], "--map x says nothing"),
         (["t.pt", "text.txt"], "text.txt is of no format that is known, and as a checkpoint: "),
         (["t.pt", "t.pt", "--inputs", "wrong.npz"], "wrong.npz has no array 'x'"),
-        (["t.pt", "empty.onnx"], "empty.onnx is not an ONNX model that this runtime loads"),
+        (["t.pt", "empty.onnx"], "empty.onnx is no artifact but an empty file; copy or export it again"),
         (["t.pt", "nothing.here:net"], "network 'nothing.here:net': ModuleNotFoundError"),
     ],
 )
