@@ -43,3 +43,5 @@ def test_demo_network_passes_in_the_older_version(
     _, found = validated(campaign, "onnxruntime@1.17.1")
     assert found[export].status == "passed", found[export].reason
     assert found[export].runtime == "onnxruntime@1.17.1"
+    assert len(found[export].controls) > 3
+    assert all(control.detected for control in found[export].controls)

@@ -130,6 +130,8 @@ class Format(ABC):
     """Whether any network will do; otherwise `build_template` says what is lacking."""
     output_dtype: ClassVar[str | None] = None
     """Type of a runner's outputs where it is not the contract's, because the arithmetic is more exact."""
+    destination: ClassVar[str] = ""
+    """Where artifacts go that are of no use elsewhere; empty for those that anyone may take."""
     legacy: ClassVar[str] = ""
     """Why another format should be preferred; empty for a format that is not a legacy one."""
     snippets: ClassVar[Mapping[str, str]] = {}

@@ -50,6 +50,7 @@ class ForCmssw(Onnx):
     """
 
     name = "cmssw"
+    destination = "CMSSW"
     companions = ("preprocess.json",)
     runtimes = ("onnxruntime", "onnxruntime@1.17.1")
 
@@ -58,7 +59,7 @@ class ForCmssw(Onnx):
         if own.preparation is not None:
             check(own.preparation)
         taken = as_floats(own, self.name).with_scores()
-        return taken.model_copy(update={"destination": "CMSSW"})
+        return taken.model_copy(update={"destination": self.destination})
 
     def delivered(self, network: torch.nn.Module, own: Contract) -> torch.nn.Module:
         """Let a network take float32 and give scores."""

@@ -47,11 +47,12 @@ class Repository(Format):
     """A format whose artifacts have a repository beside them: ``MODEL/config.pbtxt``, ``MODEL/1/model.…``, labels."""
 
     backend: ClassVar[str]
+    destination = "Triton"
     companions = ("repository.tar",)
 
     def contract(self, own: Contract) -> Contract:
         """Return the network's own contract, which says that nothing was served."""
-        return own.model_copy(update={"destination": "Triton", "notes": (*own.notes, NOT_SERVED)})
+        return own.model_copy(update={"destination": self.destination, "notes": (*own.notes, NOT_SERVED)})
 
     def tensor_name(self, tensor: Tensor, index: int) -> str:
         """Return what the backend calls an input or output."""

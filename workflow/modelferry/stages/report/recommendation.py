@@ -58,7 +58,9 @@ def _ranked(ready: Iterable[str], times: Mapping[str, Latency]) -> list[str]:
 
 def _ready(models: Sequence[SummaryModel]) -> dict[str, int]:
     """Return export → how many models it is ready for, of the exports that are ready for most models."""
-    counts = {export: sum(_passed(artifact_of(model, export)) for model in models) for export in exports(models)}
+    elsewhere = {a.export for model in models for a in model.artifacts if load_format(a.format).destination}
+    chosen = [export for export in exports(models) if export not in elsewhere] or exports(models)
+    counts = {export: sum(_passed(artifact_of(model, export)) for model in models) for export in chosen}
     most = max(counts.values(), default=0)
     return {export: number for export, number in counts.items() if number == most and most > 0}
 
