@@ -11,6 +11,7 @@ from typing import Any
 
 import modelferry
 from modelferry.cli.main import _parser
+from pygments.lexers import PythonLexer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -125,6 +126,7 @@ def _relink_included(app: Any, path: Path, parent: str, source: list[str]) -> No
 
 def setup(app: Any) -> None:
     """Write the pages that come from the code, and follow links out of the folder."""
+    app.add_lexer("snakemake", PythonLexer)
     app.connect("builder-inited", _generate)
     app.connect("source-read", _relink)
     app.connect("include-read", _relink_included)

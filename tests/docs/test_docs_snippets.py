@@ -35,7 +35,7 @@ RUN_BY = {
     ("docs/edge.md", "python"): "docs/test_docs_edge.py",
     ("docs/edge.md", "cpp"): "docs/test_docs_edge.py",
     ("docs/families.md", "python"): "docs/test_docs_families.py",
-    ("docs/install.md", "python"): "workflow/test_own_folders.py",
+    ("docs/install.md", "snakemake"): "workflow/test_own_folders.py",
 }
 """Pages and languages whose blocks other tests take from the page, each of them, and how many there are."""
 BLOCKS = [block for page in PAGES for block in on_page(page)]

@@ -11,7 +11,7 @@ from modelferry.cli.main import main
 from snippets import code
 from workflow_harness import END, Folder, jobs_in, of_model
 
-(MODULE,) = code("docs/install.md", "python")
+(MODULE,) = code("docs/install.md", "snakemake")
 CAMPAIGN = {**QUICK, "axes": {"fold": [0]}, "checkpoint": "weights/{fold}.pt"}
 MODEL = "alpha/fold-0"
 

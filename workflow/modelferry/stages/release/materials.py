@@ -15,14 +15,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PRODUCT = "modelferry"
-EXTRAS = ("workflow", "cpp", "lightning", "sign")
-"""What makes artifacts, records and releases; tools for developers do not."""
+FOR_DEVELOPERS = frozenset({"dev", "docs", "browser", "dist"})
+"""Extras that make neither artifacts nor records."""
 LICENCE = "License :: "
 
 
 def bill_of_materials() -> str:
     """Return the JSON text; the same in the same environment."""
-    product, *others = [_component(found) for found in needed(PRODUCT, EXTRAS)]
+    extras = {*distribution(PRODUCT).metadata.get_all("Provides-Extra", ())} - FOR_DEVELOPERS
+    product, *others = [_component(found) for found in needed(PRODUCT, sorted(extras))]
     bill = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
