@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pygments.lexers import PythonLexer
+
 import modelferry
 from modelferry.cli.main import _parser
-from pygments.lexers import PythonLexer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
