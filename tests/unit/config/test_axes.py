@@ -117,12 +117,13 @@ TREE = ("a", "b/a", "b/ab", "b/.a/ab", "ab/a/b/ab", "ab/bb", ".a/a", "ab/.b", "b
 def test_patterns_match_what_glob_finds(
     parts: list[str], absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    if not (tmp_path / "b").exists():
-        make(tmp_path, *TREE)
-        (tmp_path / "b/link").symlink_to("../ab")
-        (tmp_path / "b/broken").symlink_to("nowhere")
-    pattern = "/".join([*([str(tmp_path)] if absolute else []), *parts])
+    root = tmp_path / "1/2/3/4"  # four times `..` leads to no folder of others
+    if not root.exists():
+        make(root, *TREE)
+        (root / "b/link").symlink_to("../ab")
+        (root / "b/broken").symlink_to("nowhere")
+    monkeypatch.chdir(root)
+    pattern = "/".join([*([str(root)] if absolute else []), *parts])
     assert sorted(Folders().matches(pattern)) == sorted(set(glob.glob(pattern, recursive=True)))  # noqa: PTH207
 
 
