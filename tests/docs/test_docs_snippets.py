@@ -26,7 +26,7 @@ from modelferry.families import load_family
 from snippets import PAGES, ROOT, Snippet, code, in_text, on_page
 
 SHELL = ("sh", "bash")
-RUN = ("python", *SHELL, "cpp")
+RUN = ("python", "snakemake", *SHELL, "cpp")
 SHOWN = ("", "yaml", "csv")
 """What is printed, settings and tables of models."""
 RUN_BY = {
