@@ -90,13 +90,13 @@ def analysis(far_away: Folder) -> Folder:
 def test_everything_comes_from_the_wheel(far_away: Folder) -> None:
     where = far_away.succeeds("python", "-c", "import modelferry; print(modelferry.SNAKEFILE)").strip()
     assert where.startswith(str(CLONE / ENVIRONMENT))
-    assert where.endswith("site-packages/modelferry/share/workflow/Snakefile")
+    assert where.endswith("site-packages/modelferry_share/workflow/Snakefile")
 
 
 def test_doctor_finds_everything(far_away: Folder) -> None:
     found = {line[3:26].strip(): line for line in far_away.succeeds("modelferry", "doctor").splitlines()}
     assert found["workflow"].startswith("ok ")
-    assert "modelferry/share/workflow/Snakefile" in found["workflow"]
+    assert "modelferry_share/workflow/Snakefile" in found["workflow"]
     for name in ("snakemake", "runtime cpp", "format aotinductor", "runtime onnxruntime"):
         assert found[name].startswith("ok "), found[name]
 

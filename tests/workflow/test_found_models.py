@@ -43,14 +43,17 @@ def test_snakemake_started_for_jobs_keeps_to_what_the_first_one_saw(
     monkeypatch.setenv("PATH", os.environ["PATH"])  # a start changes it
 
     def models(main: bool) -> list[str]:
+        config = json.loads(json.dumps(FOUND))
         workflow: Any = SimpleNamespace(
-            overwrite_configfiles=[],
+            configfiles=[],
+            modifier=SimpleNamespace(is_main_snakefile=lambda: True),
+            modifier_stack=[SimpleNamespace(globals={"config": config})],
             is_main_process=main,
             subprocess_exec=True,
             output_settings=SimpleNamespace(dryrun=True),
             resource_settings=SimpleNamespace(overwrite_scatter={}),
         )
-        plan, _ = start.begin(workflow, json.loads(json.dumps(FOUND)))
+        plan, _ = start.begin(workflow, config)
         return list(plan.models)
 
     for name in (RUN, ISA):  # the one that leads a run sets them

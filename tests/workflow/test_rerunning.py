@@ -226,7 +226,7 @@ def test_reasons_name_settings_with_both_values_and_versions(done: Folder) -> No
     assert told["validate", FIRST] == f"{SAID}config: validation.python.rtol 1e-05 → 2e-05"
     assert told["benchmark", OTHER] == f"{SAID}config: benchmark.seconds 0.01 → 0.02, every size false → true"
     told = {(job.stage, job.model): job.reason for job in done.jobs(PYTHONPATH=upgrade)}
-    assert re.fullmatch(rf"{SAID}versions: torch \S+ → 99\.0\.0", told["export", OTHER])
+    assert re.search(rf"{SAID}versions: torch \S+ → 99\.0\.0$", told["export", OTHER])
 
 
 def test_models_and_why_tell_what_a_run_would_do(done: Folder) -> None:

@@ -48,7 +48,7 @@ def test_clone_has_all_files_where_they_are_looked_for() -> None:
 def test_wheel_has_the_whole_package_and_all_that_a_run_needs_beside_it(wheel: zipfile.ZipFile) -> None:
     packages = {name.removeprefix("workflow/") for name in tracked(*PACKAGES)}
     others = (name for name in tracked(*CARRIED) if not name.startswith(PACKAGES))
-    wanted = packages | {f"modelferry/share/{name}" for name in others}
+    wanted = packages | {f"modelferry_share/{name}" for name in others}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert wanted - found == set()
     assert {name for name in found - wanted if "__pycache__" not in name} == set(), "nothing else is carried along"
@@ -56,13 +56,13 @@ def test_wheel_has_the_whole_package_and_all_that_a_run_needs_beside_it(wheel: z
 
 def test_what_a_wheel_has_installed_finds_its_own_files(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path / "site packages")
-    share = tmp_path / "site packages/modelferry/share"
+    share = tmp_path / "site packages/modelferry_share"
     assert asked_in(tmp_path / "site packages") == [str(share), str(share / "workflow/Snakefile")]
 
 
 def test_what_an_incomplete_installation_lacks_is_named(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path)
-    (tmp_path / "modelferry/share/workflow/Snakefile").unlink()
+    (tmp_path / "modelferry_share/workflow/Snakefile").unlink()
     assert asked_in(tmp_path)[2:] == ["workflow/Snakefile"]
 
 

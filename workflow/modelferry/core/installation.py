@@ -1,6 +1,6 @@
 """Where the files of modelferry lie that are no Python: in a clone, or in what a wheel has installed.
 
-A wheel has them in ``modelferry/share``, laid out as in a clone.
+A wheel has them in ``modelferry_share`` beside the package, laid out as in a clone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_SHARE = PACKAGE / "share"
+_SHARE = PACKAGE.with_name("modelferry_share")
 ROOT = _SHARE if _SHARE.is_dir() else PACKAGE.parents[1]
 
 SNAKEFILE = ROOT / "workflow/Snakefile"

@@ -118,7 +118,7 @@ def test_module_that_is_another_function_is_not_left_behind(
     body = Python.body
     monkeypatch.setattr(Python, "body", lambda *call: body(*call).replace('pooling="mean_max"', 'pooling="max"'))
     assert fails("my-model.pth").startswith("error: my_model_weights.py is not the network as trained: ")
-    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json", "logs"}
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "my-model.json"}
 
 
 @pytest.mark.parametrize("kind", NOISE)
@@ -128,7 +128,7 @@ def test_network_that_makes_noise_is_refused_with_what_makes_it(
     calm = type(FAMILY).reference
     monkeypatch.setattr(type(FAMILY), "reference", lambda *call: with_noise(calm(*call), kind))
     assert named(kind, "Noisy") in fails("my-model.pth")
-    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "logs"}
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth"}
 
 
 def test_file_that_gives_other_outputs_each_time_is_not_left_behind(
@@ -144,7 +144,7 @@ def test_file_that_gives_other_outputs_each_time_is_not_left_behind(
     monkeypatch.setattr(Python, "load", noisy)
     message = fails("my-model.pth", "--format", "python")
     assert "is not the network as trained: it gives other outputs for the same inputs" in message
-    assert {path.name for path in folder.iterdir()} == {"my-model.pth", "logs"}
+    assert {path.name for path in folder.iterdir()} == {"my-model.pth"}
 
 
 def test_file_is_held_against_the_tolerance_of_its_format(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
