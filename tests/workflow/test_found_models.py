@@ -50,7 +50,7 @@ def test_snakemake_started_for_jobs_keeps_to_what_the_first_one_saw(
             modifier_stack=[SimpleNamespace(globals={"config": config})],
             is_main_process=main,
             subprocess_exec=True,
-            output_settings=SimpleNamespace(dryrun=True),
+            output_settings=SimpleNamespace(dryrun=True, log_handler_settings={}),
             resource_settings=SimpleNamespace(overwrite_scatter={}),
         )
         plan, _ = start.begin(workflow, config)
