@@ -14,7 +14,7 @@ Files = Mapping[str, tuple[str, ...]]
 class Progress:
     """The jobs of a run by Snakemake's number, and what became of them; times are seconds on one clock.
 
-    A model is done when no job of it is left, or when one of its jobs has failed and others wait for it in vain.
+    A model is done when no job of it is left, or when one of its jobs has failed so that others cannot run.
     """
 
     jobs: Mapping[int, Job]
@@ -52,7 +52,7 @@ class Progress:
         return list(self._close(number, self._models(number)))
 
     def fail(self, number: int) -> list[str]:
-        """Note that a job has failed; return the models that wait for it in vain.
+        """Note that a job has failed; return the models whose other jobs cannot run.
 
         One that makes files of many models may be tried again: its models stay open.
         """

@@ -64,7 +64,7 @@ class RunDisplay:
             name = self._name(number)
             said = " ".join(filter(None, [reason.strip().partition("\n")[0], last_error(logs[0]) if logs else ""]))
             logs = [log for log in logs if Path(log).is_file()]
-            self.line(f"error: {name}: {said or 'ended without a word'}" + (f"; log: {logs[0]}" if logs else ""))
+            self.line(f"error: {name}: {said or 'ended without a message'}" + (f"; log: {logs[0]}" if logs else ""))
             self.failed += len(self.progress.fail(number))
 
     def again(self, number: str) -> None:
