@@ -142,7 +142,7 @@ def test_job_that_says_nothing_and_is_tried_again(begun: Callable[..., Any]) -> 
     console.emit(record(LogEvent.JOB_ERROR, "Error in rule", logging.ERROR, **held))
     console.emit(record(None, "Trying to restart job 1."))
     assert stream.getvalue().splitlines()[1:] == [
-        "error: validate a/fold-0: ended without a word; log: v.log",
+        "error: validate a/fold-0: ended without a message; log: v.log",
         "error: validate a/fold-1: HTCondor job 7 has been held. Hold reason: on purpose",
         "validate a/fold-1 is tried again",
     ]

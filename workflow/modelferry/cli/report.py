@@ -62,7 +62,9 @@ def gate(options: argparse.Namespace) -> int:
         if not control.detected:
             print(f"error: the validator did not detect this control: {control.name}", file=sys.stderr)
     if summary.verdict == "passed":
-        raise ModelferryError("artifacts were altered after they were validated", "run `snakemake`, which makes them again")
+        raise ModelferryError(
+            "artifacts were altered after they were validated", "run `snakemake`, which makes them again"
+        )
     raise ModelferryError(f"the verdict is {summary.verdict}", f"see {paths.REPORT}")
 
 
